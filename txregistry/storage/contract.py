@@ -19,7 +19,7 @@ Every method raises :class:`~txregistry.storage.errors.StorageError` and nothing
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
@@ -121,7 +121,10 @@ class Writer(Protocol):
     Attributes:
         offset: bytes accepted so far, those stored before it was opened included.
         stored: bytes of them that the driver has confirmed; at most ``offset``, never goes back.
+        progress: called with ``stored`` whenever it has grown, if somebody set it.
     """
+
+    progress: Callable[[int], None] | None
 
     @property
     def offset(self) -> int: ...

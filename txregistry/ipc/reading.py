@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The front end's reads: from a descriptor that the driver handed over, or from a stream lane that may break and be opened again.
+
+Room: ipc. Both are ``storage.contract.Reading``. A file lane outlives the driver; a stream lane is re-opened at the offset reached, so
+that the consumer sees nothing of a driver's death.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from txregistry.ipc.lanes import CHUNK, Inlet
+from txregistry.storage.errors import Corrupt, Unavailable
+
+#: How blocking reads are run: in a thread.
+Run = Callable[[Callable[[], bytes]], Awaitable[bytes]]
+
+#: Deaths of the driver without a byte in between, after which a read is given up.
+FRUITLESS_LIMIT = 5
+
+
+class FileReading:
+    """A span of a regular file.
+
+    Args:
+        descriptor: owned from here on.
+        run: runs one blocking ``pread``.
+    """
+
+    def __init__(self, descriptor: int, size: int, start: int, stop: int, run: Run) -> None:
+        self.size = size
+        self.start = start
+        self.stop = stop
+        self.file: int | None = descriptor
+        self._run = run
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        offset = self.start
+        while offset < self.stop:
+            chunk = await self._chunk(min(CHUNK, self.stop - offset), offset)
+            if not chunk:
+                raise Corrupt(f"the file ends at {offset} of {self.stop} bytes")
+            offset += len(chunk)
+            yield chunk
+
+    async def _chunk(self, count: int, offset: int) -> bytes:
+        descriptor = self.file
+        if descriptor is None:
+            raise Unavailable("the read was closed")
+        return await self._run(lambda: os.pread(descriptor, count, offset))
+
+    async def aclose(self) -> None:
+        descriptor, self.file = self.file, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class StreamReading:
+    """A span that comes over stream lanes.
+
+    Args:
+        lane: the first one, opened at ``start``.
+        reopen: opens another one at an offset; raises StorageError.
+    """
+
+    file: int | None = None
+
+    def __init__(
+        self, lane: Inlet, size: int, start: int, stop: int, reopen: Callable[[int], Awaitable[Inlet]]
+    ) -> None:
+        self.size = size
+        self.start = start
+        self.stop = stop
+        self._lane = lane
+        self._reopen = reopen
+        self._is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        offset, fruitless = self.start, 0
+        while offset < self.stop:
+            chunk = await self._lane.receive(min(CHUNK, self.stop - offset))
+            if chunk:
+                offset += len(chunk)
+                fruitless = 0
+                yield chunk
+                continue
+            fruitless += 1
+            if self._is_closed or fruitless > FRUITLESS_LIMIT:
+                raise Unavailable(f"the driver's stream ended at {offset} of {self.stop} bytes")
+            self._lane.close()
+            self._lane = await self._reopen(offset)
+            if self._is_closed:
+                self._lane.close()
+
+    async def aclose(self) -> None:
+        self._is_closed = True
+        self._lane.close()

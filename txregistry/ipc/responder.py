@@ -1,0 +1,457 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's end of a connection: answers commands from a Driver.
+
+Room: ipc. Must not know what kind of driver it is. Nothing but a declared refusal leaves a responder; whatever else a driver raises becomes ``Internal``
+with its text in the driver's own log.
+
+Writers belong to the connection that opened them: when it ends, their lanes end too and what arrived stays stored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txregistry.ipc import commands
+from txregistry.ipc.commands import PROTOCOL_MAX, PROTOCOL_MIN, encode_refusal
+from txregistry.ipc.descriptors import DescriptorKeeper, WrongDescriptor, identity, take_lane
+from txregistry.ipc.inflow import Inflow
+from txregistry.ipc.lanes import Inlet
+from txregistry.storage.contract import CONTENT_LIMIT, Driver, Entry, Reading
+from txregistry.storage.errors import (
+    Closed,
+    Corrupt,
+    Internal,
+    StorageError,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+)
+
+Answer = dict[str, Any]
+
+#: Descriptors handed over and not yet claimed, at most; more is a front end that forgot how to claim.
+CLAIM_LIMIT = 1024
+
+#: Most that one writer may hold unconfirmed: what ``HostedDriver`` keeps in flight, and a lane.
+WRITER_WINDOW = 3 * 1024 * 1024
+
+#: A box is not much more than what its values hold; this is what an entry of a page costs besides its strings.
+_ENTRY_OVERHEAD = 80
+
+_log = Logger()
+
+
+@define
+class Serving:
+    """What all connections of one driver share.
+
+    Attributes:
+        driver: answers; or the refusal that Hello gives instead, when the driver's options were no good.
+        name, version: for Hello.
+        isolation: the level reached, for Hello.
+    """
+
+    driver: Driver | StorageError
+    name: str
+    version: str
+    reactor: IReactorFDSet
+    clock: IReactorTime
+    isolation: str = "none"
+    bytes_moved: int = 0
+    started: dict[int, float] = field(factory=dict)
+    _next: int = 0
+
+    def begin(self) -> int:
+        """Note an operation; returns its number for :meth:`end`."""
+        self._next += 1
+        self.started[self._next] = self.clock.seconds()
+        return self._next
+
+    def end(self, number: int) -> None:
+        del self.started[number]
+
+    def oldest_ms(self) -> int:
+        """Age of the oldest operation, in milliseconds."""
+        if not self.started:
+            return 0
+        return int(1000 * (self.clock.seconds() - min(self.started.values())))
+
+
+class Responder(DescriptorKeeper):
+    """One connection of a front end."""
+
+    def __init__(self, serving: Serving) -> None:
+        super().__init__()
+        self._serving = serving
+        self._claims: dict[int, Reading] = {}
+        self._inflows: dict[int, Inflow] = {}
+        self._next = 0
+
+    # -- the frame of every answer
+
+    def _answer(self, work: Callable[[Driver], Awaitable[Answer]]) -> Deferred[Answer]:
+        return Deferred.fromCoroutine(self._guarded(work))
+
+    async def _guarded(self, work: Callable[[Driver], Awaitable[Answer]]) -> Answer:
+        number = self._serving.begin()
+        try:
+            driver = self._serving.driver
+            if isinstance(driver, StorageError):
+                raise driver
+            return await work(driver)
+        except StorageError as error:
+            raise encode_refusal(error) from error
+        except WrongDescriptor as error:
+            self.abort()
+            raise encode_refusal(Internal(str(error))) from error
+        except CancelledError as error:
+            raise encode_refusal(Unavailable("the operation was cancelled")) from error
+        except Exception as error:
+            _log.failure("the driver failed at an operation")
+            raise encode_refusal(Internal(f"{type(error).__name__}: {error}")) from error
+        finally:
+            self._serving.end(number)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        claims, self._claims = self._claims, {}
+        for reading in claims.values():
+            Deferred.fromCoroutine(reading.aclose())
+        inflows, self._inflows = self._inflows, {}
+        for inflow in inflows.values():
+            inflow.orphan()
+
+    # -- greeting and liveness
+
+    @commands.Hello.responder
+    def hello(self, protocol_min: int, protocol_max: int) -> Deferred[Answer]:
+        async def work(_: Driver) -> Answer:
+            if protocol_min > PROTOCOL_MAX or protocol_max < PROTOCOL_MIN:
+                raise Unsupported(
+                    f"this driver speaks protocol {PROTOCOL_MIN} to {PROTOCOL_MAX},"
+                    f" the registry {protocol_min} to {protocol_max}"
+                )
+            return {
+                "protocol": min(protocol_max, PROTOCOL_MAX),
+                "name": self._serving.name,
+                "version": self._serving.version,
+                "features": ["get-several"],
+                "isolation": self._serving.isolation,
+            }
+
+        return self._answer(work)
+
+    @commands.Ping.responder
+    def ping(self) -> Answer:
+        return {
+            "operations": len(self._serving.started),
+            "oldest_ms": self._serving.oldest_ms(),
+            "bytes_moved": self._serving.bytes_moved,
+            "resident": _resident(),
+            "descriptors": len(os.listdir("/proc/self/fd")),
+        }
+
+    # -- looking
+
+    @commands.Stat.responder
+    def stat(self, path: str) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            answer = _plain(await driver.stat(path))
+            del answer["path"]
+            return answer
+
+        return self._answer(work)
+
+    @commands.Get.responder
+    def get(self, path: str) -> Deferred[Answer]:
+        return self._answer(lambda driver: _get(driver, path))
+
+    @commands.GetSeveral.responder
+    def get_several(self, paths: list[str]) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            items: list[Answer] = []
+            room = commands.PAGE_BYTES
+            for path in paths:
+                try:
+                    item = await _get(driver, path)
+                except StorageError as error:
+                    refusal = encode_refusal(error)
+                    item = {"error": refusal.code, "description": str(refusal)}
+                room -= _ENTRY_OVERHEAD + sum(
+                    len(value) for value in item.values() if isinstance(value, str | bytes)
+                )
+                if room < 0 and items:
+                    break
+                items.append(item)
+            return {"items": items}
+
+        return self._answer(work)
+
+    @commands.List.responder
+    def list(self, path: str, after: str, limit: int) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            listing = await driver.list(path, after=after, limit=limit)
+            count = _fitting([2 + len(child.name) for child in listing.children])
+            children = listing.children[:count]
+            return {
+                "names": [child.name for child in children],
+                "kinds": "".join("d" if child.is_directory else "f" for child in children).encode(),
+                "has_more": listing.has_more or count < len(listing.children),
+            }
+
+        return self._answer(work)
+
+    @commands.Walk.responder
+    def walk(self, path: str, after: str, skip_subtree: bool, limit: int) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            page = await driver.walk(path, after=after, skip_subtree=skip_subtree, limit=limit)
+            count = _fitting(
+                [_ENTRY_OVERHEAD + len(entry.path) + len(entry.version) for entry in page.entries]
+            )
+            return {
+                "entries": [_plain(entry) for entry in page.entries[:count]],
+                "has_more": page.has_more or count < len(page.entries),
+            }
+
+        return self._answer(work)
+
+    @commands.RedirectURL.responder
+    def redirect_url(self, path: str, method: str, expires_in: int) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            return {"url": await driver.redirect_url(path, method, expires_in)}
+
+        return self._answer(work)
+
+    # -- reading
+
+    @commands.OpenFile.responder
+    def open_file(self, path: str) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            if len(self._claims) >= CLAIM_LIMIT:
+                raise Unavailable("too many descriptors wait to be claimed")
+            reading = await driver.read(path)
+            if reading.file is None:
+                await reading.aclose()
+                raise Unsupported("this content is not a file: read it by a stream lane", path=path)
+            device, inode, size = identity(reading.file)
+            self._next += 1
+            self._claims[self._next] = reading
+            return {
+                "file": reading.file,
+                "size": size,
+                "device": device,
+                "inode": inode,
+                "claim": self._next,
+            }
+
+        return self._answer(work)
+
+    @commands.Claim.responder
+    def claim(self, claim: int) -> Deferred[Answer]:
+        async def work(_: Driver) -> Answer:
+            reading = self._claims.pop(claim, None)
+            if reading is not None:
+                await reading.aclose()
+            return {}
+
+        return self._answer(work)
+
+    @commands.OpenStream.responder
+    def open_stream(
+        self, path: str, start: int, stop: int | None, lane: int, lane_device: int, lane_inode: int
+    ) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            outflow = Inlet(self._serving.reactor, take_lane(lane, lane_device, lane_inode))
+            try:
+                reading = await driver.read(path, start, stop)
+            except BaseException:
+                outflow.close()
+                raise
+            Deferred.fromCoroutine(self._pour(reading, outflow))
+            return {"size": reading.size}
+
+        return self._answer(work)
+
+    async def _pour(self, reading: Reading, lane: Inlet) -> None:
+        """Owned by the lane: it ends when the front end closes its side, or when everything is written."""
+        number = self._serving.begin()
+        try:
+            async for chunk in reading:
+                if not await lane.send(chunk):
+                    break
+                self._serving.bytes_moved += len(chunk)
+        except StorageError as error:
+            _log.warn("a read ended early: {error}", error=str(error))
+        except Exception:
+            _log.failure("the driver failed at a read")
+        finally:
+            self._serving.end(number)
+            lane.close()
+            await reading.aclose()
+
+    # -- writing
+
+    @commands.Put.responder
+    def put(
+        self,
+        path: str,
+        size: int,
+        content: bytes | None,
+        if_absent: bool | None,
+        if_version: str | None,
+        lane: int | None,
+        lane_device: int | None,
+        lane_inode: int | None,
+    ) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            data = content
+            if lane is not None:
+                assert lane_device is not None and lane_inode is not None
+                data = await self._receive(
+                    Inlet(self._serving.reactor, take_lane(lane, lane_device, lane_inode)), size
+                )
+            if data is None or len(data) != size:
+                raise Corrupt(f"the content is not of the {size} bytes announced", path=path)
+            return {"version": await driver.put(path, data, if_absent=bool(if_absent), if_version=if_version)}
+
+        return self._answer(work)
+
+    async def _receive(self, lane: Inlet, size: int) -> bytes:
+        try:
+            if not 0 <= size <= CONTENT_LIMIT:
+                raise TooLarge(f"{size} bytes are more than {CONTENT_LIMIT}")
+            data = bytearray()
+            while len(data) <= size and (chunk := await lane.receive()):
+                data += chunk
+            return bytes(data)
+        finally:
+            lane.close()
+
+    @commands.OpenWriter.responder
+    def open_writer(
+        self,
+        path: str,
+        offset: int,
+        algorithms: Any,
+        states: str | None,
+        lane: int,
+        lane_device: int,
+        lane_inode: int,
+    ) -> Deferred[Answer]:
+        async def work(driver: Driver) -> Answer:
+            inlet = Inlet(self._serving.reactor, take_lane(lane, lane_device, lane_inode))
+            try:
+                writer = await driver.open_writer(path, offset, algorithms=algorithms, states=states)
+            except BaseException:
+                inlet.close()
+                raise
+            self._next += 1
+            inflow = Inflow(inlet, writer, self._moved)
+            self._inflows[self._next] = inflow
+            inflow.start()
+            if self.is_ended:
+                inflow.orphan()
+            return {"writer": self._next, "window": WRITER_WINDOW}
+
+        return self._answer(work)
+
+    def _moved(self, count: int) -> None:
+        self._serving.bytes_moved += count
+
+    @commands.CloseWriter.responder
+    def close_writer(self, writer: int) -> Deferred[Answer]:
+        async def work(_: Driver) -> Answer:
+            closing = await self._inflow(writer).close()
+            self._inflows.pop(writer, None)
+            digests = [
+                {"algorithm": algorithm, "encoded": encoded} for algorithm, encoded in closing.digests.items()
+            ]
+            return {"size": closing.size, "digests": digests}
+
+        return self._answer(work)
+
+    @commands.AbandonWriter.responder
+    def abandon_writer(self, writer: int) -> Deferred[Answer]:
+        async def work(_: Driver) -> Answer:
+            await self._inflow(writer).abandon()
+            self._inflows.pop(writer, None)
+            return {}
+
+        return self._answer(work)
+
+    def _inflow(self, writer: int) -> Inflow:
+        inflow = self._inflows.get(writer)
+        if inflow is None:
+            raise Closed(f"there is no writer {writer} on this connection")
+        return inflow
+
+    # -- the rest
+
+    @commands.Commit.responder
+    def commit(self, path: str, destination: str, size: int, digest: str) -> Deferred[Answer]:
+        return self._answer(
+            _nothing(lambda driver: driver.commit(path, destination, size=size, digest=digest))
+        )
+
+    @commands.Move.responder
+    def move(self, source: str, destination: str) -> Deferred[Answer]:
+        return self._answer(_nothing(lambda driver: driver.move(source, destination)))
+
+    @commands.Delete.responder
+    def delete(self, path: str, if_version: str | None) -> Deferred[Answer]:
+        return self._answer(_nothing(lambda driver: driver.delete(path, if_version=if_version)))
+
+    @commands.Sync.responder
+    def sync(self, paths: Any) -> Deferred[Answer]:
+        return self._answer(_nothing(lambda driver: driver.sync(paths)))
+
+
+def _nothing(work: Callable[[Driver], Awaitable[None]]) -> Callable[[Driver], Awaitable[Answer]]:
+    async def answered(driver: Driver) -> Answer:
+        await work(driver)
+        return {}
+
+    return answered
+
+
+async def _get(driver: Driver, path: str) -> Answer:
+    content = await driver.get(path)
+    answer: Answer = {"size": len(content.data), "version": content.version}
+    if len(content.data) <= commands.INLINE_LIMIT:
+        answer["content"] = content.data
+    return answer
+
+
+def _plain(entry: Entry) -> Answer:
+    return {
+        "path": entry.path,
+        "is_directory": entry.is_directory,
+        "size": entry.size,
+        "modified": entry.modified,
+        "version": entry.version,
+    }
+
+
+def _fitting(sizes: list[int]) -> int:
+    """How many of the items fit one AMP value; at least one, if there is one."""
+    room = commands.PAGE_BYTES
+    for count, size in enumerate(sizes):
+        room -= size
+        if room < 0:
+            return max(count, 1)
+    return len(sizes)
+
+
+def _resident() -> int:
+    """Resident memory of this process in bytes."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

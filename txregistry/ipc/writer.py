@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A writer that survives the death of the driver it writes to.
+
+Room: ipc. The front end keeps what the driver has not confirmed; when the lane breaks, it asks for a fresh writer at the stored size and sends the
+rest again. The client that pushes sees nothing of it.
+
+         base        stored            sent               offset
+           |  confirmed |  on the lane   |   not yet sent    |
+           +------------+----------------+-------------------+
+                        [---------- window ------------------]     kept here, bounded
+
+States, and what moves between them:
+
+    OPEN  --lane ended-->  BROKEN  --fresh writer at the next write or close-->  OPEN
+    OPEN/BROKEN --close--> CLOSED (answered, or FAILED)
+    any   --refusal that a replay can't mend--> FAILED (every later call raises it)
+
+The size to go on from is always the driver's (``WrongOffset.actual``), never our own last confirmation.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.logger import Logger
+
+from txregistry.ipc import commands
+from txregistry.ipc.budget import ReplayBudget
+from txregistry.ipc.descriptors import identity, make_lane
+from txregistry.ipc.lanes import LANE_BUFFER, Outlet
+from txregistry.ipc.link import Link, LinkLost, Links
+from txregistry.storage.contract import Closing
+from txregistry.storage.errors import Closed, StorageError, Unavailable, WrongOffset
+
+#: Bytes of one upload that may wait for confirmation here, unless the driver asks for more room. Arbitrary: two batches in the driver, one on the
+#: lane, one arriving.
+WINDOW = 4 * 1024 * 1024
+
+#: Deaths of the driver without a confirmed byte in between, after which an upload is given up.
+FRUITLESS_LIMIT = 5
+
+#: Seconds for the driver to store what is on the lane and to sync it: the replay window onto a disk of 1 MB/s, many times over.
+CLOSE_TIMEOUT = 300.0
+
+_log = Logger()
+
+
+class RemoteWriter:
+    """``storage.contract.Writer`` over a link. Made by ``RemoteDriver.open_writer``, after ``open`` succeeded."""
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        links: Links,
+        budget: ReplayBudget,
+        path: str,
+        offset: int,
+        algorithms: Sequence[str],
+        states: str | None,
+    ) -> None:
+        self.progress: Callable[[int], None] | None = None
+        self._reactor = reactor
+        self._links = links
+        self._budget = budget
+        self._path = path
+        self._algorithms = list(algorithms)
+        self._states = states
+        self._stored = self._base = self._sent = self._offset = offset
+        self._chunks: deque[bytes] = deque()
+        self._limit = WINDOW
+        self._can_replay = True
+        self._link: Link | None = None
+        self._writer_id = 0
+        self._outlet: Outlet | None = None
+        self._room: Deferred[None] | None = None
+        self._failure: StorageError | None = None
+        self._is_closed = False
+        self._fruitless = 0
+
+    @property
+    def offset(self) -> int:
+        return self._offset
+
+    @property
+    def stored(self) -> int:
+        return self._stored
+
+    # -- the contract
+
+    async def open(self) -> None:
+        """Claim the path on the driver at the present offset.
+
+        Raises:
+            WrongOffset: the stored size is another.
+            StorageError: the driver's refusal, or Unavailable.
+        """
+        while True:
+            link = await self._links.link()
+            try:
+                await self._open_on(link)
+                return
+            except LinkLost:
+                self._count_fruitless()
+
+    async def write(self, data: bytes) -> None:
+        self._check()
+        if data:
+            self._chunks.append(data)
+            self._offset += len(data)
+            self._hold(len(data))
+        if self._outlet is None:
+            await self._recover()
+        if self._outlet is not None:
+            self._outlet.wake()
+        while self._offset - self._stored > self._limit:
+            if self._outlet is None:
+                await self._recover()
+            else:
+                await self._wait()
+                self._check()
+
+    async def close(self) -> Closing:
+        self._check()
+        self._is_closed = True
+        try:
+            return await self._finish()
+        finally:
+            self._drop()
+
+    async def abandon(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        link, writer_id = self._link, self._writer_id
+        self._drop()
+        if link is not None and not link.is_lost:
+            try:
+                await link.call(commands.AbandonWriter, writer=writer_id)
+            except StorageError:
+                pass  # it is gone already, which is what was asked for
+
+    # -- lanes.Source
+
+    def next_buffers(self, limit: int) -> Sequence[bytes | memoryview]:
+        start = self._base
+        buffers: list[bytes | memoryview] = []
+        for chunk in self._chunks:
+            stop = start + len(chunk)
+            if stop > self._sent:
+                buffers.append(memoryview(chunk)[self._sent - start :] if start < self._sent else chunk)
+                if len(buffers) == limit:
+                    break
+            start = stop
+        return buffers
+
+    def sent(self, count: int) -> None:
+        self._sent += count
+        if not self._can_replay:
+            self._forget_before(self._sent)
+
+    def confirmed(self, outlet: Outlet, offset: int) -> None:
+        if outlet is not self._outlet or not self._stored < offset <= self._sent:
+            return  # a stale lane, old news, or nonsense: the size asked for at the next opening is the truth
+        self._stored = offset
+        self._fruitless = 0
+        self._forget_before(offset)
+        if self.progress is not None:
+            self.progress(offset)
+        self._wake()
+
+    def ended(self, outlet: Outlet) -> None:
+        if outlet is self._outlet:
+            self._outlet = None
+            self._wake()
+
+    # -- opening, again and again
+
+    async def _open_on(self, link: Link) -> None:
+        ours, theirs = make_lane(LANE_BUFFER)
+        try:
+            device, inode, _ = identity(theirs.fileno())
+            arguments: dict[str, Any] = {"states": self._states} if self._states is not None else {}
+            answer = await link.call(
+                commands.OpenWriter,
+                path=self._path,
+                offset=self._sent,
+                algorithms=self._algorithms,
+                lane=theirs.fileno(),
+                lane_device=device,
+                lane_inode=inode,
+                **arguments,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._link, self._writer_id = link, answer["writer"]
+        self._limit = max(WINDOW, 2 * answer["window"])
+        self._outlet = Outlet(self._reactor, ours, self)
+        self._outlet.wake()
+
+    async def _recover(self) -> None:
+        """Get a fresh writer after the lane ended, and send again what the driver has not stored.
+
+        Raises:
+            StorageError: it can't be had; the writer has failed for good.
+        """
+        try:
+            await self._explain_end()
+            while self._outlet is None:
+                self._count_fruitless()
+                await self._reopen_on(await self._links.link())
+        except StorageError as error:
+            self._failure = error
+            self._drop()
+            raise
+
+    async def _explain_end(self) -> None:
+        """Ask why the lane ended, if the driver that ended it is still there.
+
+        Raises:
+            StorageError: a reason that sending again does not mend.
+        """
+        if self._link is None or self._link.is_lost:
+            return
+        try:
+            await self._link.call(commands.CloseWriter, writer=self._writer_id)
+        except (LinkLost, Unavailable):
+            return
+
+    async def _reopen_on(self, link: Link) -> None:
+        """Open at the size that the driver has; a lost link is left to the caller's next turn."""
+        while True:
+            try:
+                await self._open_on(link)
+                return
+            except LinkLost:
+                return
+            except WrongOffset as wrong:
+                self._adopt(wrong)
+
+    def _adopt(self, wrong: WrongOffset) -> None:
+        actual = wrong.actual
+        if not self._base <= actual <= self._offset or actual == self._sent:
+            raise Unavailable(
+                f"the driver holds {actual} bytes, the replay window {self._base} to {self._offset}",
+                path=self._path,
+            ) from wrong
+        self._sent = actual
+        if actual > self._stored:
+            self._fruitless = 0
+            self._stored = actual
+            self._forget_before(actual)
+        _log.info(
+            "upload goes on after a driver's death at {offset} of {path}", offset=actual, path=self._path
+        )
+
+    def _count_fruitless(self) -> None:
+        self._fruitless += 1
+        if self._fruitless > FRUITLESS_LIMIT:
+            raise Unavailable("the driver ended again and again without storing a byte", path=self._path)
+
+    # -- closing
+
+    async def _finish(self) -> Closing:
+        while True:
+            if self._outlet is None:
+                await self._recover()
+            outlet, link = self._outlet, self._link
+            assert outlet is not None and link is not None
+            outlet.end()
+            try:
+                answer = await link.call(commands.CloseWriter, timeout=CLOSE_TIMEOUT, writer=self._writer_id)
+            except Unavailable:
+                self._lose(outlet)
+                continue
+            if answer["size"] == self._offset:
+                self._stored = answer["size"]
+                return Closing(
+                    answer["size"], {item["algorithm"]: item["encoded"] for item in answer["digests"]}
+                )
+            self._lose(outlet)
+
+    def _lose(self, outlet: Outlet) -> None:
+        outlet.close()
+        self.ended(outlet)
+
+    # -- the window
+
+    def _hold(self, count: int) -> None:
+        if self._can_replay and not self._budget.take(count):
+            self._can_replay = False
+            self._budget.give(self._offset - self._base - count)
+            self._budget.count_unprotected()
+            self._forget_before(self._sent)
+
+    def _forget_before(self, offset: int) -> None:
+        freed = 0
+        while self._chunks and self._base + len(self._chunks[0]) <= offset:
+            size = len(self._chunks.popleft())
+            self._base += size
+            freed += size
+        if self._can_replay:
+            self._budget.give(freed)
+
+    def _drop(self) -> None:
+        if self._outlet is not None:
+            self._outlet.close()
+            self._outlet = None
+        self._forget_before(self._offset)
+        self._wake()
+
+    # -- waiting
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._is_closed:
+            raise Closed("the writer was closed before", path=self._path)
+
+    async def _wait(self) -> None:
+        assert self._room is None, "one write at a time"
+        room: Deferred[None] = Deferred()
+        self._room = room
+        try:
+            await room
+        finally:
+            self._room = None
+
+    def _wake(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.called:
+            room.callback(None)
