@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration: registry:3's YAML and environment variables, strictly read into one frozen tree.
+
+Room: config. Must not know Twisted, nor start or open anything but the file that it reads.
+
+``document``     YAML text -> a tree of nodes that know where they stand
+``environment``  ``REGISTRY_*`` variables -> the same tree, changed
+``settings``     the sections and keys that exist, one row each: type, default
+``kinds``        what a value may be
+``sections``     tree -> settings; refuses what it doesn't know, with the nearest name
+``storage``      the section that is shaped otherwise: one driver beside named sections
+``foreign``      keys of registry:3 that have nothing behind them here, each with what to do instead
+``loading``      all of it in order
+"""
+
+from txregistry.config.addresses import Address, TcpAddress, UnixAddress
+from txregistry.config.errors import ConfigError
+from txregistry.config.loading import load, load_text
+from txregistry.config.settings import (
+    Configuration,
+    ExternalDriver,
+    Health,
+    Http,
+    Limits,
+    Log,
+    NamedDriver,
+    Storage,
+    UploadPurging,
+)
+
+__all__ = [
+    "Address",
+    "ConfigError",
+    "Configuration",
+    "ExternalDriver",
+    "Health",
+    "Http",
+    "Limits",
+    "Log",
+    "NamedDriver",
+    "Storage",
+    "TcpAddress",
+    "UnixAddress",
+    "UploadPurging",
+    "load",
+    "load_text",
+]

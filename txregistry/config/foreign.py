@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of registry:2 and registry:3 that have nothing behind them here: refused, each with the way out.
+
+Room: config.
+
+Silence would be worse than a refusal: who asks for passwords or TLS must not be served without them. A
+section that asks for nothing (empty, or switched off) is let through, because stock files carry such sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from txregistry.config.document import Branch, Items, Node, Scalar, is_null
+
+
+def _is_off(*words: str) -> Callable[[Node], bool]:
+    """Is the value one of these words?"""
+    return lambda node: isinstance(node, Scalar) and node.text.lower() in words
+
+
+def _is_empty(node: Node) -> bool:
+    """Does nothing but nulls, empties and ``enabled: false`` stand there?"""
+    if isinstance(node, Branch):
+        return all(_is_empty(child) or _switches_off(name, child) for name, child in node.entries.items())
+    if isinstance(node, Items):
+        return not node.nodes
+    return is_null(node) or node.text == ""
+
+
+def _switches_off(name: str, node: Node) -> bool:
+    return isinstance(node, Scalar) and (name, node.value) in (("enabled", False), ("disabled", True))
+
+
+def _is_no_auth(node: Node) -> bool:
+    return _is_off("none")(node) or (isinstance(node, Branch) and set(node.entries) == {"none"})
+
+
+@frozen
+class Foreign:
+    """A key that other registries have.
+
+    Attributes:
+        remedy: what to do instead.
+        asks_nothing: values with which the key can be ignored.
+    """
+
+    remedy: str
+    asks_nothing: Callable[[Node], bool] = _is_empty
+
+
+_BEHIND_PROXY = "let a reverse proxy in front of the registry do it and remove the key"
+
+FOREIGN: dict[str, Foreign] = {
+    "auth": Foreign(
+        "this registry can't check passwords or tokens yet and would serve everybody, so put it behind a "
+        "reverse proxy that asks for them and remove the section",
+        _is_no_auth,
+    ),
+    "compatibility": Foreign("manifests of schema 1 are not served; remove the section"),
+    "health.file": Foreign("remove the section"),
+    "health.http": Foreign("remove the section"),
+    "health.tcp": Foreign("remove the section"),
+    "http.h2c": Foreign("HTTP/1.1 is spoken; remove the section"),
+    # HTTP/2 needs TLS there, so both values describe what happens here.
+    "http.http2": Foreign("HTTP/1.1 is spoken; remove the section", lambda node: isinstance(node, Branch)),
+    "http.tls": Foreign(_BEHIND_PROXY),
+    "log.hooks": Foreign("let whatever collects the log send mail, and remove the section"),
+    "log.reportcaller": Foreign("remove the key", _is_off("false")),
+    "middleware": Foreign("remove the section"),
+    "notifications": Foreign("remove the section"),
+    "policy": Foreign("remove the section"),
+    "proxy": Foreign("run a pull-through cache with another registry, or remove the section"),
+    "redis": Foreign("one process needs no shared cache; remove the section"),
+    "reporting": Foreign("remove the section"),
+    "storage.cache.layerinfo": Foreign("write storage.cache.blobdescriptor: inmemory", _is_off("inmemory")),
+    "validation.enabled": Foreign("use validation.disabled", _is_off("true")),
+    "validation.manifests.indexes.platformlist": Foreign(
+        "use validation.manifests.indexes.platforms: all or none"
+    ),
+    "validation.manifests.urls": Foreign("remove the section"),
+}
+
+#: Values of a known key that other registries have.
+FOREIGN_VALUES: dict[tuple[str, str], str] = {
+    ("log.formatter", "logstash"): "use log.formatter: json",
+    ("storage.cache.blobdescriptor", "redis"): "use storage.cache.blobdescriptor: inmemory",
+    ("validation.manifests.indexes.platforms", "list"): "use all or none",
+}
+
+#: Storage drivers of registry:2 and registry:3 that are not installed with us.
+FOREIGN_DRIVERS = ("azure", "gcs", "oss", "rados", "s3", "s3aws", "swift")
+
+#: Go's names of fields where environment variables spell a key otherwise than the file does.
+GO_NAMES: dict[tuple[str, str], str] = {
+    ("notifications", "eventconfig"): "events",
+    ("health", "filecheckers"): "file",
+    ("health", "httpcheckers"): "http",
+    ("health", "tcpcheckers"): "tcp",
+    ("compatibility.schema1", "trustkey"): "signingkeyfile",
+}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes -> settings: a section is read by its class's rows, and everything else in it is refused.
+
+Room: config.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from txregistry.config.document import Branch, Items, Node, Scalar, is_null
+from txregistry.config.errors import ConfigError, refusal
+from txregistry.config.foreign import FOREIGN, FOREIGN_VALUES
+from txregistry.config.kinds import Kind, Misfit
+from txregistry.config.settings import known_paths, rows
+
+T = TypeVar("T")
+
+
+def read_section(shape: type[T], node: Node | None, path: str, **given: Any) -> T:
+    """Make one section.
+
+    Args:
+        path: the section's dotted path, empty for the whole file.
+        given: attributes that were read elsewhere.
+
+    Raises:
+        ConfigError: a key is unknown, foreign, or of the wrong kind.
+    """
+    keys = rows(shape)
+    values: dict[str, Any] = dict(given)
+    for name, child in entries_of(node, path).items():
+        full = f"{path}.{name}" if path else name
+        row = keys.get(name)
+        if row is None:
+            check_foreign(full, child)
+        elif is_null(child):
+            continue
+        elif "section" in row.metadata:
+            values[row.name] = read_section(row.metadata["section"], child, full)
+        else:
+            values[row.name] = _read_value(row.metadata["kind"], child, full)
+    return shape(**values)
+
+
+def entries_of(node: Node | None, path: str) -> dict[str, Node]:
+    """The entries of a section; nothing there is an empty one.
+
+    Raises:
+        ConfigError: something other than a mapping stands there.
+    """
+    if isinstance(node, Branch):
+        return dict(node.entries)
+    if node is None or is_null(node):
+        return {}
+    raise refusal(
+        node.origin,
+        f"{path} wants a section of keys, not {_shown(node)}"
+        if path
+        else "the file is not a mapping of keys",
+        "put its keys below it, indented" if path else 'begin with "version: 0.1"',
+    )
+
+
+def _read_value(kind: Kind[Any], node: Node, path: str) -> Any:
+    if isinstance(node, Scalar) and (path, node.text.lower()) in FOREIGN_VALUES:
+        raise refusal(
+            node.origin,
+            f"{path}: {node.text.lower()} is not supported yet",
+            FOREIGN_VALUES[path, node.text.lower()],
+        )
+    try:
+        return kind.read(node)
+    except Misfit:
+        instead = "what stands there" if kind.is_secret else _shown(node)
+        raise refusal(
+            node.origin,
+            f"{path} wants {kind.expects}, not {instead}",
+            "correct it, or remove it for the default",
+        ) from None
+
+
+def check_foreign(path: str, node: Node) -> None:
+    """Let a key without a row of ours pass if it asks for nothing.
+
+    Raises:
+        ConfigError: it belongs to another registry and asks for something, or nobody knows it.
+    """
+    foreign = FOREIGN.get(path)
+    if foreign is None:
+        raise _unknown(path, node)
+    if not is_null(node) and not foreign.asks_nothing(node):
+        raise refusal(node.origin, f"{path} is not supported yet", foreign.remedy)
+
+
+def _unknown(path: str, node: Node) -> ConfigError:
+    near = nearest(path, [*known_paths(), *FOREIGN])
+    remedy = f"did you mean {near}?" if near else "remove it"
+    return refusal(node.origin, f"{path} is not a known key", remedy)
+
+
+def nearest(path: str, known: Iterable[str]) -> str | None:
+    """The known path that was probably meant.
+
+    Neighbors in the same section go first, then the same or a similar last part anywhere.
+    """
+    known = list(known)
+    above, _, last = path.rpartition(".")
+    neighbors = [candidate for candidate in known if candidate.rpartition(".")[0] == above]
+    close = difflib.get_close_matches(path, neighbors, 1, 0.75)
+    if close:
+        return close[0]
+    elsewhere = {candidate.rpartition(".")[2]: candidate for candidate in reversed(known)}
+    close = difflib.get_close_matches(last, elsewhere, 1, 0.8)
+    return elsewhere[close[0]] if close else None
+
+
+def _shown(node: Node) -> str:
+    if isinstance(node, Branch):
+        return "a mapping"
+    if isinstance(node, Items):
+        return "a list"
+    text = node.text if len(node.text) <= 60 else node.text[:60] + "..."
+    return repr(text)

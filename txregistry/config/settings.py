@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every key that exists: the sections as frozen classes, a key as one row with its kind and default.
+
+Room: config. ``docs/configure.md`` says what the keys mean; a test holds both together.
+
+The name of a key is the attribute's without underscores (``drain_timeout`` is ``draintimeout``), because
+``_`` separates the parts of an environment variable. Durations are seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import attrs
+from attrs import field, frozen
+
+from txregistry.config.addresses import Address, parse_address
+from txregistry.config.kinds import (
+    FLAG,
+    HEADERS,
+    HOSTS,
+    PREFIX,
+    PUBLIC_URL,
+    SECRET,
+    SECRET_TABLE,
+    TABLE,
+    TEXT,
+    TEXTS,
+    Kind,
+    choice,
+    count,
+    duration,
+    whole,
+)
+
+T = TypeVar("T")
+
+
+def _key(kind: Kind[T], default: T) -> T:
+    """A row: one key with its kind and default; a secret one is masked in ``repr``."""
+    masked = {"repr": lambda value: "***" if value else repr(value)} if kind.is_secret else {}
+    row: T = field(default=default, metadata={"kind": kind}, **masked)  # type: ignore[call-overload]  # masked is a dict
+    return row
+
+
+def _section(shape: type[T]) -> T:
+    """A row: a section with keys of its own."""
+    row: T = field(factory=shape, metadata={"section": shape})
+    return row
+
+
+@frozen
+class AccessLog:
+    """``log.accesslog``"""
+
+    disabled: bool = _key(FLAG, False)
+
+
+@frozen
+class Log:
+    """``log``"""
+
+    level: str = _key(choice("error", "warn", "info", "debug"), "info")
+    formatter: str = _key(choice("text", "json"), "text")
+    fields: Mapping[str, Any] = _key(TABLE, {})
+    access_log: AccessLog = _section(AccessLog)
+
+
+@frozen
+class Limits:
+    """``http.limits``: what clients may ask of us, one and all together. Ours; registry:3 has none.
+
+    Names and defaults are those of ``web.settings.Limits``; a test holds both together.
+    """
+
+    connections: int = _key(whole(1), 2000)
+    connections_per_address: int = _key(whole(1), 200)
+    requests: int = _key(whole(1), 4000)
+    requests_per_connection: int = _key(whole(1), 1000)
+    headers: int = _key(whole(1), 100)
+    head_size: int = _key(whole(1024), 16 * 1024)
+    first_byte: float = _key(duration(0.001), 10.0)
+    head_timeout: float = _key(duration(0.001), 15.0)
+    idle: float = _key(duration(0.001), 60.0)
+    body_rate: int = _key(whole(0), 1024)
+    body_window: float = _key(duration(0.001), 30.0)
+    body_grace: float = _key(duration(), 30.0)
+    write_stall: float = _key(duration(0.001), 60.0)
+    drain_size: int = _key(whole(0), 8 * 1024 * 1024)
+    drain_time: float = _key(duration(), 10.0)
+    manifest_size: int = _key(whole(1), 4 * 1024 * 1024)
+    tags_per_push: int = _key(whole(0), 100)
+
+
+@frozen
+class Prometheus:
+    """``http.debug.prometheus``"""
+
+    enabled: bool = _key(FLAG, False)
+    path: str = _key(TEXT, "/metrics")
+
+
+@frozen
+class Debug:
+    """``http.debug``: taken with a warning, since registry:3's image ships it; nothing listens there yet."""
+
+    addr: str = _key(TEXT, "")
+    prometheus: Prometheus = _section(Prometheus)
+
+
+@frozen
+class Http:
+    """``http``
+
+    Attributes:
+        drain_timeout: seconds that requests in flight are given when we are told to stop.
+            Less than the ten that ``docker stop`` waits.
+    """
+
+    addr: str = _key(TEXT, "127.0.0.1:5000")
+    net: str = _key(choice("tcp", "unix"), "tcp")
+    host: str = _key(PUBLIC_URL, "")
+    prefix: str = _key(PREFIX, "/")
+    secret: str = _key(SECRET, "")
+    relative_urls: bool = _key(FLAG, True)
+    drain_timeout: float = _key(duration(), 8.0)
+    headers: Mapping[str, tuple[str, ...]] = _key(HEADERS, {})
+    trusted_proxies: tuple[str, ...] = _key(HOSTS, ())
+    limits: Limits = _section(Limits)
+    debug: Debug = _section(Debug)
+
+    @property
+    def address(self) -> Address:
+        """``net`` and ``addr`` as one value."""
+        return parse_address(self.net, self.addr)
+
+
+@frozen
+class FilesystemOptions:
+    """``storage.filesystem``"""
+
+    root_directory: str = _key(TEXT, "/var/lib/registry")
+    max_threads: int = _key(whole(1), 100)
+
+
+@frozen
+class NoOptions:
+    """``storage.memory``, ``storage.inmemory``"""
+
+
+#: The drivers that come with us, and what they take; other drivers check their options themselves.
+SHIPPED_DRIVERS: dict[str, type[FilesystemOptions] | type[NoOptions]] = {
+    "filesystem": FilesystemOptions,
+    "inmemory": NoOptions,
+    "memory": NoOptions,
+}
+
+
+@frozen
+class NamedDriver:
+    """A storage driver that is installed with us, by the name of its entry point, and its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(factory=dict, repr=lambda options: "***" if options else "{}")
+
+    def describe(self) -> str:
+        """Where it stores, for people; free of secrets."""
+        root = self.options.get("rootdirectory")
+        return f"{self.name} {root}" if isinstance(root, str) and root else self.name
+
+
+@frozen
+class ExternalDriver:
+    """``storage.external``: any program that speaks the driver protocol, started by us or attached to.
+
+    Attributes:
+        command: the program and its arguments, or empty.
+        socket: the path on which a driver listens that somebody else started, or empty. One of both is set.
+    """
+
+    command: tuple[str, ...] = _key(TEXTS, ())
+    socket: str = _key(TEXT, "")
+    options: Mapping[str, Any] = _key(SECRET_TABLE, {})
+
+    def describe(self) -> str:
+        """Where it stores, for people; free of secrets."""
+        return f"the driver at {self.socket}" if self.socket else f"the driver {self.command[0]}"
+
+
+@frozen
+class Delete:
+    """``storage.delete``"""
+
+    enabled: bool = _key(FLAG, False)
+
+
+@frozen
+class Redirect:
+    """``storage.redirect``"""
+
+    disable: bool = _key(FLAG, False)
+
+
+@frozen
+class UploadPurging:
+    """``storage.maintenance.uploadpurging``"""
+
+    enabled: bool = _key(FLAG, True)
+    age: float = _key(duration(0.001), 168 * 3600.0)
+    interval: float = _key(duration(0.001), 24 * 3600.0)
+    dry_run: bool = _key(FLAG, False)
+
+
+@frozen
+class ReadOnly:
+    """``storage.maintenance.readonly``"""
+
+    enabled: bool = _key(FLAG, False)
+
+
+@frozen
+class Maintenance:
+    """``storage.maintenance``"""
+
+    upload_purging: UploadPurging = _section(UploadPurging)
+    read_only: ReadOnly = _section(ReadOnly)
+
+
+@frozen
+class Cache:
+    """``storage.cache``"""
+
+    blob_descriptor: str = _key(choice("inmemory"), "inmemory")
+    blob_descriptor_size: int = _key(whole(0), 10_000)
+
+
+@frozen
+class TagLookup:
+    """``storage.tag``"""
+
+    concurrency_limit: int = _key(whole(1), os.cpu_count() or 1)
+
+
+@frozen
+class Storage:
+    """``storage``: one driver, and what holds for every driver."""
+
+    driver: NamedDriver | ExternalDriver
+    delete: Delete = _section(Delete)
+    redirect: Redirect = _section(Redirect)
+    maintenance: Maintenance = _section(Maintenance)
+    cache: Cache = _section(Cache)
+    tag: TagLookup = _section(TagLookup)
+
+
+@frozen
+class StorageHealth:
+    """``health.storagedriver``: taken so that existing files load; a driver's liveness is always watched."""
+
+    enabled: bool = _key(FLAG, False)
+    interval: float = _key(duration(), 10.0)
+    threshold: int = _key(whole(0), 0)
+
+
+@frozen
+class Health:
+    """``health``"""
+
+    storage_driver: StorageHealth = _section(StorageHealth)
+
+
+@frozen
+class Catalog:
+    """``catalog``"""
+
+    max_entries: int = _key(count(1000), 1000)
+
+
+@frozen
+class Tags:
+    """``tags``"""
+
+    max_tags: int = _key(count(1000, 0), 1000)
+
+
+@frozen
+class IndexValidation:
+    """``validation.manifests.indexes``"""
+
+    platforms: str = _key(choice("all", "none"), "all")
+
+
+@frozen
+class ManifestValidation:
+    """``validation.manifests``"""
+
+    indexes: IndexValidation = _section(IndexValidation)
+
+
+@frozen
+class Validation:
+    """``validation``"""
+
+    disabled: bool = _key(FLAG, False)
+    manifests: ManifestValidation = _section(ManifestValidation)
+
+
+@frozen
+class Configuration:
+    """Everything that was configured.
+
+    Attributes:
+        source: the file that it came from, or "built-in defaults".
+        warnings: sentences for the log: what was ignored, and what is unwise.
+    """
+
+    storage: Storage
+    log: Log = _section(Log)
+    http: Http = _section(Http)
+    health: Health = _section(Health)
+    catalog: Catalog = _section(Catalog)
+    tags: Tags = _section(Tags)
+    validation: Validation = _section(Validation)
+    source: str = "built-in defaults"
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def delete_enabled(self) -> bool:
+        """Clients may delete manifests, tags and blobs."""
+        return self.storage.delete.enabled
+
+    @property
+    def read_only(self) -> bool:
+        """Clients may change nothing."""
+        return self.storage.maintenance.read_only.enabled
+
+    @property
+    def upload_purging(self) -> UploadPurging:
+        """When uploads that were left behind are removed."""
+        return self.storage.maintenance.upload_purging
+
+    @property
+    def prefix(self) -> str:
+        """The path below which ``v2/`` lies; begins and ends with a slash."""
+        return self.http.prefix
+
+
+def key_name(attribute: str) -> str:
+    """The key in the file for an attribute here."""
+    return attribute.replace("_", "")
+
+
+def rows(shape: type[Any]) -> dict[str, attrs.Attribute[Any]]:
+    """The keys of a section: name in the file -> attribute; attributes that are no keys are left out."""
+    return {key_name(row.name): row for row in attrs.fields(shape) if row.metadata}
+
+
+def _paths(shape: type[Any], above: str) -> list[str]:
+    paths = []
+    for name, row in rows(shape).items():
+        paths.append(above + name)
+        if "section" in row.metadata:
+            paths += _paths(row.metadata["section"], f"{above}{name}.")
+    return paths
+
+
+def known_paths() -> list[str]:
+    """Every key of the file, as dotted paths, sections included."""
+    paths = ["version", "loglevel", "storage", *_paths(Configuration, ""), *_paths(Storage, "storage.")]
+    for name, shape in {**SHIPPED_DRIVERS, "external": ExternalDriver}.items():
+        paths += [f"storage.{name}", *_paths(shape, f"storage.{name}.")]
+    return paths
