@@ -65,9 +65,10 @@ class Inflow:
         self._lane.close()
         await self._writer.abandon()
 
-    def orphan(self) -> None:
-        """The connection is gone: take what still is on the lane, then close the writer."""
-        Deferred.fromCoroutine(self._close_quietly())
+    def orphan(self) -> Deferred[None]:
+        """The connection is gone: take what still is on the lane, then close the writer; fires afterwards."""
+        self._lane.stop_waiting()
+        return Deferred.fromCoroutine(self._close_quietly())
 
     async def _close_quietly(self) -> None:
         try:

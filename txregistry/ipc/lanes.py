@@ -176,6 +176,7 @@ class Inlet(_Lane):
         super().__init__(reactor, end)
         self._waiter: Deferred[None] | None = None
         self._unsent = b""
+        self._is_draining = False
 
     async def receive(self, limit: int = CHUNK) -> bytes:
         """The next chunk of at most ``limit`` bytes; empty at the end of the lane, or when it broke."""
@@ -186,8 +187,15 @@ class Inlet(_Lane):
                 pass
             except OSError:
                 return b""
+            if self._is_draining:
+                return b""
             await self._wait(self._reactor.addReader)
         return b""
+
+    def stop_waiting(self) -> None:
+        """From now on the end is where nothing more is at hand."""
+        self._is_draining = True
+        self._fire()
 
     def confirm(self, offset: int) -> None:
         """Tell the writing end that everything before ``offset`` is stored. An older word that is still unsent is replaced."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -126,9 +126,13 @@ class Responder(DescriptorKeeper):
         claims, self._claims = self._claims, {}
         for reading in claims.values():
             Deferred.fromCoroutine(reading.aclose())
+        self.orphan_writers()
+
+    def orphan_writers(self) -> Deferred[None]:
+        """Close every writer of this connection; fires when what arrived on their lanes is stored."""
         inflows, self._inflows = self._inflows, {}
-        for inflow in inflows.values():
-            inflow.orphan()
+        ends = [inflow.orphan() for inflow in inflows.values()]
+        return DeferredList(ends, consumeErrors=True).addCallback(lambda _: None)
 
     # -- greeting and liveness
 

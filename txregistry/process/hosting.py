@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's own process: what ``python -m txregistry_drivers.<name>`` runs.
+
+Room: process. Started by a registry it finds its listening socket on descriptor 3 and its options on another (see ``child``); started by hand or by
+systemd, with ``--socket PATH`` or an inherited socket, and ``--options FILE``.
+
+A store that refuses its options is not fatal here: Hello carries the reason to the registry, which prints it as one sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.protocol import Factory
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+
+import txregistry
+from txregistry.ipc.responder import Responder, Serving
+from txregistry.process.child import BACKLOG
+from txregistry.storage.contract import Driver, Store
+from txregistry.storage.errors import BadOptions, StorageError
+from txregistry.storage.hosted import HostedDriver
+
+T = TypeVar("T")
+
+#: Threads for blocking calls of the store, unless its options say otherwise.
+THREADS = 16
+
+#: Seconds that writers may take to store what arrived when the process is asked to end.
+DRAIN_TIMEOUT = 20.0
+
+_FIRST_INHERITED = 3
+_PR_SET_PDEATHSIG = 1
+
+
+def main(create: Callable[[Mapping[str, object]], Store], name: str = "") -> None:
+    """Run a driver until it is told to end; never returns.
+
+    Args:
+        create: makes the store of its options, or raises BadOptions with a sentence for the operator.
+        name: for messages before there is a store; by default the program's.
+    """
+    from twisted.internet import reactor  # the driver's own process: the reactor is chosen here
+
+    arguments = _arguments()
+    _log_to_stderr()
+    try:
+        listener = _listener(arguments.socket)
+        options = _options(arguments.options)
+    except (OSError, ValueError) as error:
+        sys.exit(f"{name or sys.argv[0]}: {error}")
+    Host(reactor, create, options, name).run(listener)
+
+
+class Host:
+    """One driver process.
+
+    Args:
+        reactor: runs it.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        create: Callable[[Mapping[str, object]], Store],
+        options: Mapping[str, object],
+        name: str,
+    ) -> None:
+        self._reactor = reactor
+        self._connections: set[_Connection] = set()
+        reactor.suggestThreadPoolSize(THREADS)
+        driver: Driver | StorageError
+        self._store: Store | None = None
+        try:
+            self._store = create(options)
+            driver = HostedDriver(self._store, run=self._in_thread)
+            name = self._store.name
+        except StorageError as error:
+            driver = error
+        self.serving = Serving(driver, name or "driver", txregistry.__version__, reactor, reactor)
+
+    def run(self, listener: socket.socket) -> None:
+        """Serve connections that come in on ``listener``."""
+        factory = Factory.forProtocol(lambda: _Connection(self.serving, self._connections))
+        factory.noisy = False
+        self._reactor.adoptStreamPort(listener.fileno(), socket.AF_UNIX, factory)
+        listener.close()
+        if "TXREGISTRY_OPTIONS_FD" in os.environ:
+            self._end_with_parent()
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._drain)
+        self._reactor.run()
+        if self._store is not None:
+            self._store.close()
+
+    def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    def _drain(self) -> Deferred[Any]:
+        """End every connection; what arrived on its lanes is stored first."""
+        ends = [connection.end() for connection in self._connections]
+        everything = DeferredList(ends, consumeErrors=True)
+        self._reactor.callLater(DRAIN_TIMEOUT, everything.cancel)
+        return everything.addErrback(lambda _: None)
+
+    def _end_with_parent(self) -> None:
+        """Exit when the registry does: by the kernel's signal, and by the end of descriptor 0."""
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        self._reactor.addReader(_Lifeline(self._reactor))
+
+
+class _Connection(Responder):
+    def __init__(self, serving: Serving, connections: set[_Connection]) -> None:
+        super().__init__(serving)
+        self._connections = connections
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._connections.add(self)
+
+    def connectionLost(self, *reason: Any) -> None:
+        self._connections.discard(self)
+        super().connectionLost(*reason)
+
+    def end(self) -> Deferred[None]:
+        """End the connection; fires when its writers have stored what arrived."""
+        writers = self.orphan_writers()
+        if self.transport is not None:
+            self.transport.loseConnection()
+        return writers
+
+
+class _Lifeline:
+    """Reads descriptor 0, which ends when the registry does."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def fileno(self) -> int:
+        return 0
+
+    def logPrefix(self) -> str:
+        return "lifeline"
+
+    def doRead(self) -> None:
+        if not os.read(0, 4096):
+            self._reactor.removeReader(self)
+            self._reactor.stop()
+
+    def connectionLost(self, reason: Any) -> None:
+        self._reactor.removeReader(self)
+        if self._reactor.running:
+            self._reactor.stop()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="A storage driver for txregistry, as a process of its own.")
+    parser.add_argument("--socket", metavar="PATH", help="UNIX socket to listen on, if none is inherited")
+    parser.add_argument("--options", metavar="FILE", help="the driver's options as a JSON object")
+    return parser.parse_args()
+
+
+def _listener(path: str | None) -> socket.socket:
+    """The socket that was inherited (sd_listen_fds), or one bound at ``path``.
+
+    Raises:
+        ValueError: there is neither.
+        OSError: it can't be bound.
+    """
+    if path is None:
+        owner = os.environ.pop("LISTEN_PID", str(os.getpid()))
+        if os.environ.pop("LISTEN_FDS", "0") != "1" or owner != str(os.getpid()):
+            raise ValueError("no socket to listen on: give one with --socket PATH")
+        os.set_inheritable(_FIRST_INHERITED, False)
+        return socket.socket(fileno=_FIRST_INHERITED)
+    if os.path.exists(path):
+        _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o117)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(mask)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket of a driver that is gone.
+
+    Raises:
+        ValueError: somebody listens on it, or it is no socket.
+    """
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.connect(path)
+    except ConnectionRefusedError:
+        os.unlink(path)
+    except OSError as error:
+        raise ValueError(f"{path} is there and can't be replaced: {error.strerror}") from error
+    else:
+        raise ValueError(f"another driver listens on {path}: stop it, or choose another --socket")
+    finally:
+        probe.close()
+
+
+def _options(path: str | None) -> Mapping[str, object]:
+    """The options document: from the inherited descriptor, else from ``path``, else empty.
+
+    Raises:
+        ValueError: it is not a JSON object.
+        OSError: it can't be read.
+    """
+    inherited = os.environ.get("TXREGISTRY_OPTIONS_FD")
+    if inherited is None and path is None:
+        return {}
+    with open(int(inherited) if inherited is not None else str(path), "rb") as file:
+        document = json.loads(file.read() or b"{}")
+    if not isinstance(document, dict):
+        raise ValueError("the options are not a JSON object")
+    return document
+
+
+def _log_to_stderr() -> None:
+    predicate = LogLevelFilterPredicate(LogLevel.info)
+    predicate.setLogLevelForNamespace("twisted", LogLevel.warn)
+    observer = textFileLogObserver(sys.stderr, timeFormat=None)
+    globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [predicate])], redirectStandardIO=False)
+
+
+__all__ = ["BadOptions", "Host", "main"]

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps one connection to a driver, for as long as anybody wants one.
+
+Room: process. Connects, says hello, pings, connects again. It does not care who runs the driver: ``child`` starts one and holds its listening
+socket, so that a connection made while the driver restarts simply waits in the backlog.
+
+    CONNECTING --hello--> READY --lost--> CONNECTING
+         \\--hello refused--> REFUSED (the reason is raised to everybody who asks; tried again after RETRY)
+
+Deaths are counted only without progress: a connection that was never greeted. Five in a row open the breaker: whoever asks is refused at once
+until a greeting succeeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReactorUNIX
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from txregistry.ipc import commands
+from txregistry.ipc.link import Answer, Link, LinkLost
+from txregistry.storage.errors import StorageError, Unavailable
+
+#: Seconds that a request waits for a driver that restarts.
+PATIENCE = 30.0
+
+#: Seconds between two attempts while nobody listens on the socket, doubled up to the second value.
+RETRY = 0.05
+RETRY_LIMIT = 5.0
+
+#: Seconds between two pings, and until an unanswered one ends the connection.
+PING_INTERVAL = 1.0
+PING_TIMEOUT = 8.0
+
+#: Connections without a greeting, in a row, after which nobody waits any more.
+FRUITLESS_LIMIT = 5
+
+_log = Logger()
+
+
+class LinkKeeper:
+    """``ipc.link.Links`` over a UNIX socket.
+
+    Args:
+        path: the socket.
+        when_stuck: called when the driver stops answering pings; may kill it.
+
+    Attributes:
+        last_ping: the newest answer to a ping; empty before the first.
+        greetings: how often a driver said hello.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorUNIX,
+        clock: IReactorTime,
+        path: str,
+        *,
+        when_stuck: Callable[[], None] = lambda: None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self._path = path
+        self._when_stuck = when_stuck
+        self._patience = patience
+        self._link: Link | None = None
+        self._connecting: Deferred[None] | None = None
+        self._waiting: list[Deferred[Link]] = []
+        self._later: IDelayedCall | None = None
+        self._fruitless = 0
+        self._refusal: StorageError | None = None
+        self._is_stopped = False
+        self.last_ping: Answer = {}
+        self.greetings = 0
+
+    # -- asking for the link
+
+    async def link(self) -> Link:
+        if self._link is not None:
+            return self._link
+        if self._refusal is not None:
+            raise Unavailable(f"the driver refused: {self._refusal}")
+        if self._is_stopped or self._fruitless > FRUITLESS_LIMIT:
+            raise Unavailable("the driver does not come up")
+        return await self._next_link(self._patience)
+
+    async def greeted(self) -> Answer:
+        """Wait, without limit, for the first answer to a hello.
+
+        Raises:
+            StorageError: the driver refused it.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        return (self._link or await self._next_link(None)).hello
+
+    def _next_link(self, patience: float | None) -> Deferred[Link]:
+        waiter: Deferred[Link] = Deferred(lambda _: None)
+        self._waiting.append(waiter)
+        if patience is not None:
+            late = self._clock.callLater(patience, self._give_up, waiter)
+            waiter.addBoth(lambda result: (late.active() and late.cancel(), result)[1])
+        return waiter
+
+    def _give_up(self, waiter: Deferred[Link]) -> None:
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+            waiter.errback(Unavailable("the driver did not come back in time"))
+
+    def _settle(self, result: Link | StorageError) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if waiter.called:
+                continue
+            if isinstance(result, Link):
+                waiter.callback(result)
+            else:
+                waiter.errback(result)
+
+    # -- keeping it
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._connecting = Deferred.fromCoroutine(self._connect())
+
+    def stop(self) -> None:
+        """End the connection and the attempts; whoever waits is refused."""
+        self._is_stopped = True
+        if self._later is not None and self._later.active():
+            self._later.cancel()
+        if self._link is not None and self._link.transport is not None:
+            self._link.transport.loseConnection()
+        self._settle(Unavailable("the driver was stopped"))
+
+    def driver_died(self) -> None:
+        """The driver's process ended before a greeting; counts as a connection without progress."""
+        if self._link is None:
+            self._fruitless += 1
+            if self._fruitless > FRUITLESS_LIMIT:
+                self._settle(Unavailable("the driver does not come up"))
+
+    async def _connect(self) -> None:
+        endpoint = UNIXClientEndpoint(self._reactor, self._path)
+        factory = Factory.forProtocol(lambda: Link(self._clock, self._lost))  # type: ignore[arg-type]
+        factory.noisy = False
+        try:
+            link = await endpoint.connect(factory)
+        except (ConnectError, OSError):
+            self._retry()
+            return
+        try:
+            await link.greet()
+        except LinkLost:
+            link.abort()
+            self._retry()
+            return
+        except StorageError as refusal:
+            self._refusal = refusal
+            self._settle(refusal)
+            link.abort()
+            self._retry(RETRY_LIMIT)
+            return
+        self._ready(link)
+
+    def _ready(self, link: Link) -> None:
+        self._refusal = None
+        self._fruitless = 0
+        self.greetings += 1
+        self._link = link
+        self._settle(link)
+        self._ping_later(link)
+
+    def _retry(self, delay: float | None = None) -> None:
+        if self._is_stopped:
+            return
+        if delay is None:
+            delay = min(RETRY * 2 ** min(self._fruitless, 10), RETRY_LIMIT)
+        self._later = self._clock.callLater(delay, self.start)
+
+    def _lost(self, link: Link) -> None:
+        if link is self._link:
+            self._link = None
+            if not self._is_stopped:
+                self.start()
+
+    # -- liveness
+
+    def _ping_later(self, link: Link) -> None:
+        self._later = self._clock.callLater(PING_INTERVAL, self._ping, link)
+
+    def _ping(self, link: Link) -> None:
+        if link is self._link:
+            Deferred.fromCoroutine(self._ping_once(link))
+
+    async def _ping_once(self, link: Link) -> None:
+        try:
+            self.last_ping = await link.call(commands.Ping, timeout=PING_TIMEOUT)
+        except StorageError as error:
+            if not link.is_lost:
+                _log.warn(
+                    "the driver does not answer a ping ({error}): its connection is ended", error=str(error)
+                )
+                self._when_stuck()
+                link.abort()
+            return
+        if link is self._link:
+            self._ping_later(link)

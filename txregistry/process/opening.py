@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens a driver: starts or attaches, waits for its hello, gives the registry a Driver.
+
+Room: process. The one way in for ``service`` and ``cli``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import deferToThreadPool
+
+from txregistry.ipc.budget import ReplayBudget
+from txregistry.ipc.link import Answer
+from txregistry.ipc.remote import RemoteDriver
+from txregistry.process.child import ChildDriver
+from txregistry.process.keeper import PATIENCE, LinkKeeper
+from txregistry.process.spec import DriverSpec, StartError
+from txregistry.storage.errors import StorageError
+
+#: Seconds that a driver which was started may take to say hello.
+START_TIMEOUT = 30.0
+
+
+class OpenDriver:
+    """A driver that is running, or that will be.
+
+    Attributes:
+        driver: for the registry.
+        links: the connection's keeper.
+        child: the process, or None for a driver that somebody else runs.
+    """
+
+    def __init__(
+        self,
+        spec: DriverSpec,
+        reactor: Any,
+        *,
+        patience: float = PATIENCE,
+        budget: ReplayBudget | None = None,
+    ) -> None:
+        self.spec = spec
+        self._reactor = reactor
+        self._greeted: Deferred[Answer] | None = None
+        self.child: ChildDriver | None = None
+        path = spec.socket
+        if spec.command is not None:
+            self.child = ChildDriver(
+                spec,
+                reactor,
+                reactor,
+                when_died=self._died,
+                greetings=lambda: self.links.greetings,
+            )
+            self.child.start()
+            path = self.child.path
+        assert path is not None
+        self.links = LinkKeeper(reactor, reactor, path, when_stuck=self._kill, patience=patience)
+        self.links.start()
+        self.driver = RemoteDriver(reactor, reactor, self.links, self._in_thread, budget)
+
+    def _in_thread(self, work: Any) -> Any:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    def _died(self) -> None:
+        self.links.driver_died()
+        greeted, self._greeted = self._greeted, None
+        if greeted is not None:
+            greeted.cancel()
+
+    def _kill(self) -> None:
+        if self.child is not None:
+            self.child.kill()
+
+    async def hello(self) -> Answer:
+        """Wait for the driver's first hello.
+
+        Raises:
+            StartError: it ended before, refused its options, or speaks no common version.
+        """
+        self._greeted = greeted = Deferred.fromCoroutine(self.links.greeted())
+        timeout = self._reactor.callLater(START_TIMEOUT, greeted.cancel)
+        try:
+            return await greeted
+        except StorageError as refusal:
+            raise StartError(f"storage driver {self.spec.name!r}: {refusal.message}") from refusal
+        except CancelledError as error:
+            raise StartError(self._why_not()) from error
+        finally:
+            self._greeted = None
+            if timeout.active():
+                timeout.cancel()
+
+    def _why_not(self) -> str:
+        words = self.child.last_words if self.child is not None else ""
+        return f"storage driver {self.spec.name!r} ended before it was ready" + (
+            f": {words}" if words else ""
+        )
+
+    async def stop(self) -> None:
+        """End the connection and the process."""
+        self.links.stop()
+        if self.child is not None:
+            await self.child.stop()
+
+
+def is_socket_there(spec: DriverSpec) -> bool:
+    """Whether a driver to attach to has its socket already; if not, the registry starts all the same and waits."""
+    return spec.socket is not None and os.path.exists(spec.socket)
