@@ -14,6 +14,7 @@ until a greeting succeeds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -105,7 +106,7 @@ class LinkKeeper:
         self._waiting.append(waiter)
         if patience is not None:
             late = self._clock.callLater(patience, self._give_up, waiter)
-            waiter.addBoth(lambda result: (late.active() and late.cancel(), result)[1])
+            waiter.addBoth(_cancel_and_pass, late)
         return waiter
 
     def _give_up(self, waiter: Deferred[Link]) -> None:
@@ -147,7 +148,7 @@ class LinkKeeper:
 
     async def _connect(self) -> None:
         endpoint = UNIXClientEndpoint(self._reactor, self._path)
-        factory = Factory.forProtocol(lambda: Link(self._clock, self._lost))  # type: ignore[arg-type]
+        factory = Factory.forProtocol(lambda: Link(self._clock, self._lost))
         factory.noisy = False
         try:
             link = await endpoint.connect(factory)
@@ -211,3 +212,9 @@ class LinkKeeper:
             return
         if link is self._link:
             self._ping_later(link)
+
+
+def _cancel_and_pass(result: Any, late: IDelayedCall) -> Any:
+    if late.active():
+        late.cancel()
+    return result
