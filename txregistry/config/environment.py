@@ -113,7 +113,7 @@ def _resolve_value(path: list[str], rest: list[str], tree: Node, kind: Any) -> t
 
 
 def _resolve_free(path: list[str], rest: list[str], tree: Node) -> tuple[str, ...]:
-    """Below a key whose content is free: existing names in the case that they have, new ones in lower case."""
+    """Below a key whose content is free: existing names as they are, new ones in lower case."""
     node = lookup(tree, ".".join(path))
     found = list(path)
     for part in rest:

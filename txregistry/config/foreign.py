@@ -3,8 +3,8 @@
 
 Room: config.
 
-Silence would be worse than a refusal: who asks for passwords or TLS must not be served without them. A
-section that asks for nothing (empty, or switched off) is let through, because stock files carry such sections.
+Silence would be worse than a refusal: who asks for passwords or TLS must not be served without them.
+A section that asks for nothing (empty, or switched off) is let through, because stock files carry such ones.
 """
 
 from __future__ import annotations

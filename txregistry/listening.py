@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listening sockets: bound at once, or refused at once with a sentence; served later.
+
+Must not know HTTP. Binding apart from serving has two reasons. A port that is taken must stop the start,
+while Twisted's endpoint service only logs it. And whoever connects while the storage driver still starts
+waits in the backlog instead of being refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import Protocol
+
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+
+from txregistry.config import Address, TcpAddress, UnixAddress
+
+#: Connections that may wait to be accepted. Twisted's 50 refuses bursts of connects.
+BACKLOG = 1024
+
+# What binding "::" answers where the kernel or the container has no IPv6.
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+class ListenError(Exception):
+    """An address can't be listened on; one sentence that names it and the way out."""
+
+
+class PortAdopter(Protocol):
+    """The part of ``IReactorSocket`` that is used here."""
+
+    def adoptStreamPort(
+        self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+    ) -> IListeningPort: ...
+
+
+class Listener:
+    """One bound, listening socket that nobody serves yet.
+
+    Attributes:
+        where: what to tell people: a URL, or the path of a UNIX socket.
+    """
+
+    def __init__(self, bound: socket.socket) -> None:
+        self._socket = bound
+        self.where = _describe(bound)
+
+    def serve(self, reactor: PortAdopter, factory: IProtocolFactory) -> IListeningPort:
+        """Hand the socket to the reactor; what waits in the backlog is served at once."""
+        port = reactor.adoptStreamPort(self._socket.fileno(), self._socket.family, factory)
+        self._socket.close()
+        return port
+
+    def close(self) -> None:
+        """Give the address up without having served it."""
+        path = self._socket.getsockname() if self._socket.family == socket.AF_UNIX else ""
+        self._socket.close()
+        if path:
+            os.unlink(path)
+
+
+def listen(address: Address) -> Listener:
+    """Bind and listen.
+
+    Raises:
+        ListenError: the address is taken, forbidden, or not of this host.
+    """
+    return Listener(_listen_unix(address) if isinstance(address, UnixAddress) else _listen_tcp(address))
+
+
+def _listen_tcp(address: TcpAddress) -> socket.socket:
+    try:
+        # An empty host is every interface: "::" takes IPv4 too, where the host has IPv6.
+        candidates = [(socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")]  # noqa: S104  # the operator asks for it
+        if address.host:
+            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            candidates = [(found[0][0], str(found[0][4][0]))]
+    except OSError as error:
+        raise ListenError(
+            f"http.addr: the host {address.host!r} has no address ({error.strerror}); correct it, or leave "
+            "it empty for every interface"
+        ) from None
+    for family, host in candidates:
+        try:
+            return _bound(family, (host, address.port))
+        except OSError as error:
+            if family == socket.AF_INET6 and not address.host and error.errno in _NO_IPV6:
+                continue
+            raise ListenError(_reason(str(address), error)) from None
+    raise AssertionError("the last candidate returns or raises")
+
+
+def _bound(family: int, where: tuple[str, int]) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setblocking(False)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(where[0] != "::"))
+        bound.bind(where)
+        bound.listen(BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _listen_unix(address: UnixAddress) -> socket.socket:
+    path = os.path.abspath(address.path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        bound.setblocking(False)
+        bound.bind(path)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise ListenError(_reason(path, error)) from None
+    return bound
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that a killed server left behind; leave one that is served, and any file."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def _reason(where: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"http.addr: {where} is in use; stop the other program, or choose another address"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"http.addr: {where} is not an address of this host; correct it, or write :port for all"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"http.addr: this user may not listen on {where}; choose a port above 1023, or another place"
+    return f"http.addr: can't listen on {where} ({error.strerror}); choose another address"
+
+
+def _describe(bound: socket.socket) -> str:
+    name = bound.getsockname()
+    if bound.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return f"http://{host}:{name[1]}"

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wiring: the only place that builds objects from a configuration.
+
+    privilegedStartService   bind                          StartError: nothing runs
+    startService             start the driver              StartError: likewise
+      later                  its hello, then serve         when_failed(sentence): the caller ends the process
+    stopService              accept no more, drain, stop the driver
+
+Clients that connect between the bind and the driver's hello wait in the backlog.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from txregistry import __version__
+from txregistry.config import Configuration
+from txregistry.config import Storage as StorageSettings
+from txregistry.listening import Listener, ListenError, listen
+from txregistry.storage.contract import Driver
+from txregistry.upkeep import Repeated, end_quietly
+
+#: The first purge of old uploads comes at a random time within this many seconds, so that replicas which were
+#: started together don't all begin at once. registry:3 has the same hour.
+FIRST_PURGE_WITHIN = 3600.0
+
+_log = Logger()
+
+
+class StartError(Exception):
+    """The registry can't be started; one sentence that names the thing and the way out."""
+
+
+class OpenedDriver(Protocol):
+    """A driver that was started or attached to (``process.opening.OpenDriver``)."""
+
+    driver: Driver
+
+    async def hello(self) -> object:
+        """Wait until it is ready."""
+
+    async def stop(self) -> None:
+        """End it."""
+
+
+class Front(Protocol):
+    """What serves clients once storage is ready (``web``'s site)."""
+
+    async def drain(self, timeout: float) -> None:
+        """Finish the requests in flight within ``timeout`` seconds, close what is left."""
+
+
+def open_driver(storage: StorageSettings, reactor: Any) -> OpenedDriver:
+    """Start the configured driver, or attach to it.
+
+    Raises:
+        StartError: its program is not there.
+    """
+    raise StartError(
+        f"storage: {storage.driver.describe()} can't be started by this version; install a newer one"
+    )
+
+
+class RegistryService(Service):
+    """One registry: its sockets, its storage driver, its upkeep.
+
+    Args:
+        when_failed: told a sentence if the start fails after ``startService`` has returned.
+        announce: told where it listens and where it stores, once it does.
+        opener: opens the driver.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        reactor: Any,
+        *,
+        when_failed: Callable[[str], None],
+        announce: Callable[[str], None] = lambda sentence: None,
+        opener: Callable[[StorageSettings, Any], OpenedDriver] = open_driver,
+    ) -> None:
+        self._configuration = configuration
+        self._reactor = reactor
+        self._when_failed = when_failed
+        self._announce = announce
+        self._opener = opener
+        self._listener: Listener | None = None
+        self._port: IListeningPort | None = None
+        self._opened: OpenedDriver | None = None
+        self._front: Front | None = None
+        self._starting: Deferred[None] | None = None
+        self._upkeep: list[Repeated] = []
+
+    # -- start
+
+    def privilegedStartService(self) -> None:
+        """Bind, while the process may still do what its user may not.
+
+        Raises:
+            StartError: the address can't be had.
+        """
+        try:
+            self._listener = listen(self._configuration.http.address)
+        except ListenError as error:
+            raise StartError(str(error)) from error
+
+    def startService(self) -> None:
+        """Start the driver; serve as soon as it is ready.
+
+        Raises:
+            StartError: the address or the driver's program can't be had.
+        """
+        if self._listener is None:
+            self.privilegedStartService()
+        for warning in self._configuration.warnings:
+            _log.warn("{warning}", warning=warning)
+        try:
+            self._opened = self._opener(self._configuration.storage, self._reactor)
+        except StartError:
+            self._close_listener()
+            raise
+        Service.startService(self)
+        self._starting = Deferred.fromCoroutine(self._start(self._opened))
+
+    async def _start(self, opened: OpenedDriver) -> None:
+        try:
+            await opened.hello()
+            self._serve(opened.driver)
+        except CancelledError:
+            raise
+        except StartError as error:
+            self._when_failed(str(error))
+        except Exception:  # the owner of the start: the process must not go on without serving
+            _log.failure("the start failed")
+            self._when_failed(
+                "the registry can't be started because of a fault of its own; its log has the traceback"
+            )
+
+    def _serve(self, driver: Driver) -> None:
+        configuration = self._configuration
+        registry, site = build(configuration, driver, self._reactor)
+        assert self._listener is not None
+        where = self._listener.where
+        self._port = self._listener.serve(self._reactor, site)
+        self._listener = None
+        self._front = site
+        self._start_upkeep(registry)
+        sentence = f"listening on {where}, storing in {configuration.storage.driver.describe()}"
+        _log.info("txregistry {version}: {sentence}", version=__version__, sentence=sentence)
+        self._announce(sentence)
+
+    def _start_upkeep(self, registry: Any) -> None:
+        purging = self._configuration.upload_purging
+        if not purging.enabled or self._configuration.read_only:
+            return
+        self._upkeep.append(
+            Repeated(
+                "the purge of old uploads",
+                lambda: purge_uploads(registry, age=purging.age, is_dry_run=purging.dry_run),
+                self._reactor,
+                interval=purging.interval,
+                first_after=random.uniform(0, min(purging.interval, FIRST_PURGE_WITHIN)),  # noqa: S311  # no secret
+            )
+        )
+
+    # -- stop
+
+    def stopService(self) -> Deferred[None]:
+        """Accept nothing more, give requests in flight their time, end the driver."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            end_quietly(self._starting)
+        for work in self._upkeep:
+            work.stop()
+        self._close_listener()
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+        if self._front is not None:
+            await self._front.drain(self._configuration.http.drain_timeout)
+        if self._opened is not None:
+            await self._opened.stop()
+
+    def _close_listener(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+
+def build(configuration: Configuration, driver: Driver, reactor: Any) -> tuple[Any, Any]:
+    """The registry over a driver, and the site over the registry."""
+    raise StartError("this version has no front end yet; install a newer one")
+
+
+async def purge_uploads(registry: Any, *, age: float, is_dry_run: bool) -> None:
+    """Remove uploads without activity for ``age`` seconds, or say which would be."""
+    raise StartError(
+        "this version can't purge uploads yet; set storage.maintenance.uploadpurging.enabled: false"
+    )
