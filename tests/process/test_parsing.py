@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Large manifests are parsed in a worker process with the same result."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import pytest_twisted
+
+from txregistry.oci.errors import OciError
+from txregistry.oci.manifests import parse_manifest
+from txregistry.process.parsing import INLINE_LIMIT, ManifestParser
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def document(padding: int) -> bytes:
+    digest = "sha256:" + "a" * 64
+    descriptor = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
+    layers = [{**descriptor, "mediaType": "application/vnd.oci.image.layer.v1.tar"}]
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": descriptor,
+            "layers": layers,
+            "annotations": {"padding": "x" * padding},
+        }
+    ).encode()
+
+
+@pytest_twisted.async_yield_fixture
+async def parser():
+    parser = ManifestParser()
+    yield parser
+    await parser.stop()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("padding", [10, INLINE_LIMIT, 3_000_000])
+async def test_any_size_gives_what_the_plain_parser_gives(parser, padding):
+    """A large manifest is worth the same as a small one."""
+    data = document(padding)
+    assert await parser.parse(data, OCI_MANIFEST) == parse_manifest(data, OCI_MANIFEST)
+
+
+@pytest_twisted.ensureDeferred
+async def test_refusal_in_the_worker_reaches_the_caller(parser):
+    """Deep nesting in a large document is a client's error with its reason, not a failure of ours."""
+    data = document(INLINE_LIMIT)[:-1] + b', "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(OciError) as caught:
+        await parser.parse(data, OCI_MANIFEST)
+    with pytest.raises(OciError) as plain:
+        parse_manifest(data, OCI_MANIFEST)
+    assert caught.value.to_plain() == plain.value.to_plain()
