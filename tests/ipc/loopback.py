@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A connection in memory that really serialises: every box becomes bytes and every descriptor is duplicated.
+"""A connection in memory that really serialises: every box becomes bytes and every descriptor is
+duplicated.
 
-Only the UNIX socket is missing; lanes are real socketpairs. ``sever`` is what ``kill -9`` of a driver looks like from the front end.
+Only the UNIX socket is missing; lanes are real socketpairs. ``sever`` is what ``kill -9`` of a
+driver looks like from the front end.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from txregistry.storage.errors import Unavailable
 
 @implementer(ITransport)
 class End:
-    """One end; what is written arrives at the other one in a later turn of the reactor, in pieces of ``piece`` bytes."""
+    """One end; what is written arrives at the other one in a later turn of the reactor, in pieces
+    of ``piece`` bytes.
+    """
 
     def __init__(self, piece=4096):
         self.protocol = None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memory that all replay windows share.
 
-Room: ipc. An upload whose bytes no longer fit goes on without replay, and is counted: a driver's death then costs its client a 503 and a resume
-from the true offset, never the server its memory.
+Room: ipc. An upload whose bytes no longer fit goes on without replay, and is counted: a driver's
+death then costs its client a 503 and a resume from the true offset, never the server its memory.
 """
 
 from __future__ import annotations

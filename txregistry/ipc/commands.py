@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vocabulary of driver protocol 1: what is asked, what is answered, what may be refused.
 
-Room: ipc. Must not know what a command does (``responder``) nor when it is asked (``remote``). The normative text, written for
-people who don't read Python, is docs/drivers/wire-protocol.md; the two say the same.
+Room: ipc. Must not know what a command does (``responder``) nor when it is asked (``remote``). The
+normative text, written for people who don't read Python, is docs/drivers/wire-protocol.md; the two
+say the same.
 
 A conversation, front end on the left:
 
@@ -16,8 +17,9 @@ A conversation, front end on the left:
     CloseWriter(writer)                   ->  size, digests
     Commit(path, destination, size, digest)
 
-A refusal carries one code of ``storage.errors.CODES`` and, as its description, a JSON object with ``message`` and, where
-they apply, ``path``, ``actual`` (WrongOffset, bytes) and ``retry_after`` (Throttled, seconds).
+A refusal carries one code of ``storage.errors.CODES`` and, as its description, a JSON object with
+``message`` and, where they apply, ``path``, ``actual`` (WrongOffset, bytes) and ``retry_after``
+(Throttled, seconds).
 """
 
 from __future__ import annotations
@@ -33,10 +35,12 @@ from txregistry.storage.errors import CODES, Internal, StorageError
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
 
-#: An AMP value holds at most 65,535 bytes; content up to this size travels inside the box, the rest by lane.
+#: An AMP value holds at most 65,535 bytes; content up to this size travels inside the box, the rest
+#: by lane.
 INLINE_LIMIT = 32 * 1024
 
-#: Budget in bytes for a page of a listing inside one AMP value, with room for what else the box holds.
+#: Budget in bytes for a page of a listing inside one AMP value, with room for what else the box
+#: holds.
 PAGE_BYTES = 60_000
 
 #: A refusal's description is cut to this many characters.
@@ -56,8 +60,8 @@ REFUSALS: dict[str, type[Refusal]] = {
 }
 
 _REFUSAL_BYTES: dict[type[Exception], bytes] = {refusal: code.encode() for code, refusal in REFUSALS.items()}
-#: The shared error table. ``Exception`` is last, because the first match wins: nothing undeclared leaves a responder, as that would
-#: close the connection with every call on it.
+#: The shared error table. ``Exception`` is last, because the first match wins: nothing undeclared
+#: leaves a responder, as that would close the connection with every call on it.
 ERRORS: dict[type[Exception], bytes] = {**_REFUSAL_BYTES, Exception: b"Internal"}
 
 
@@ -74,7 +78,9 @@ def encode_refusal(error: StorageError) -> Refusal:
 
 
 def decode_refusal(code: str, text: str) -> StorageError:
-    """Turn what AMP carried back into the driver's error; a text that is not the JSON object is taken as the message."""
+    """Turn what AMP carried back into the driver's error; a text that is not the JSON object is
+    taken as the message.
+    """
     try:
         description = json.loads(text)
     except ValueError:
@@ -144,7 +150,9 @@ class Stat(_Command):
 
 
 class Get(_Command):
-    """Small content; ``content`` is absent when it has more than INLINE_LIMIT bytes: read it, then."""
+    """Small content; ``content`` is absent when it has more than INLINE_LIMIT bytes: read it,
+    then.
+    """
 
     commandName = b"Get"
     arguments: ClassVar = [(b"path", amp.Unicode())]
@@ -156,9 +164,11 @@ class Get(_Command):
 
 
 class GetSeveral(_Command):
-    """Several contents in one round trip (feature ``get-several``). An item that is refused carries ``error`` and ``description``.
+    """Several contents in one round trip (feature ``get-several``). An item that is refused carries
+    ``error`` and ``description``.
 
-    The driver stops before the answer outgrows one AMP value; items it did not reach are missing at the end of the list.
+    The driver stops before the answer outgrows one AMP value; items it did not reach are missing at
+    the end of the list.
     """
 
     commandName = b"GetSeveral"
@@ -207,7 +217,9 @@ class Put(_Command):
 
 
 class OpenFile(_Command):
-    """A file lane: a read-only descriptor of a regular file. Unsupported where the content is not one."""
+    """A file lane: a read-only descriptor of a regular file. Unsupported where the content is not
+    one.
+    """
 
     commandName = b"OpenFile"
     arguments: ClassVar = [(b"path", amp.Unicode())]
@@ -221,7 +233,9 @@ class OpenFile(_Command):
 
 
 class Claim(_Command):
-    """The descriptor of that claim has arrived: the driver's own copy may be closed. Not answered."""
+    """The descriptor of that claim has arrived: the driver's own copy may be closed. Not
+    answered.
+    """
 
     commandName = b"Claim"
     arguments: ClassVar = [(b"claim", amp.Integer())]
@@ -230,7 +244,9 @@ class Claim(_Command):
 
 
 class OpenStream(_Command):
-    """A stream lane for reading: ``[start, stop)`` is written into it, then it ends. ``stop`` absent: to the end."""
+    """A stream lane for reading: ``[start, stop)`` is written into it, then it ends. ``stop``
+    absent: to the end.
+    """
 
     commandName = b"OpenStream"
     arguments: ClassVar = [
@@ -243,7 +259,9 @@ class OpenStream(_Command):
 
 
 class OpenWriter(_Command):
-    """A stream lane for writing, at exactly the stored size. ``window``: the most bytes that the driver may hold unconfirmed."""
+    """A stream lane for writing, at exactly the stored size. ``window``: the most bytes that the
+    driver may hold unconfirmed.
+    """
 
     commandName = b"OpenWriter"
     arguments: ClassVar = [
@@ -257,7 +275,9 @@ class OpenWriter(_Command):
 
 
 class CloseWriter(_Command):
-    """Answered when the lane has ended and all of it is stored; refused with the reason if the lane ended for one."""
+    """Answered when the lane has ended and all of it is stored; refused with the reason if the lane
+    ended for one.
+    """
 
     commandName = b"CloseWriter"
     arguments: ClassVar = [(b"writer", amp.Integer())]

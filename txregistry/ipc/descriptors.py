@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors that cross the connection: received safely, checked before use, never leaked.
 
-Room: ipc. Twisted matches descriptors to boxes by a bare counter and ignores the kernel's word that one was dropped, so a single slip would
-hand over another request's file for ever after. Hence the rules kept here: each is made close-on-exec at once; few may wait unclaimed;
-device, inode and size travel in the box and are compared with ``fstat``; a mismatch ends the connection; what is left when the
-connection ends is closed.
+Room: ipc. Twisted matches descriptors to boxes by a bare counter and ignores the kernel's word that
+one was dropped, so a single slip would hand over another request's file for ever after. Hence the
+rules kept here: each is made close-on-exec at once; few may wait unclaimed; device, inode and size
+travel in the box and are compared with ``fstat``; a mismatch ends the connection; what is left when
+the connection ends is closed.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
-#: Descriptors that may wait for their box. Twisted sends those of queued boxes first, so as many as calls in flight that carry one.
+#: Descriptors that may wait for their box. Twisted sends those of queued boxes first, so as many as
+#: calls in flight that carry one.
 UNCLAIMED_LIMIT = 64
 
 _log = Logger()
 
 
 class WrongDescriptor(Exception):
-    """A descriptor is not what its box says; the connection that brought it can't be trusted any more."""
+    """A descriptor is not what its box says; the connection that brought it can't be trusted any
+    more.
+    """
 
 
 class DescriptorKeeper(amp.AMP):
@@ -110,7 +114,9 @@ def take_lane(descriptor: int, device: int, inode: int) -> socket.socket:
 
 
 def make_lane(buffer_bytes: int) -> tuple[socket.socket, socket.socket]:
-    """A socketpair whose buffers hold about ``buffer_bytes`` each way, as far as the kernel allows; both ends non-blocking."""
+    """A socketpair whose buffers hold about ``buffer_bytes`` each way, as far as the kernel allows;
+    both ends non-blocking.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     for end in (ours, theirs):
         end.setblocking(False)

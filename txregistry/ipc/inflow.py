@@ -66,7 +66,9 @@ class Inflow:
         await self._writer.abandon()
 
     def orphan(self) -> Deferred[None]:
-        """The connection is gone: take what still is on the lane, then close the writer; fires afterwards."""
+        """The connection is gone: take what still is on the lane, then close the writer; fires
+        afterwards.
+        """
         self._lane.stop_waiting()
         return Deferred.fromCoroutine(self._close_quietly())
 

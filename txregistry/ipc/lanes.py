@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stream lanes: the socketpairs that bytes travel on while AMP does the talking.
 
-Room: ipc. These classes move bytes between a non-blocking socket and a coroutine and know nothing of paths, digests or replay.
+Room: ipc. These classes move bytes between a non-blocking socket and a coroutine and know nothing
+of paths, digests or replay.
 
     front end                                   driver
     Outlet   -- bytes of an upload -->          Inlet       (half-close is the end)
              <-- stored offsets, 8 bytes big-endian each --
     Inlet    <-- bytes of a read --             Outlet      (close is the end)
 
-An :class:`Outlet` takes its bytes from a source that remembers what it has not confirmed; an :class:`Inlet` reads only while somebody
-awaits a chunk, so a slow consumer stops the producer by the socket's own buffer.
+An :class:`Outlet` takes its bytes from a source that remembers what it has not confirmed; an
+:class:`Inlet` reads only while somebody awaits a chunk, so a slow consumer stops the producer by
+the socket's own buffer.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Kernel buffer asked for on each lane, and the most that one ``recv`` returns, in bytes. Measured: below 256 KiB the system calls show,
-#: above it nothing more is gained.
+#: Kernel buffer asked for on each lane, and the most that one ``recv`` returns, in bytes. Measured:
+#: below 256 KiB the system calls show, above it nothing more is gained.
 LANE_BUFFER = 1024 * 1024
 CHUNK = 256 * 1024
 
@@ -38,7 +40,9 @@ class Source(Protocol):
     """Gives an Outlet what comes next."""
 
     def next_buffers(self, limit: int) -> Sequence[bytes | memoryview]:
-        """Up to ``limit`` non-empty buffers from the unsent position on; empty when there is nothing now."""
+        """Up to ``limit`` non-empty buffers from the unsent position on; empty when there is
+        nothing now.
+        """
 
     def sent(self, count: int) -> None:
         """``count`` more bytes have gone out."""
@@ -179,7 +183,9 @@ class Inlet(_Lane):
         self._is_draining = False
 
     async def receive(self, limit: int = CHUNK) -> bytes:
-        """The next chunk of at most ``limit`` bytes; empty at the end of the lane, or when it broke."""
+        """The next chunk of at most ``limit`` bytes; empty at the end of the lane, or when it
+        broke.
+        """
         while self._socket is not None:
             try:
                 return self._socket.recv(limit)
@@ -198,7 +204,9 @@ class Inlet(_Lane):
         self._fire()
 
     def confirm(self, offset: int) -> None:
-        """Tell the writing end that everything before ``offset`` is stored. An older word that is still unsent is replaced."""
+        """Tell the writing end that everything before ``offset`` is stored. An older word that is
+        still unsent is replaced.
+        """
         if self._socket is None:
             return
         self._unsent = self._unsent[: len(self._unsent) % _OFFSET.size] + _OFFSET.pack(offset)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The front end's end of one connection to a driver.
 
-Room: ipc. Knows how to ask once and what each way of failing means; asking again is ``remote``'s business, making the connection
-``process``'s.
+Room: ipc. Knows how to ask once and what each way of failing means; asking again is ``remote``'s
+business, making the connection ``process``'s.
 
-Calls are shielded: a caller that goes away never cancels what is on the wire, and a descriptor that arrives for nobody is closed. Deadlines are
-swept once a second instead of one timer for each call.
+Calls are shielded: a caller that goes away never cancels what is on the wire, and a descriptor that
+arrives for nobody is closed. Deadlines are swept once a second instead of one timer for each call.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Link(DescriptorKeeper):
         """Ask once.
 
         Args:
-            timeout: seconds until the caller gives up; the call itself goes on and its answer is thrown away.
+            timeout: seconds until the caller gives up; the call itself goes on and its answer is
+                thrown away.
 
         Raises:
             LinkLost: the connection ended, the answer made no sense, or the deadline passed.
@@ -151,7 +152,8 @@ class Link(DescriptorKeeper):
         if isinstance(value, amp.UnhandledCommand):
             return Unsupported(f"the driver does not know {call.name}")
         if not self.is_lost:
-            # A descriptor that never came, a box that does not parse: nothing later on this connection can be trusted.
+            # A descriptor that never came, a box that does not parse: nothing later on this
+            # connection can be trusted.
             _log.error(
                 "the driver's answer to {name} makes no sense: {error}", name=call.name, error=repr(value)
             )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The front end's reads: from a descriptor that the driver handed over, or from a stream lane that may break and be opened again.
+"""The front end's reads: from a descriptor that the driver handed over, or from a stream lane that
+may break and be opened again.
 
-Room: ipc. Both are ``storage.contract.Reading``. A file lane outlives the driver; a stream lane is re-opened at the offset reached, so
-that the consumer sees nothing of a driver's death.
+Room: ipc. Both are ``storage.contract.Reading``. A file lane outlives the driver; a stream lane is
+re-opened at the offset reached, so that the consumer sees nothing of a driver's death.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Driver that is somewhere else.
 
-Room: ipc. Each method is one command. Everything here may be asked again: when the connection ends before the answer, the operation is issued
-once more on the next one, until the links' patience or :data:`ATTEMPTS` is used up. What a repetition could misread (``put`` with a
-condition, ``delete``, ``move``) is told apart by looking at what is stored now.
+Room: ipc. Each method is one command. Everything here may be asked again: when the connection ends
+before the answer, the operation is issued once more on the next one, until the links' patience or
+:data:`ATTEMPTS` is used up. What a repetition could misread (``put`` with a condition, ``delete``,
+``move``) is told apart by looking at what is stored now.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ from txregistry.storage.errors import (
 )
 from txregistry.storage.paths import check_path
 
-#: How often one operation is issued; one that was in flight at so many deaths is likely their cause.
+#: How often one operation is issued; one that was in flight at so many deaths is likely their
+#: cause.
 ATTEMPTS = 5
 
 #: Paths in one GetSeveral: links are about 100 bytes, so the answer fits one AMP value.
@@ -345,8 +347,8 @@ class _Repeated(StorageError):
 class _Batch:
     """Collects the ``get`` calls of one turn of the reactor into one command.
 
-    A busy front end asks for many small links at once; one box, one hop into a thread and one answer for all of them cost little more
-    than for one.
+    A busy front end asks for many small links at once; one box, one hop into a thread and one
+    answer for all of them cost little more than for one.
     """
 
     def __init__(self, driver: RemoteDriver, clock: IReactorTime) -> None:

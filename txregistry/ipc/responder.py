@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's end of a connection: answers commands from a Driver.
 
-Room: ipc. Must not know what kind of driver it is. Nothing but a declared refusal leaves a responder; whatever else a driver raises becomes ``Internal``
-with its text in the driver's own log.
+Room: ipc. Must not know what kind of driver it is. Nothing but a declared refusal leaves a
+responder; whatever else a driver raises becomes ``Internal`` with its text in the driver's own log.
 
-Writers belong to the connection that opened them: when it ends, their lanes end too and what arrived stays stored.
+Writers belong to the connection that opened them: when it ends, their lanes end too and what
+arrived stays stored.
 """
 
 from __future__ import annotations
@@ -38,13 +39,15 @@ from txregistry.storage.errors import (
 
 Answer = dict[str, Any]
 
-#: Descriptors handed over and not yet claimed, at most; more is a front end that forgot how to claim.
+#: Descriptors handed over and not yet claimed, at most; more is a front end that forgot how to
+#: claim.
 CLAIM_LIMIT = 1024
 
 #: Most that one writer may hold unconfirmed: what ``HostedDriver`` keeps in flight, and a lane.
 WRITER_WINDOW = 3 * 1024 * 1024
 
-#: A box is not much more than what its values hold; this is what an entry of a page costs besides its strings.
+#: A box is not much more than what its values hold; this is what an entry of a page costs besides
+#: its strings.
 _ENTRY_OVERHEAD = 80
 
 _log = Logger()
@@ -55,7 +58,8 @@ class Serving:
     """What all connections of one driver share.
 
     Attributes:
-        driver: answers; or the refusal that Hello gives instead, when the driver's options were no good.
+        driver: answers; or the refusal that Hello gives instead, when the driver's options were no
+            good.
         name, version: for Hello.
         isolation: the level reached, for Hello.
     """
@@ -129,7 +133,9 @@ class Responder(DescriptorKeeper):
         self.orphan_writers()
 
     def orphan_writers(self) -> Deferred[None]:
-        """Close every writer of this connection; fires when what arrived on their lanes is stored."""
+        """Close every writer of this connection; fires when what arrived on their lanes is
+        stored.
+        """
         inflows, self._inflows = self._inflows, {}
         ends = [inflow.orphan() for inflow in inflows.values()]
         return DeferredList(ends, consumeErrors=True).addCallback(lambda _: None)
@@ -286,7 +292,9 @@ class Responder(DescriptorKeeper):
         return self._answer(work)
 
     async def _pour(self, reading: Reading, lane: Inlet) -> None:
-        """Owned by the lane: it ends when the front end closes its side, or when everything is written."""
+        """Owned by the lane: it ends when the front end closes its side, or when everything is
+        written.
+        """
         number = self._serving.begin()
         try:
             async for chunk in reading:

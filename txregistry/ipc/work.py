@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What worker processes are asked: heavy, stateless work that must not hold up the reactor.
 
-Room: ipc. An AMP value holds 65,535 bytes and a manifest up to 4 MiB, so both the document and the result lie in memory files of the asking process;
-the box carries their paths.
+Room: ipc. An AMP value holds 65,535 bytes and a manifest up to 4 MiB, so both the document and the
+result lie in memory files of the asking process; the box carries their paths.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from txregistry.oci.manifests import parse_manifest
 
 
 class ParseManifest(amp.Command):
-    """Parse the document at ``document``; write the result, as JSON, to ``result``: ``manifest`` or ``refusal``."""
+    """Parse the document at ``document``; write the result, as JSON, to ``result``: ``manifest`` or
+    ``refusal``.
+    """
 
     commandName = b"ParseManifest"
     arguments: ClassVar = [

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A writer that survives the death of the driver it writes to.
 
-Room: ipc. The front end keeps what the driver has not confirmed; when the lane breaks, it asks for a fresh writer at the stored size and sends the
-rest again. The client that pushes sees nothing of it.
+Room: ipc. The front end keeps what the driver has not confirmed; when the lane breaks, it asks for
+a fresh writer at the stored size and sends the rest again. The client that pushes sees nothing of
+it.
 
          base        stored            sent               offset
            |  confirmed |  on the lane   |   not yet sent    |
@@ -15,7 +16,8 @@ States, and what moves between them:
     OPEN/BROKEN --close--> CLOSED (answered, or FAILED)
     any   --refusal that a replay can't mend--> FAILED (every later call raises it)
 
-The size to go on from is always the driver's (``WrongOffset.actual``), never our own last confirmation.
+The size to go on from is always the driver's (``WrongOffset.actual``), never our own last
+confirmation.
 """
 
 from __future__ import annotations
@@ -36,21 +38,24 @@ from txregistry.ipc.link import Link, LinkLost, Links
 from txregistry.storage.contract import Closing
 from txregistry.storage.errors import Closed, StorageError, Unavailable, WrongOffset
 
-#: Bytes of one upload that may wait for confirmation here, unless the driver asks for more room. Arbitrary: two batches in the driver, one on the
-#: lane, one arriving.
+#: Bytes of one upload that may wait for confirmation here, unless the driver asks for more room.
+#: Arbitrary: two batches in the driver, one on the lane, one arriving.
 WINDOW = 4 * 1024 * 1024
 
 #: Deaths of the driver without a confirmed byte in between, after which an upload is given up.
 FRUITLESS_LIMIT = 5
 
-#: Seconds for the driver to store what is on the lane and to sync it: the replay window onto a disk of 1 MB/s, many times over.
+#: Seconds for the driver to store what is on the lane and to sync it: the replay window onto a disk
+#: of 1 MB/s, many times over.
 CLOSE_TIMEOUT = 300.0
 
 _log = Logger()
 
 
 class RemoteWriter:
-    """``storage.contract.Writer`` over a link. Made by ``RemoteDriver.open_writer``, after ``open`` succeeded."""
+    """``storage.contract.Writer`` over a link. Made by ``RemoteDriver.open_writer``, after ``open``
+    succeeded.
+    """
 
     def __init__(
         self,

@@ -8,7 +8,8 @@ Room: process. The child gets, and nothing else:
     3   the listening socket (the sd_listen_fds convention: LISTEN_FDS=1, LISTEN_PID)
     4   its options as a JSON document, by a sealed memory file (TXREGISTRY_OPTIONS_FD=4)
 
-The listening socket is ours and outlives the child: a connection made while it restarts waits in the backlog.
+The listening socket is ours and outlives the child: a connection made while it restarts waits in
+the backlog.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from txregistry.process.spec import DriverSpec, StartError
 #: More than Twisted's 50, which refused bursts of connects.
 BACKLOG = 1024
 
-#: Variables that a driver inherits; everything else (proxies, credentials, PYTHON*, LD_*) is kept from it.
+#: Variables that a driver inherits; everything else (proxies, credentials, PYTHON*, LD_*) is kept
+#: from it.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 
 #: Seconds until a child that was asked to end is killed.
@@ -44,7 +46,8 @@ BACKOFF = 0.05
 BACKOFF_LIMIT = 5.0
 
 _LINE_LIMIT = 4_000
-#: The shell sets LISTEN_PID to what becomes the driver's own process id, which is not known before the fork.
+#: The shell sets LISTEN_PID to what becomes the driver's own process id, which is not known before
+#: the fork.
 _TRAMPOLINE = ("/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh")
 
 _log = Logger()
@@ -212,7 +215,9 @@ class ChildDriver:
 
 
 def _runtime_directory() -> str | None:
-    """Where the socket's private directory is made; None for the system's choice. A socket's path holds 107 bytes at most."""
+    """Where the socket's private directory is made; None for the system's choice. A socket's path
+    holds 107 bytes at most.
+    """
     for place in (
         os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0],
         os.environ.get("XDG_RUNTIME_DIR", ""),

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver's own process: what ``python -m txregistry_drivers.<name>`` runs.
 
-Room: process. Started by a registry it finds its listening socket on descriptor 3 and its options on another (see ``child``); started by hand or by
-systemd, with ``--socket PATH`` or an inherited socket, and ``--options FILE``.
+Room: process. Started by a registry it finds its listening socket on descriptor 3 and its options
+on another (see ``child``); started by hand or by systemd, with ``--socket PATH`` or an inherited
+socket, and ``--options FILE``.
 
-A store that refuses its options is not fatal here: Hello carries the reason to the registry, which prints it as one sentence.
+A store that refuses its options is not fatal here: Hello carries the reason to the registry, which
+prints it as one sentence.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ def main(create: Callable[[Mapping[str, object]], Store], name: str = "") -> Non
     """Run a driver until it is told to end; never returns.
 
     Args:
-        create: makes the store of its options, or raises BadOptions with a sentence for the operator.
+        create: makes the store of its options, or raises BadOptions with a sentence for the
+            operator.
         name: for messages before there is a store; by default the program's.
     """
     from twisted.internet import reactor  # the driver's own process: the reactor is chosen here

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps one connection to a driver, for as long as anybody wants one.
 
-Room: process. Connects, says hello, pings, connects again. It does not care who runs the driver: ``child`` starts one and holds its listening
-socket, so that a connection made while the driver restarts simply waits in the backlog.
+Room: process. Connects, says hello, pings, connects again. It does not care who runs the driver:
+``child`` starts one and holds its listening socket, so that a connection made while the driver
+restarts simply waits in the backlog.
 
     CONNECTING --hello--> READY --lost--> CONNECTING
-         \\--hello refused--> REFUSED (the reason is raised to everybody who asks; tried again after RETRY)
+         \\--hello refused--> REFUSED (the reason is raised to everybody who asks; tried again after
+         RETRY)
 
-Deaths are counted only without progress: a connection that was never greeted. Five in a row open the breaker: whoever asks is refused at once
-until a greeting succeeds.
+Deaths are counted only without progress: a connection that was never greeted. Five in a row open
+the breaker: whoever asks is refused at once until a greeting succeeds.
 """
 
 from __future__ import annotations

@@ -107,5 +107,7 @@ class OpenDriver:
 
 
 def is_socket_there(spec: DriverSpec) -> bool:
-    """Whether a driver to attach to has its socket already; if not, the registry starts all the same and waits."""
+    """Whether a driver to attach to has its socket already; if not, the registry starts all the
+    same and waits.
+    """
     return spec.socket is not None and os.path.exists(spec.socket)

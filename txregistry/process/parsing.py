@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parses manifests: small ones at once, large ones in a worker process, so that no document holds up the reactor.
+"""Parses manifests: small ones at once, large ones in a worker process, so that no document holds
+up the reactor.
 
-Room: process. A hostile document of 4 MiB costs a quarter of a second and a hundred MiB; at most two are parsed at a time and the memory is another process's.
+Room: process. A hostile document of 4 MiB costs a quarter of a second and a hundred MiB; at most
+two are parsed at a time and the memory is another process's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which program is the driver.
 
-Room: process. A driver is found by its name among the installed ones (entry points of the group ``txregistry.drivers``, whose value is
-the module to run; its code is never imported here), or named by a command or a socket in the configuration.
+Room: process. A driver is found by its name among the installed ones (entry points of the group
+``txregistry.drivers``, whose value is the module to run; its code is never imported here), or named
+by a command or a socket in the configuration.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ GROUP = "txregistry.drivers"
 
 
 class StartError(Exception):
-    """The driver can't be had; one sentence for the operator that names the thing and the way out."""
+    """The driver can't be had; one sentence for the operator that names the thing and the way
+    out.
+    """
 
 
 @frozen
