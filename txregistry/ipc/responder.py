@@ -53,7 +53,7 @@ _ENTRY_OVERHEAD = 80
 _log = Logger()
 
 
-@define
+@define(eq=False)
 class Serving:
     """What all connections of one driver share.
 
@@ -73,6 +73,7 @@ class Serving:
     bytes_moved: int = 0
     started: dict[int, float] = field(factory=dict)
     _next: int = 0
+    _closings: set[Deferred[None]] = field(factory=set)
 
     def begin(self) -> int:
         """Note an operation; returns its number for :meth:`end`."""
@@ -82,6 +83,15 @@ class Serving:
 
     def end(self, number: int) -> None:
         del self.started[number]
+
+    def track(self, closing: Deferred[None]) -> None:
+        """Keep a writer's end, which nobody waits for, until it is done."""
+        self._closings.add(closing)
+        closing.addBoth(lambda _: self._closings.discard(closing))
+
+    def settled(self) -> Deferred[object]:
+        """Fires when every writer without a connection has stored what it had."""
+        return DeferredList(list(self._closings), consumeErrors=True)
 
     def oldest_ms(self) -> int:
         """Age of the oldest operation, in milliseconds."""
@@ -137,8 +147,8 @@ class Responder(DescriptorKeeper):
         stored.
         """
         inflows, self._inflows = self._inflows, {}
-        ends = [inflow.orphan() for inflow in inflows.values()]
-        return DeferredList(ends, consumeErrors=True).addCallback(lambda _: None)
+        for inflow in inflows.values():
+            self._serving.track(inflow.orphan())
 
     # -- greeting and liveness
 

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import (
@@ -116,10 +116,11 @@ class Host:
 
     def _drain(self) -> Deferred[Any]:
         """End every connection; what arrived on its lanes is stored first."""
-        ends = [connection.end() for connection in self._connections]
-        everything = DeferredList(ends, consumeErrors=True)
-        self._reactor.callLater(DRAIN_TIMEOUT, everything.cancel)
-        return everything.addErrback(lambda _: None)
+        for connection in tuple(self._connections):
+            connection.end()
+        settled = self.serving.settled()
+        self._reactor.callLater(DRAIN_TIMEOUT, settled.cancel)
+        return settled.addErrback(lambda _: None)
 
     def _end_with_parent(self) -> None:
         """Exit when the registry does: by the kernel's signal, and by the end of descriptor 0."""
@@ -140,12 +141,11 @@ class _Connection(Responder):
         self._connections.discard(self)
         super().connectionLost(*reason)
 
-    def end(self) -> Deferred[None]:
-        """End the connection; fires when its writers have stored what arrived."""
-        writers = self.orphan_writers()
+    def end(self) -> None:
+        """End the connection, and its writers when they have stored what arrived."""
+        self.orphan_writers()
         if self.transport is not None:
             self.transport.loseConnection()
-        return writers
 
 
 class _Lifeline:
