@@ -5,14 +5,20 @@ Room: storage. Must not know repositories' meaning beyond paths, nor AMP, nor HT
 
 Two protocols, one above the other:
 
-:class:`Driver`  what the registry calls: asynchronous, with digests computed as bytes arrive. It is implemented by
-                 ``storage.hosted.HostedDriver`` (a store in this process) and by ``ipc.remote`` (a driver process).
-:class:`Store`   what a driver author writes: blocking calls, run in threads by ``HostedDriver``, which adds hashing, hash
-                 states, fencing and the checking of paths. A driver in another language implements the wire instead.
+:class:`Driver`  what the registry calls: asynchronous, with digests computed as bytes arrive. It is
+implemented by
+                 ``storage.hosted.HostedDriver`` (a store in this process) and by ``ipc.remote`` (a
+                 driver process).
+:class:`Store`   what a driver author writes: blocking calls, run in threads by ``HostedDriver``,
+which adds hashing, hash
+                 states, fencing and the checking of paths. A driver in another language implements
+                 the wire instead.
 
-Paths are absolute and ``/``-separated, each part ``[A-Za-z0-9._-]+`` and neither ``.`` nor ``..``; ``/`` alone is allowed for
-``stat``, ``list`` and ``walk``. Anything else is :class:`~txregistry.storage.errors.InvalidPath`. Directories are virtual: they exist
-while something is in them (a file system may leave empty ones behind). Offsets and sizes are bytes, spans half-open.
+Paths are absolute and ``/``-separated, each part ``[A-Za-z0-9._-]+`` and neither ``.`` nor ``..``;
+``/`` alone is allowed for ``stat``, ``list`` and ``walk``. Anything else is
+:class:`~txregistry.storage.errors.InvalidPath`. Directories are virtual: they exist while something
+is in them (a file system may leave empty ones behind). Offsets and sizes are bytes, spans
+half-open.
 
 Every method raises :class:`~txregistry.storage.errors.StorageError` and nothing else.
 """
@@ -24,8 +30,9 @@ from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-#: Largest content that ``Driver.get`` returns and ``Driver.put`` takes, in bytes: a manifest of 4 MiB fits, a blob goes by
-#: writer. Arbitrary, but it bounds the memory that one call may cost on either side.
+#: Largest content that ``Driver.get`` returns and ``Driver.put`` takes, in bytes: a manifest of 4
+#: MiB fits, a blob goes by writer. Arbitrary, but it bounds the memory that one call may cost on
+#: either side.
 CONTENT_LIMIT = 8 * 1024 * 1024
 
 
@@ -34,8 +41,10 @@ class Entry:
     """What is known of a path without reading it.
 
     Attributes:
-        size: bytes; 0 for a directory. For a staged upload it is the offset that a writer may be opened at.
-        modified: nanoseconds since the epoch, by the store's clock; 0 where the store does not know.
+        size: bytes; 0 for a directory. For a staged upload it is the offset that a writer may be
+            opened at.
+        modified: nanoseconds since the epoch, by the store's clock; 0 where the store does not
+            know.
         version: opaque token that differs whenever the content differs; empty for a directory.
     """
 
@@ -64,7 +73,9 @@ class Child:
 
 @frozen
 class Listing:
-    """A page of children in byte order of their names; ``has_more`` says whether names after the last one exist."""
+    """A page of children in byte order of their names; ``has_more`` says whether names after the
+    last one exist.
+    """
 
     children: tuple[Child, ...]
     has_more: bool
@@ -72,7 +83,9 @@ class Listing:
 
 @frozen
 class Walk:
-    """A page of a walk: everything below a root, depth first, children in byte order, a directory before what is in it."""
+    """A page of a walk: everything below a root, depth first, children in byte order, a directory
+    before what is in it.
+    """
 
     entries: tuple[Entry, ...]
     has_more: bool
@@ -84,7 +97,8 @@ class Closing:
 
     Attributes:
         size: bytes stored under the path; a writer may be opened there again, by anybody.
-        digests: ``algorithm -> hex`` of all ``size`` bytes, for each algorithm whose running state is known; may be empty.
+        digests: ``algorithm -> hex`` of all ``size`` bytes, for each algorithm whose running state
+            is known; may be empty.
     """
 
     size: int
@@ -93,14 +107,17 @@ class Closing:
 
 @runtime_checkable
 class Reading(Protocol):
-    """An open read of ``[start, stop)`` of one object; what it reads stays the same even if the path is replaced meanwhile.
+    """An open read of ``[start, stop)`` of one object; what it reads stays the same even if the
+    path is replaced meanwhile.
 
     Attributes:
         size: bytes of the whole object.
-        file: a read-only descriptor of a regular file that holds the whole object, or None. It stays valid until
-            ``aclose`` and is shared: use explicit offsets only (``pread``, ``sendfile``).
+        file: a read-only descriptor of a regular file that holds the whole object, or None. It
+            stays valid until ``aclose`` and is shared: use explicit offsets only (``pread``,
+            ``sendfile``).
 
-    Iterating gives non-empty chunks from ``start`` to ``stop``; fewer bytes than that raise ``Corrupt`` or ``Unavailable``.
+    Iterating gives non-empty chunks from ``start`` to ``stop``; fewer bytes than that raise
+    ``Corrupt`` or ``Unavailable``.
     """
 
     size: int
@@ -116,7 +133,8 @@ class Reading(Protocol):
 
 @runtime_checkable
 class Writer(Protocol):
-    """The one writer of a path. Bytes that it took stay stored, resumable, until somebody deletes or commits the path.
+    """The one writer of a path. Bytes that it took stay stored, resumable, until somebody deletes
+    or commits the path.
 
     Attributes:
         offset: bytes accepted so far, those stored before it was opened included.
@@ -141,14 +159,17 @@ class Writer(Protocol):
         """
 
     async def close(self) -> Closing:
-        """Wait until all accepted bytes are stored (and synced, if a hash state is kept for them) and end the writer.
+        """Wait until all accepted bytes are stored (and synced, if a hash state is kept for them)
+        and end the writer.
 
         Raises:
             Closed: on a second call, or after ``abandon``.
         """
 
     async def abandon(self) -> None:
-        """End the writer at once; bytes that were accepted and not confirmed may or may not be stored. Repeatable."""
+        """End the writer at once; bytes that were accepted and not confirmed may or may not be
+        stored. Repeatable.
+        """
 
 
 class Driver(Protocol):
@@ -172,7 +193,8 @@ class Driver(Protocol):
     async def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
-        """Create or replace small content: atomic for readers, durable once answered, parents are made.
+        """Create or replace small content: atomic for readers, durable once answered, parents are
+        made.
 
         Args:
             if_absent: only if nothing is there.
@@ -188,24 +210,28 @@ class Driver(Protocol):
         """
 
     async def read(self, path: str, start: int = 0, stop: int | None = None) -> Reading:
-        """Open a read; ``stop`` beyond the end is the end; ``start`` equal to the size reads nothing.
+        """Open a read; ``stop`` beyond the end is the end; ``start`` equal to the size reads
+        nothing.
 
         Raises:
             Missing: nothing is there, or a directory is.
-            InvalidOffset: ``start`` is negative or beyond the size, or ``stop`` is before ``start``.
+            InvalidOffset: ``start`` is negative or beyond the size, or ``stop`` is before
+                ``start``.
         """
 
     async def open_writer(
         self, path: str, offset: int, *, algorithms: Sequence[str] = (), states: str | None = None
     ) -> Writer:
-        """Compare and append: open the one writer of ``path`` if exactly ``offset`` bytes are stored there (0: or nothing is).
+        """Compare and append: open the one writer of ``path`` if exactly ``offset`` bytes are
+        stored there (0: or nothing is).
 
         An older writer of the path is fenced.
 
         Args:
             algorithms: digests to compute as bytes arrive: ``sha256``, ``sha512``.
-            states: directory under which running hash states are kept, as ``<states>/<algorithm>/<offset>``, in Go's
-                binary form (108 bytes for sha256, 204 for sha512); None keeps none.
+            states: directory under which running hash states are kept, as
+                ``<states>/<algorithm>/<offset>``, in Go's binary form (108 bytes for sha256, 204
+                for sha512); None keeps none.
 
         Raises:
             WrongOffset: with the stored size.
@@ -213,10 +239,12 @@ class Driver(Protocol):
         """
 
     async def commit(self, path: str, destination: str, *, size: int, digest: str) -> None:
-        """Verify what is staged at ``path``, make it durable and publish it as ``destination``, in that order; idempotent.
+        """Verify what is staged at ``path``, make it durable and publish it as ``destination``, in
+        that order; idempotent.
 
-        ``path`` stays until it is deleted. Afterwards ``destination`` holds ``size`` bytes of ``digest``: one that is there with
-        the right size stays as it is, any other is replaced. A writer still open on ``path`` is fenced.
+        ``path`` stays until it is deleted. Afterwards ``destination`` holds ``size`` bytes of
+        ``digest``: one that is there with the right size stays as it is, any other is replaced. A
+        writer still open on ``path`` is fenced.
 
         Args:
             digest: ``algorithm:hex``.
@@ -228,7 +256,8 @@ class Driver(Protocol):
         """
 
     async def move(self, source: str, destination: str) -> None:
-        """Rename a file or a directory with all below it, replacing what is at ``destination``; durable once answered.
+        """Rename a file or a directory with all below it, replacing what is at ``destination``;
+        durable once answered.
 
         Raises:
             Missing: nothing is at ``source``; ``destination`` is untouched.
@@ -244,7 +273,8 @@ class Driver(Protocol):
         """
 
     async def list(self, path: str, *, after: str = "", limit: int = 1000) -> Listing:
-        """One page of the children of ``path``, by byte order of the name, strictly after the name ``after``.
+        """One page of the children of ``path``, by byte order of the name, strictly after the name
+        ``after``.
 
         Raises:
             Missing: nothing is there, or a file is. (``/`` of an empty store lists nothing.)
@@ -274,19 +304,24 @@ class Driver(Protocol):
         """A URL at which a client may do ``method`` itself for ``expires_in`` seconds, or None."""
 
 
-# --- what a driver author writes --------------------------------------------------------------------------------
+# --- what a driver author writes
+# --------------------------------------------------------------------------------
 
 
 @frozen
 class FileContent:
-    """Content that is a regular file: a read-only, close-on-exec descriptor that the caller closes, and its size."""
+    """Content that is a regular file: a read-only, close-on-exec descriptor that the caller closes,
+    and its size.
+    """
 
     descriptor: int
     size: int
 
 
 class StreamContent(Protocol):
-    """Content that is read by call: ``size`` is the whole object's, ``read_into`` fills from the asked offset on."""
+    """Content that is read by call: ``size`` is the whole object's, ``read_into`` fills from the
+    asked offset on.
+    """
 
     size: int
 
@@ -304,19 +339,24 @@ class Appender(Protocol):
         """Take all of ``data``.
 
         Returns:
-            Bytes stored under the path so far, at most all that were taken: what a reopening would find after the
-            driver's process died. Less than taken if some wait in memory (the part of an object store).
+            Bytes stored under the path so far, at most all that were taken: what a reopening would
+                find after the
+            driver's process died. Less than taken if some wait in memory (the part of an object
+            store).
         """
 
     def sync(self) -> int:
         """Put everything that was taken on stable storage; returns the bytes stored."""
 
     def close(self) -> int:
-        """Store everything that was taken, without syncing it, and free the appender; returns the bytes stored. Repeatable."""
+        """Store everything that was taken, without syncing it, and free the appender; returns the
+        bytes stored. Repeatable.
+        """
 
 
 class Store(Protocol):
-    """The blocking half of a driver: called in threads, many at once. ``HostedDriver`` has checked every path.
+    """The blocking half of a driver: called in threads, many at once. ``HostedDriver`` has checked
+    every path.
 
     Semantics are those of the methods of the same name of :class:`Driver`, except where said.
     """
@@ -331,7 +371,9 @@ class Store(Protocol):
     def put(self, path: str, data: bytes, *, if_absent: bool, if_version: str | None) -> str: ...
 
     def open(self, path: str, start: int) -> FileContent | StreamContent:
-        """Open content for reading; a stream begins at ``start``, which may equal the size but not exceed it (InvalidOffset)."""
+        """Open content for reading; a stream begins at ``start``, which may equal the size but not
+        exceed it (InvalidOffset).
+        """
 
     def append(self, path: str, offset: int) -> Appender:
         """Open for appending at ``offset``, creating the file if that is 0 and nothing is there.
@@ -341,9 +383,11 @@ class Store(Protocol):
         """
 
     def publish(self, path: str, destination: str, size: int) -> None:
-        """Sync the verified bytes at ``path`` and make ``destination`` hold them, atomically and durably.
+        """Sync the verified bytes at ``path`` and make ``destination`` hold them, atomically and
+        durably.
 
-        ``path`` must still be there afterwards (a hard link, a server-side copy). A destination of the right size may stay.
+        ``path`` must still be there afterwards (a hard link, a server-side copy). A destination of
+        the right size may stay.
         """
 
     def move(self, source: str, destination: str) -> None: ...

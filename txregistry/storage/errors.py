@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that a driver may refuse, as one family of exceptions and one table.
 
-Room: storage. Must not know AMP (``ipc`` carries these rows over the wire) or HTTP (``registry`` turns them into the
-API's errors). A driver raises nothing else; what escapes it all the same is turned into :class:`Internal` at the border.
+Room: storage. Must not know AMP (``ipc`` carries these rows over the wire) or HTTP (``registry``
+turns them into the API's errors). A driver raises nothing else; what escapes it all the same is
+turned into :class:`Internal` at the border.
 
-The table ``CODES`` is the whole of what may leave a driver. Codes are part of the driver protocol: rows are only added.
+The table ``CODES`` is the whole of what may leave a driver. Codes are part of the driver protocol:
+rows are only added.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The grammar of driver paths and the layout of the storage tree, which is that of registry:2 and registry:3.
+"""The grammar of driver paths and the layout of the storage tree, which is that of registry:2 and
+registry:3.
 
-Room: storage. The only place that knows where things lie; ``registry`` asks it for paths. What is ours alone has names that the
-other registry ignores: ``_manifests/referrers``, ``meta`` beside an upload's data, everything under ``OWN``.
+Room: storage. The only place that knows where things lie; ``registry`` asks it for paths. What is
+ours alone has names that the other registry ignores: ``_manifests/referrers``, ``meta`` beside an
+upload's data, everything under ``OWN``.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from txregistry.storage.errors import InvalidPath
 #: path = 1*( "/" part ); part = 1*( ALPHA / DIGIT / "." / "_" / "-" ), and neither "." nor ".."
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+")
 
-#: The longest path that is accepted, in bytes. A repository's name has 255; the longest tail (tag history) adds about 330.
-#: Arbitrary, well under Linux's 4,096 so that a driver's root fits in front.
+#: The longest path that is accepted, in bytes. A repository's name has 255; the longest tail (tag
+#: history) adds about 330. Arbitrary, well under Linux's 4,096 so that a driver's root fits in
+#: front.
 PATH_LIMIT = 2048
 
 ROOT = "/docker/registry/v2"
@@ -93,7 +96,9 @@ def tag_index_link(name: str, tag: str, algorithm: str, encoded: str) -> str:
 
 
 def referrers(name: str, algorithm: str, encoded: str) -> str:
-    """The directory of what refers to a subject; below it ``<algorithm>/<hex>/descriptor`` for each referrer."""
+    """The directory of what refers to a subject; below it ``<algorithm>/<hex>/descriptor`` for each
+    referrer.
+    """
     return f"{manifests(name)}/referrers/{algorithm}/{encoded}"
 
 
@@ -123,5 +128,7 @@ def upload_hash_states(name: str, upload_id: str) -> str:
 
 
 def upload_meta(name: str, upload_id: str) -> str:
-    """Our own record of a session: algorithm asked for and the like; absent for sessions of another registry."""
+    """Our own record of a session: algorithm asked for and the like; absent for sessions of another
+    registry.
+    """
     return f"{upload_directory(name, upload_id)}/meta"

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver made of a store: the asynchronous half of what the contract promises.
+
+Room: storage. Must not know where a store keeps things, nor a reactor, nor who calls. A driver author
+writes a blocking :class:`~txregistry.storage.contract.Store`; this checks what comes in, runs it in
+threads, computes digests as bytes arrive, lets one writer at a time have a path, verifies a commit.
+
+A change to a path takes its turn (``turns``), and goes on to its end even if its caller is cancelled
+(``blocking.shielded``); reads and ``put`` need no turn, since a store's are atomic.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+
+from txregistry.storage.blocking import Run, guarded, shielded
+from txregistry.storage.contract import (
+    CONTENT_LIMIT,
+    Appender,
+    Content,
+    Entry,
+    Listing,
+    Reading,
+    Store,
+    Walk,
+    Writer,
+)
+from txregistry.storage.digesting import Pursuit, RunningDigests
+from txregistry.storage.errors import (
+    InvalidOffset,
+    Mismatch,
+    Missing,
+    TooLarge,
+    Unsupported,
+    WrongOffset,
+)
+from txregistry.storage.hashes import ALGORITHMS
+from txregistry.storage.paths import check_path
+from txregistry.storage.reading import HostedReading, close_content
+from txregistry.storage.turns import Turns, is_within
+from txregistry.storage.walking import walk_page
+from txregistry.storage.writing import CHECKPOINT, HostedWriter, Staged
+
+#: Paths whose running digests are remembered after their writer ended. Arbitrary; a forgotten one
+#: costs the loading of a state, or a hashing.
+_REMEMBERED = 1024
+
+
+class HostedDriver:
+    """A :class:`~txregistry.storage.contract.Driver` over a store.
+
+    Args:
+        run: runs a blocking call: ``deferToThread`` in a driver's process, ``run_inline`` in tests.
+        checkpoint: new bytes after which an open writer syncs and saves its hash states.
+    """
+
+    def __init__(self, store: Store, *, run: Run, checkpoint: int = CHECKPOINT) -> None:
+        self.name = store.name
+        self._store = store
+        self._run = guarded(run)
+        self._checkpoint = checkpoint
+        self._turns = Turns()
+        self._writers: dict[str, HostedWriter] = {}
+        self._staged: OrderedDict[str, Staged] = OrderedDict()
+
+    async def aclose(self) -> None:
+        """Fence all writers, then free the store; nothing may be called afterwards."""
+        for writer in tuple(self._writers.values()):
+            await writer.fence()
+        await self._run(self._store.close)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    async def stat(self, path: str) -> Entry:
+        check_path(path, allow_root=True)
+        return await self._run(lambda: self._store.stat(path))
+
+    async def get(self, path: str) -> Content:
+        check_path(path)
+        content = await self._run(lambda: self._store.get(path))
+        _check_length(content.data, path)
+        return content
+
+    async def read(self, path: str, start: int = 0, stop: int | None = None) -> Reading:
+        check_path(path)
+        if start < 0 or (stop is not None and stop < start):
+            raise InvalidOffset(f"not a span: {start} to {stop}", path=path)
+        return await shielded(self._read(path, start, stop), _discard_reading)
+
+    async def list(self, path: str, *, after: str = "", limit: int = 1000) -> Listing:
+        check_path(path, allow_root=True)
+        return await self._run(lambda: self._store.list(path, after, max(1, limit)))
+
+    async def walk(
+        self, path: str, *, after: str = "", skip_subtree: bool = False, limit: int = 1000
+    ) -> Walk:
+        check_path(path, allow_root=True)
+        if after:
+            check_path(after)
+        return await self._run(
+            lambda: walk_page(self._store, path, after, skip_subtree=skip_subtree, limit=max(1, limit))
+        )
+
+    async def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
+        check_path(path)
+        return await self._run(lambda: self._store.redirect_url(path, method, expires_in))
+
+    # --- changing -----------------------------------------------------------------------------
+
+    async def put(
+        self, path: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        check_path(path)
+        _check_length(data, path)
+        if path in self._writers:
+            await self._writers[path].fence()
+        return await self._run(
+            lambda: self._store.put(path, data, if_absent=if_absent, if_version=if_version)
+        )
+
+    async def open_writer(
+        self, path: str, offset: int, *, algorithms: Sequence[str] = (), states: str | None = None
+    ) -> Writer:
+        check_path(path)
+        if states is not None:
+            check_path(states)
+        if offset < 0:
+            raise InvalidOffset(f"not an offset: {offset}", path=path)
+        for algorithm in algorithms:
+            _check_algorithm(algorithm)
+        return await shielded(self._open_writer(path, offset, algorithms, states), _discard_writer)
+
+    async def commit(self, path: str, destination: str, *, size: int, digest: str) -> None:
+        check_path(path)
+        check_path(destination)
+        algorithm, _, encoded = digest.partition(":")
+        _check_algorithm(algorithm)
+        await shielded(self._commit(path, destination, size, algorithm, encoded))
+
+    async def move(self, source: str, destination: str) -> None:
+        check_path(source)
+        check_path(destination)
+        await shielded(self._move(source, destination))
+
+    async def delete(self, path: str, *, if_version: str | None = None) -> None:
+        check_path(path)
+        await shielded(self._delete(path, if_version))
+
+    async def sync(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            check_path(path, allow_root=True)
+        await self._run(lambda: self._store.sync(paths))
+
+    # --- each of these goes on when its caller is gone ------------------------------------------
+
+    async def _read(self, path: str, start: int, stop: int | None) -> HostedReading:
+        content = await self._run(lambda: self._store.open(path, start))
+        if start > content.size:
+            await self._run(lambda: close_content(content))
+            raise InvalidOffset(f"{start} is beyond the end, {content.size}", path=path)
+        return HostedReading(
+            self._run, content, start, content.size if stop is None else min(stop, content.size)
+        )
+
+    async def _open_writer(
+        self, path: str, offset: int, algorithms: Sequence[str], states: str | None
+    ) -> HostedWriter:
+        async with self._turns.of(path):
+            older = self._writers.get(path)
+            if older is not None:
+                if not older.stored <= offset <= older.offset:  # a stale one fences nobody
+                    raise WrongOffset(path=path, actual=older.stored)
+                await older.fence()
+            known = self._staged.get(path)
+            appender, staged, lag = await self._run(
+                lambda: self._start(path, offset, known, algorithms, states)
+            )
+            self._remember(path, staged)
+            writer = self._writers[path] = HostedWriter(
+                self._run,
+                self._store,
+                path,
+                appender,
+                offset,
+                staged,
+                lag=lag,
+                keeps_states=states is not None,
+                checkpoint=self._checkpoint,
+                ended=self._writer_ended,
+            )
+            return writer
+
+    def _start(
+        self,
+        path: str,
+        offset: int,
+        known: Staged | None,
+        algorithms: Sequence[str],
+        states: str | None,
+    ) -> tuple[Appender, Staged, int]:
+        """Open the appender and find the digests of what is stored; called in a thread."""
+        appender = self._store.append(path, offset)
+        try:
+            if known is None or not self._is_current(path, known, offset):
+                known = self._new_staged(path)
+            known.digests.compute(algorithms, states, offset)
+            return appender, known, known.digests.lag(offset)
+        except BaseException:
+            appender.close()
+            raise
+
+    async def _commit(self, path: str, destination: str, size: int, algorithm: str, encoded: str) -> None:
+        async with self._turns.of(path):
+            await self._fence(path)
+            await self._fence(destination)
+            await self._verify(path, size, algorithm, encoded)
+            self._forget(destination)
+            await self._run(lambda: self._store.publish(path, destination, size))
+
+    async def _verify(self, path: str, size: int, algorithm: str, encoded: str) -> None:
+        entry = await self._run(lambda: self._store.stat(path))
+        if entry.is_directory:
+            raise Missing("a directory is there", path=path)
+        if entry.size != size:
+            raise Mismatch(f"{entry.size} bytes are staged, not {size}", path=path)
+        staged = self._staged.get(path)
+        if staged is None or (staged.size, staged.version) != (size, entry.version):
+            staged = self._new_staged(path)
+        found = await self._digest(staged, algorithm, size)
+        if found != encoded and staged.digests.is_restored:
+            # The state that was loaded may be at fault: one full hash decides.
+            staged = self._new_staged(path)
+            found = await self._digest(staged, algorithm, size)
+        staged.size, staged.version = size, entry.version
+        self._remember(path, staged)
+        if found != encoded:
+            raise Mismatch(f"the staged bytes are {algorithm}:{found}", path=path)
+
+    async def _digest(self, staged: Staged, algorithm: str, size: int) -> str:
+        await self._run(lambda: staged.digests.compute_also(algorithm))
+        await staged.pursuit.reach(size)
+        found = await self._run(lambda: staged.digests.at(size))
+        return found[algorithm]
+
+    async def _move(self, source: str, destination: str) -> None:
+        async with self._turns.of(source, destination):
+            await self._run(lambda: self._store.stat(source))  # what is missing fences nobody
+            for path in (source, destination):
+                await self._fence(path)
+                self._forget(path)
+            await self._run(lambda: self._store.move(source, destination))
+
+    async def _delete(self, path: str, if_version: str | None) -> None:
+        async with self._turns.of(path):
+            if if_version is None:
+                await self._fence(path)
+            await self._run(lambda: self._store.delete(path, if_version=if_version))
+            await self._fence(path)
+            self._forget(path)
+
+    # --- writers and what is known of staged bytes ----------------------------------------------
+
+    async def _fence(self, path: str) -> None:
+        """End the writers of ``path`` and of what lies below it."""
+        for writer in tuple(self._writers.values()):
+            if is_within(writer.path, path):
+                await writer.fence()
+
+    def _writer_ended(self, writer: HostedWriter) -> None:
+        if self._writers.get(writer.path) is writer:
+            del self._writers[writer.path]
+
+    def _new_staged(self, path: str) -> Staged:
+        digests = RunningDigests(self._store, path)
+        return Staged(digests, Pursuit(self._run, digests))
+
+    def _is_current(self, path: str, staged: Staged, size: int) -> bool:
+        """Whether nobody else wrote there since; called in a thread."""
+        return staged.size == size and staged.version == self._store.stat(path).version
+
+    def _remember(self, path: str, staged: Staged) -> None:
+        self._staged[path] = staged
+        self._staged.move_to_end(path)
+        if len(self._staged) > _REMEMBERED:
+            self._staged.popitem(last=False)
+
+    def _forget(self, path: str) -> None:
+        """Know nothing any more of ``path`` and of what lies below it."""
+        for staged_path in [known for known in self._staged if is_within(known, path)]:
+            del self._staged[staged_path]
+
+
+def _check_length(data: bytes, path: str) -> None:
+    if len(data) > CONTENT_LIMIT:
+        raise TooLarge(f"{len(data)} bytes are more than {CONTENT_LIMIT}", path=path)
+
+
+def _check_algorithm(algorithm: str) -> None:
+    if algorithm not in ALGORITHMS:
+        raise Unsupported(f"the digest algorithm {algorithm[:32]!r} is not known")
+
+
+def _discard_reading(reading: HostedReading) -> None:
+    Deferred.fromCoroutine(reading.aclose())
+
+
+def _discard_writer(writer: HostedWriter) -> None:
+    Deferred.fromCoroutine(writer.abandon())
