@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
@@ -26,6 +27,7 @@ from txregistry.config import Storage as StorageSettings
 from txregistry.listening import Listener, ListenError, listen
 from txregistry.storage.contract import Driver
 from txregistry.upkeep import Repeated, end_quietly
+from txregistry.web.settings import AccessRecord, Limits, WebSettings
 
 #: The first purge of old uploads comes at a random time within this many seconds, so that replicas which were
 #: started together don't all begin at once. registry:3 has the same hour.
@@ -74,6 +76,7 @@ class RegistryService(Service):
     Args:
         when_failed: told a sentence if the start fails after ``startService`` has returned.
         announce: told where it listens and where it stores, once it does.
+        access_log: told of each answered request.
         opener: opens the driver.
     """
 
@@ -84,12 +87,14 @@ class RegistryService(Service):
         *,
         when_failed: Callable[[str], None],
         announce: Callable[[str], None] = lambda sentence: None,
+        access_log: Callable[[AccessRecord], None] | None = None,
         opener: Callable[[StorageSettings, Any], OpenedDriver] = open_driver,
     ) -> None:
         self._configuration = configuration
         self._reactor = reactor
         self._when_failed = when_failed
         self._announce = announce
+        self._access_log = access_log
         self._opener = opener
         self._listener: Listener | None = None
         self._port: IListeningPort | None = None
@@ -145,7 +150,7 @@ class RegistryService(Service):
 
     def _serve(self, driver: Driver) -> None:
         configuration = self._configuration
-        registry, site = build(configuration, driver, self._reactor)
+        registry, site = build(configuration, driver, self._reactor, self._access_log)
         assert self._listener is not None
         where = self._listener.where
         self._port = self._listener.serve(self._reactor, site)
@@ -196,9 +201,36 @@ class RegistryService(Service):
             self._listener = None
 
 
-def build(configuration: Configuration, driver: Driver, reactor: Any) -> tuple[Any, Any]:
+def build(
+    configuration: Configuration,
+    driver: Driver,
+    reactor: Any,
+    access_log: Callable[[AccessRecord], None] | None,
+) -> tuple[Any, Any]:
     """The registry over a driver, and the site over the registry."""
     raise StartError("this version has no front end yet; install a newer one")
+
+
+def web_settings(
+    configuration: Configuration, access_log: Callable[[AccessRecord], None] | None
+) -> WebSettings:
+    """What the web is told of a configuration."""
+    http = configuration.http
+    return WebSettings(
+        prefix=http.prefix,
+        host=http.host,
+        # registry:3 has it so too: whoever names the host wants it in Locations.
+        relative_urls=not http.host,
+        headers=http.headers,
+        read_only=configuration.read_only,
+        delete_enabled=configuration.delete_enabled,
+        redirect=not configuration.storage.redirect.disable,
+        catalog_maximum=configuration.catalog.max_entries,
+        tags_maximum=configuration.tags.max_tags,
+        trusted_proxies=frozenset(http.trusted_proxies),
+        limits=Limits(**attrs.asdict(http.limits)),
+        access_log=access_log,
+    )
 
 
 async def purge_uploads(registry: Any, *, age: float, is_dry_run: bool) -> None:

@@ -101,6 +101,15 @@ def _quoted(text: str) -> str:
     return text if _BARE.fullmatch(text) else json.dumps(text)
 
 
+def make_access_log(settings: Log, stream: TextIO, now: Callable[[], float]) -> AccessLog | None:
+    """The access log as configured, or None.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    return None if settings.access_log.disabled else AccessLog(stream, now)
+
+
 class AccessLog:
     """Writes each answered request as one line of the combined form.
 

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``txregistry serve``: the service of ``twistd registry`` in the foreground, under a plain reactor.
+
+Must not know the command line. Every way in which a start fails is one sentence on standard error and
+status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from twisted.logger import globalLogBeginner
+
+from txregistry import __version__
+from txregistry.config import Configuration
+from txregistry.service import RegistryService, StartError
+from txregistry.telemetry import make_access_log, make_observer
+
+
+def serve(configuration: Configuration) -> int:
+    """Serve until a signal ends it.
+
+    Returns:
+        The status for the operating system.
+    """
+    reactor = the_reactor()
+    failures: list[str] = []
+
+    def failed(sentence: str) -> None:
+        failures.append(sentence)
+        reactor.callWhenRunning(reactor.stop)
+
+    globalLogBeginner.beginLoggingTo([make_observer(configuration.log, sys.stderr)], redirectStandardIO=False)
+    service = RegistryService(
+        configuration,
+        reactor,
+        when_failed=failed,
+        announce=_announce,
+        access_log=make_access_log(configuration.log, sys.stdout, reactor.seconds),
+    )
+    try:
+        service.privilegedStartService()
+        service.startService()
+    except StartError as error:
+        return refuse(str(error))
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
+    return refuse(failures[0]) if failures else 0
+
+
+def the_reactor() -> Any:
+    """The process's reactor; asking for it installs the default one, so nobody asks before it is wanted."""
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    return reactor
+
+
+def refuse(sentence: str) -> int:
+    """Say why not, and return the status that goes with it."""
+    print(f"txregistry: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _announce(sentence: str) -> None:
+    print(f"txregistry {__version__}: {sentence}", flush=True)
