@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routes' functions, a module per resource: each parses, calls one method of the registry, renders."""
+"""The route functions, a module per resource: text to values, one call of the registry, an answer."""

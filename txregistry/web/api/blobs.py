@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``/v2/<name>/blobs/<digest>``: blobs.
+
+Room: web.
+"""
+
+from __future__ import annotations
+
+from txregistry.oci.conditions import allows_range, etag_of, matches_etag
+from txregistry.oci.digests import Digest
+from txregistry.oci.media_types import OCTET_STREAM
+from txregistry.registry import BlobContent
+from txregistry.web.answer import Answer, Header
+from txregistry.web.api.manifests import FOREVER
+from txregistry.web.call import Call
+from txregistry.web.ranges import ranged, whole
+
+_ACCEPT_RANGES: Header = ("Accept-Ranges", "bytes")
+
+
+async def fetch(call: Call) -> Answer:
+    """GET and HEAD: the content, whole or in part. Source: end-2; registry:3's headers."""
+    digest = Digest.parse(call.reference)
+    if call.settings.redirect:
+        method = "HEAD" if call.is_head else "GET"
+        elsewhere = await call.registry.blobs.redirect(call.repository, digest, method)
+        if elsewhere is not None:
+            return Answer(307, (("Location", elsewhere), ("Docker-Content-Digest", str(digest))))
+    headers = (
+        ("Docker-Content-Digest", str(digest)),
+        ("ETag", etag_of(digest)),
+        FOREVER,
+        _ACCEPT_RANGES,
+    )
+    if call.is_head:
+        size = await call.registry.blobs.stat(call.repository, digest)
+        if matches_etag(call.header(b"If-None-Match"), digest):
+            return Answer(304, headers)
+        return Answer(200, (("Content-Type", OCTET_STREAM), *headers), length=size)
+    content = await call.registry.blobs.open(call.repository, digest)
+    if matches_etag(call.header(b"If-None-Match"), digest):
+        return Answer(304, headers)
+    return _content(call, content, headers)
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE: take the blob out of this repository. Source: end-10."""
+    await call.registry.blobs.delete(call.repository, Digest.parse(call.reference))
+    return Answer(202)
+
+
+def _content(call: Call, content: BlobContent, headers: tuple[Header, ...]) -> Answer:
+    asked = call.header(b"Range")
+    if asked is not None and allows_range(call.header(b"If-Range"), content.digest):
+        return ranged(content, content.size, OCTET_STREAM, headers, asked)
+    if content.data is not None:
+        return Answer(200, (("Content-Type", OCTET_STREAM), *headers), content.data)
+    return whole(content, content.size, OCTET_STREAM, headers)

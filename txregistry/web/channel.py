@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+# mypy: allow-untyped-calls
+# (the classes of twisted.web that are extended here have no annotations)
+"""One client connection: framing, refusals below HTTP, deadlines.
+
+Room: web. Must not know routes. Twisted's ``HTTPChannel`` parses; what is stricter or otherwise than
+there, and why:
+
+* a request goes to its route when its headers are complete, not when its body is (nothing is spooled);
+* ``100 Continue`` is sent when the route first pulls the body, so never after or instead of a refusal;
+* line folding, ``Transfer-Encoding`` other than ``chunked``, twenty-digit lengths, a missing, second or
+  malformed ``Host`` and request targets that are no path are refused (RFC 9112 sections 3.2, 5.2, 6.1);
+* what can't be parsed is answered as every other refusal, by JSON, and the connection closes;
+* deadlines are absolute (``pace``); Twisted's own timeout starts again with every byte and is off.
+
+An answer that leaves before the body came is followed by a lingering close: our side is shut, what
+comes is thrown away for a bounded time, so that the client can read the answer while it still sends.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+from txregistry.oci.errors import Code, OciError
+from txregistry.web.pace import Pace, Stage, Verdict
+from txregistry.web.request import RegistryRequest
+from txregistry.web.settings import Limits
+from txregistry.web.wire import LARGE_BUFFER, Wire
+
+#: Host = uri-host [ ":" port ]    (RFC 9110 section 7.2; uri-host is a reg-name or an address)
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+
+#: Longest Content-Length that is believed: a file offset has 19 digits.
+_LENGTH_DIGITS = 19
+
+
+class Premises(Protocol):
+    """What a connection needs of the site that it belongs to.
+
+    Attributes:
+        is_draining: we are to stop; no connection stays open after its present answer.
+    """
+
+    limits: Limits
+    reactor: IReactorTime
+    is_draining: bool
+
+    def channel_opened(self, channel: RegistryChannel) -> None:
+        """A connection was made."""
+
+    def channel_closed(self, channel: RegistryChannel) -> None:
+        """A connection is gone."""
+
+    def refuse(self, request: RegistryRequest, error: OciError, status: int | None) -> None:
+        """Answer a request that no route will answer; the connection closes after it."""
+
+
+class RegistryChannel(HTTPChannel):
+    """One connection.
+
+    Attributes:
+        group: under which the connection is counted.
+        persistent: the connection stays open after the present answer.
+        is_refused: we answered below HTTP; nothing that comes is looked at any more.
+    """
+
+    site: Premises
+    transport: Any
+    group: str
+    requests: list[RegistryRequest]
+    wire: Wire
+    pace: Pace
+    persistent: bool
+    is_refused = False
+
+    _requests_left = 0
+    _discarded = 0
+    _is_clogged = False
+
+    # --- life of the connection
+
+    def connectionMade(self) -> None:
+        """Begin to watch the connection."""
+        limits = self.site.limits
+        self.maxHeaders = limits.headers
+        self.totalHeadersSize = limits.head_size
+        self._requests_left = limits.requests_per_connection
+        self.wire = Wire(self.transport)
+        self.pace = Pace(limits, self.seconds())
+        super().connectionMade()
+        self.site.channel_opened(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the request in progress and the site."""
+        super().connectionLost(reason)
+        self.site.channel_closed(self)
+
+    def loseConnection(self) -> None:
+        """Close once everything written has left, which has a deadline too."""
+        self.pace.closing_began(self.seconds())
+        super().loseConnection()
+
+    def seconds(self) -> float:
+        """The clock."""
+        return self.site.reactor.seconds()
+
+    # --- what comes in
+
+    def dataReceived(self, data: bytes) -> None:
+        """Parse, unless nothing that comes is of interest any more."""
+        stage = self.pace.stage
+        if stage is Stage.DISCARD:
+            self._discarded += len(data)
+            if self._discarded > self.site.limits.drain_size:
+                # The deadline closes; until then the peer may read what we said.
+                self.transport.pauseProducing()
+        elif stage is Stage.IDLE or stage is Stage.FIRST:
+            self.pace.head_began(self.seconds())
+        if not self.is_refused:
+            LineReceiver.dataReceived(self, data)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a line of the head; folded ones are refused."""
+        if line[:1] in (b" ", b"\t"):
+            self.refuse(_malformed("a header line is folded"))
+            return
+        super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that is longer than a whole head may be."""
+        self.refuse(_malformed("the request's head is too large"))
+
+    def allHeadersReceived(self) -> None:
+        """Judge the framing and hand the request to its route."""
+        request = self.requests[-1]
+        fault = self._find_fault(request)
+        if fault is not None:
+            self.refuse(_malformed(fault))
+            return
+        self._requests_left -= 1
+        connection = request.requestHeaders.getRawHeaders(b"Connection")
+        self.persistent = (
+            self._version == b"HTTP/1.1"
+            and self._requests_left > 0
+            and not (connection and b"close" in connection[0].lower())
+            and not self.site.is_draining
+        )
+        if self.length != 0:
+            self.pace.body_began()
+            request.begin(self._command, self._path, self._version, self.length)
+
+    def allContentReceived(self) -> None:
+        """The body is complete (for most requests: there is none)."""
+        if self.is_refused:
+            return
+        if self.pace.stage is not Stage.DISCARD:
+            self.pace.answer_began()
+        super().allContentReceived()
+
+    def requestDone(self, request: RegistryRequest) -> None:
+        """The answer is out and the request complete: go on to the next one or close."""
+        self.wire.restore_buffer()
+        self.pace.idle_began(self.seconds())
+        super().requestDone(request)
+
+    def _find_fault(self, request: RegistryRequest) -> str | None:
+        headers = request.requestHeaders
+        hosts = headers.getRawHeaders(b"Host", ())
+        if len(hosts) != 1:
+            if hosts or self._version == b"HTTP/1.1":
+                return "exactly one Host header is needed"
+        elif not _HOST.fullmatch(hosts[0]):
+            return "the Host header is malformed"
+        codings = headers.getRawHeaders(b"Transfer-Encoding")
+        if codings and (self.length is not None or self._version != b"HTTP/1.1"):
+            return "Transfer-Encoding must be chunked"
+        if self.length and self.length >= 10**_LENGTH_DIGITS:
+            return "Content-Length is too large"
+        if self._path[:1] != b"/" or not self._path.isascii():
+            return "the request target must be a path"
+        return None
+
+    # --- refusals below HTTP
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Twisted's parser calls this private method wherever it gives up; there is no public hook.
+        self.refuse(_malformed("the request is malformed"))
+
+    def refuse(self, error: OciError, *, status: int | None = None) -> None:
+        """Answer in place of any route, if an answer can still be given, and close."""
+        if self.is_refused:
+            return
+        self.is_refused = True
+        self.persistent = False
+        self.clearLineBuffer()
+        if not self.requests:
+            # A line that never ended: there was no request line yet.
+            self.requests.append(RegistryRequest(self))
+        request = self.requests[-1]
+        if not request.startedWriting:
+            self.site.refuse(request, error, status)
+        request.cut_off("the request is malformed or too slow")
+        self.linger()
+
+    def linger(self) -> None:
+        """Close our side; go on reading for a while so that the peer can read what we said."""
+        self.pace.discard_began(self.seconds())
+        self.transport.resumeProducing()
+        if self.wire.is_plain:
+            self.transport.loseWriteConnection()
+        else:
+            # TLS tells the peer that we close and waits for the same from it.
+            self.transport.loseConnection()
+
+    # --- how full the transport is
+
+    def pauseProducing(self) -> None:
+        """The transport holds enough for now."""
+        self._is_clogged = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The transport has room again."""
+        self._is_clogged = False
+        super().resumeProducing()
+
+    # --- the line of a body (``ingest.Line``)
+
+    def body_wanted(self) -> None:
+        """A route begins to read the body of the present request."""
+        request = self.requests[-1]
+        if request.take_expectation():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if request.body.length is None or request.body.length >= LARGE_BUFFER:
+            self.wire.enlarge_buffer()
+
+    def pause(self) -> None:
+        """Stop reading the client."""
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read the client again."""
+        self.transport.resumeProducing()
+
+    # --- deadlines
+
+    def tick(self, now: float) -> None:
+        """Do what the time that has passed asks for; called about once a second."""
+        verdict = self._judge(now)
+        if verdict is Verdict.TIMEOUT:
+            self.refuse(OciError(Code.UNAVAILABLE, message="the client is too slow"), status=408)
+        elif verdict is Verdict.CLOSE:
+            self.loseConnection()
+        elif verdict is Verdict.ABORT:
+            self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection so that the peer notices."""
+        self.transport.abortConnection()
+
+    def _judge(self, now: float) -> Verdict:
+        stage = self.pace.stage
+        if stage not in (Stage.BODY, Stage.ANSWER):
+            return self.pace.judge_deadline(now)
+        request = self.requests[-1]
+        if stage is Stage.BODY and not request.startedWriting:
+            return self.pace.judge_body(request.body.received, request.body.seconds_waited())
+        return self.pace.judge_answer(now, self._progress_of(request))
+
+    def _progress_of(self, request: RegistryRequest) -> object:
+        """What moves while the client takes the answer; None if it has nothing to take."""
+        held = self.wire.unacknowledged()
+        if not held and not self._is_clogged:
+            return None
+        return request.sentLength, held
+
+
+def _malformed(detail: str) -> OciError:
+    return OciError(Code.UNSUPPORTED, detail, message="malformed request", malformed=True)

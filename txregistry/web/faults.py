@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place where a refusal becomes a status, and an unexpected exception a 500.
+
+Room: web. Must not know why something was refused. ``STATUSES`` is the whole mapping; a size that
+is over a limit is 413 and a malformed request 400 whatever their code.
+
+What nobody expected is logged with its traceback under an incident id; the client is told the id
+and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from secrets import token_hex
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from txregistry.oci.errors import Code, OciError, render
+from txregistry.registry.body import BodyCut
+from txregistry.web.answer import Answer, Header
+from txregistry.web.outlets import ClientGone
+
+log = Logger()
+
+JSON_TYPE: Header = ("Content-Type", "application/json")
+
+#: code -> status. Source: distribution-spec "Error Codes", and what registry:3 answers.
+STATUSES = {
+    Code.BLOB_UNKNOWN: 404,
+    Code.BLOB_UPLOAD_INVALID: 404,
+    Code.BLOB_UPLOAD_UNKNOWN: 404,
+    Code.DIGEST_INVALID: 400,
+    Code.MANIFEST_BLOB_UNKNOWN: 400,
+    Code.MANIFEST_INVALID: 400,
+    Code.MANIFEST_UNKNOWN: 404,
+    Code.NAME_INVALID: 400,
+    Code.NAME_UNKNOWN: 404,
+    Code.SIZE_INVALID: 400,
+    Code.UNAUTHORIZED: 401,
+    Code.DENIED: 403,
+    Code.UNSUPPORTED: 405,
+    Code.TOOMANYREQUESTS: 429,
+    Code.MANIFEST_UNVERIFIED: 400,
+    Code.PAGINATION_NUMBER_INVALID: 400,
+    Code.RANGE_INVALID: 416,
+    Code.TAG_INVALID: 400,
+    Code.UNAVAILABLE: 503,
+    Code.UNKNOWN: 500,
+}
+
+#: Answers that tell when to come back, and what they say if the refusal does not, in seconds.
+#: Arbitrary; clients with a back-off of their own take it as a least.
+RETRY_AFTER = {429: 1, 503: 1}
+
+
+def status_of(error: OciError) -> int:
+    """Return the status of the first of what ``error`` holds."""
+    if error.too_large:
+        return 413
+    if error.malformed:
+        return 400
+    return STATUSES[error.code]
+
+
+def refusal(error: OciError, *, status: int | None = None) -> Answer:
+    """Return the answer that tells a client of a refusal.
+
+    Args:
+        status: in place of the code's own, for refusals that HTTP has a status of its own for.
+
+    Source: distribution-spec, "Error Codes"; RFC 9110 section 10.2.3.
+    """
+    status = status_of(error) if status is None else status
+    headers: tuple[Header, ...] = (JSON_TYPE,)
+    if status in RETRY_AFTER:
+        seconds = RETRY_AFTER[status] if error.retry_after is None else max(error.retry_after, 1)
+        headers += (("Retry-After", str(seconds)),)
+    return Answer(status, headers, render(error))
+
+
+class Asked(Protocol):
+    """What is said of a request in the log, and done to one that can't be answered.
+
+    Attributes:
+        status: of the answer, 0 before it was sent.
+    """
+
+    status: int
+    method: bytes
+    path: bytes
+
+    def abort(self) -> None:
+        """Break the connection."""
+
+
+async def guarded(work: Awaitable[None], request: Asked, send: Callable[[Answer], None]) -> None:
+    """Do ``work``, which answers ``request``; if it raises, answer that.
+
+    Args:
+        send: sends an answer whose body is in memory.
+    """
+    try:
+        await work
+    except (BodyCut, ClientGone, CancelledError):
+        # Nobody is left to be answered.
+        request.abort()
+    except Exception as error:
+        if request.status:
+            _break_off(request)
+        elif isinstance(error, OciError) and status_of(error) != 500:
+            send(refusal(error))
+        else:
+            send(_incident(request))
+
+
+def _incident(request: Asked) -> Answer:
+    """Log what nobody expected and return the 500 that names the log entry."""
+    number = token_hex(8)
+    log.failure(
+        "incident {incident}: {method} {path}", incident=number, method=request.method, path=request.path
+    )
+    return refusal(OciError(Code.UNKNOWN, {"incident": number}))
+
+
+def _break_off(request: Asked) -> None:
+    """The head has left, so nothing can be said any more; the client must see that it has not all."""
+    log.failure("answer broken off: {method} {path}", method=request.method, path=request.path)
+    request.abort()

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the bytes of a large answer leave: written with backpressure, or sent by the kernel.
+
+Room: web. Must not know what is sent. Both ways use the public producer interfaces of the transport
+only, count what they hand over into ``request.sentLength``, and end with ``ClientGone`` when the
+connection does.
+"""
+
+from __future__ import annotations
+
+import os
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from zope.interface import implementer
+
+from txregistry.web.filelane import Run, Truncated, is_cached, warm
+from txregistry.web.request import RegistryRequest
+
+#: Most bytes that one connection sends before others have their turn. Arbitrary; about half a
+#: millisecond at the speed of the kernel.
+TURN = 1024 * 1024
+
+
+class ClientGone(Exception):
+    """The client left before it had the whole answer."""
+
+
+@implementer(IPushProducer)
+class WrittenOutlet:
+    """Writes chunks to the transport, waiting while it is full. For TLS, and for streams."""
+
+    def __init__(self, request: RegistryRequest) -> None:
+        if request.is_over:
+            raise ClientGone
+        self._request = request
+        self._channel = request.channel
+        self._is_full = False
+        self._room: Deferred[None] | None = None
+        self._channel.registerProducer(self, True)
+
+    async def write(self, data: bytes) -> None:
+        """Write ``data``; returns when there is room for more.
+
+        Raises:
+            ClientGone: the connection was lost.
+        """
+        if self._request.is_over:
+            raise ClientGone
+        self._request.sentLength += len(data)
+        self._channel.transport.write(data)
+        if self._is_full:
+            self._room = Deferred()
+            await self._room
+
+    def close(self) -> None:
+        """Take nothing more. Repeatable."""
+        self._channel.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """The transport is full."""
+        self._is_full = True
+
+    def resumeProducing(self) -> None:
+        """The transport has room again."""
+        self._is_full = False
+        self._wake(None)
+
+    def stopProducing(self) -> None:
+        """The connection was lost."""
+        self._is_full = False
+        self._wake(ClientGone())
+
+    def _wake(self, error: ClientGone | None) -> None:
+        room, self._room = self._room, None
+        if room is None:
+            return
+        if error is None:
+            room.callback(None)
+        else:
+            room.errback(error)
+
+
+@implementer(IPullProducer)
+class SentOutlet:
+    """Sends a span of a file by ``sendfile`` over a plain connection.
+
+    The transport asks for more whenever it could write, in its own turn of the reactor; what it still
+    buffers (the answer's head) leaves before. While the span is sent the transport's producer is this
+    object rather than the channel.
+    """
+
+    def __init__(self, request: RegistryRequest, file: int, start: int, stop: int, run: Run) -> None:
+        if request.is_over:
+            raise ClientGone
+        self._request = request
+        self._channel = request.channel
+        self._transport = request.channel.transport
+        self._socket = request.channel.wire.socket
+        self._file = file
+        self._start = start
+        self._stop = stop
+        self._run = run
+        self._is_flushed = False
+        self._is_warming = False
+        self._is_lost = False
+        self._done: Deferred[None] = Deferred()
+
+    def send(self) -> Deferred[None]:
+        """Send all of it.
+
+        Raises:
+            ClientGone: the connection was lost.
+            Truncated: the file is shorter than the span.
+        """
+        self._transport.unregisterProducer()
+        self._transport.registerProducer(self, False)
+        return self._done
+
+    def resumeProducing(self) -> None:
+        """Send what the socket takes; the transport calls this when its own buffer is empty."""
+        if not self._is_flushed:
+            # The first call comes from registerProducer(), before the head has left.
+            self._is_flushed = True
+            self._transport.startWriting()
+            return
+        turn_stop = min(self._start + TURN, self._stop)
+        if is_cached(self._file, self._start, turn_stop):
+            self._send_until(turn_stop)
+        else:
+            self._warm_until(turn_stop)
+
+    def stopProducing(self) -> None:
+        """The connection was lost. A thread that still reads the file is waited for."""
+        self._is_lost = True
+        if not self._is_warming:
+            self._end(ClientGone())
+
+    def _send_until(self, turn_stop: int) -> None:
+        try:
+            while self._start < turn_stop:
+                count = os.sendfile(self._socket.fileno(), self._file, self._start, turn_stop - self._start)
+                if not count:
+                    self._end(Truncated())
+                    return
+                self._start += count
+                self._request.sentLength += count
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._end(ClientGone())
+            return
+        if self._start < self._stop:
+            self._transport.startWriting()
+        else:
+            self._end(None)
+
+    def _warm_until(self, turn_stop: int) -> None:
+        self._is_warming = True
+        self._warming = Deferred.fromCoroutine(self._warm(turn_stop))
+
+    async def _warm(self, turn_stop: int) -> None:
+        start = self._start
+        error: Exception | None = None
+        try:
+            await self._run(lambda: warm(self._file, start, turn_stop))
+        except (OSError, Truncated) as caught:
+            error = Truncated(str(caught))
+        self._is_warming = False
+        if self._is_lost:
+            self._end(ClientGone())
+        elif error is not None:
+            self._end(error)
+        else:
+            self._send_until(turn_stop)
+
+    def _end(self, error: Exception | None) -> None:
+        if self._done.called:
+            return
+        self._transport.unregisterProducer()
+        if error is not None:
+            self._done.errback(error)
+            return
+        self._transport.registerProducer(self._channel, True)
+        # What the transport told its producer while that was not the channel, the channel missed.
+        self._channel.resumeProducing()
+        self._done.callback(None)

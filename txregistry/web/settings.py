@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the web is told by configuration: one frozen value.
+
+Room: web. Must not know the configuration file (``service`` translates its keys into these).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import field, frozen
+
+from txregistry.oci.manifests import MANIFEST_LIMIT
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What one client, or all together, may ask of us. Times are seconds, sizes bytes.
+
+    All numbers are arbitrary but for ``manifest_size``, the least that the specification wants taken.
+
+    Attributes:
+        connections: open at once.
+        connections_per_address: open at once from one IPv4 address or one IPv6 /64.
+        requests: being answered at once, those included whose client has left.
+        requests_per_connection: after so many the connection is closed.
+        headers: header lines of one request.
+        head_size: request line and headers of one request.
+        first_byte: from the connection to its first byte.
+        head_timeout: from the first byte of a request to the end of its headers.
+        idle: between an answer and the next request.
+        body_rate: bytes a second that a body must bring on average, 0 for no such rule. Time in which
+            we do not wait for the client does not count.
+        body_window: over which that average is taken.
+        body_grace: before that rule begins to hold.
+        write_stall: in which the client takes nothing of an answer.
+        drain_size: of a body that nobody reads any more, before the connection is closed on it.
+        drain_time: likewise.
+        manifest_size: of a manifest.
+        tags_per_push: ``tag`` parameters of one manifest push.
+    """
+
+    connections: int = 2000
+    connections_per_address: int = 200
+    requests: int = 4000
+    requests_per_connection: int = 1000
+    headers: int = 100
+    head_size: int = 16 * 1024
+    first_byte: float = 10.0
+    head_timeout: float = 15.0
+    idle: float = 60.0
+    body_rate: int = 1024
+    body_window: float = 30.0
+    body_grace: float = 30.0
+    write_stall: float = 60.0
+    drain_size: int = 8 * 1024 * 1024
+    drain_time: float = 10.0
+    manifest_size: int = MANIFEST_LIMIT
+    tags_per_push: int = 100
+
+
+@frozen
+class AccessRecord:
+    """One answered request, for the access log.
+
+    Attributes:
+        client: the peer's address, or the one that a trusted proxy names; empty if there is none.
+        target: the request's path as it came; the query, which may hold a session's token, is left out.
+        status: 0 if the client left before an answer.
+        sent: bytes of the answer's body that were handed to the transport.
+        received: bytes of the request's body.
+        duration: seconds from the end of the headers to the end of the answer.
+        is_complete: whether the whole answer was handed to the transport.
+    """
+
+    client: str
+    method: str
+    target: str
+    status: int
+    sent: int
+    received: int
+    duration: float
+    user_agent: str
+    referer: str
+    is_complete: bool
+
+
+@frozen(kw_only=True)
+class WebSettings:
+    """What the web is told.
+
+    Attributes:
+        prefix: path below which ``v2/`` lies; begins and ends with a slash.
+        host: ``scheme://host[:port]`` for absolute Locations, empty for none.
+        relative_urls: Locations are paths only, even if ``host`` is known.
+        headers: put on every answer: name -> values.
+        read_only: clients may change nothing.
+        delete_enabled: clients may delete manifests, tags and blobs.
+        redirect: ask the registry for a URL at which a client may fetch a blob itself.
+        catalog_default: names on a page of the catalog if the client does not say.
+        catalog_maximum: most names on a page of the catalog.
+        tags_maximum: most names on a page of tags.
+        referrers_maximum: most descriptors on a page of referrers.
+        trusted_proxies: addresses whose ``X-Forwarded-For`` is believed and whose connections are
+            not counted by address.
+        access_log: told of every request that ended, None for no access log.
+    """
+
+    prefix: str = "/"
+    host: str = ""
+    relative_urls: bool = True
+    headers: Mapping[str, Sequence[str]] = field(factory=dict)
+    read_only: bool = False
+    delete_enabled: bool = False
+    redirect: bool = False
+    catalog_default: int = 100
+    catalog_maximum: int = 1000
+    tags_maximum: int = 1000
+    referrers_maximum: int = 1000
+    trusted_proxies: frozenset[str] = frozenset()
+    limits: Limits = field(factory=Limits)
+    access_log: Callable[[AccessRecord], None] | None = None
