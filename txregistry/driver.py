@@ -51,6 +51,12 @@ from txregistry.storage.errors import (
     WrongOffset,
 )
 from txregistry.storage.memory import MemoryStore
+from txregistry.storage.options import (
+    check_option_names,
+    choice_option,
+    text_option,
+    whole_option,
+)
 
 __all__ = [
     "CONTENT_LIMIT",
@@ -83,5 +89,9 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "WrongOffset",
+    "check_option_names",
+    "choice_option",
     "main",
+    "text_option",
+    "whole_option",
 ]
