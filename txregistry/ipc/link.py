@@ -178,5 +178,5 @@ class Link(DescriptorKeeper):
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        self._when_lost(self)  # first: those who are refused below ask for the next link at once
         super().connectionLost(reason)
-        self._when_lost(self)

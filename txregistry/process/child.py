@@ -131,7 +131,11 @@ class ChildDriver:
         return self._child.last_lines[-1] if self._child is not None and self._child.last_lines else ""
 
     def start(self) -> None:
-        """Bind the socket and start the program.
+        """Start the program; :meth:`bind` comes before."""
+        self._spawn()
+
+    def bind(self) -> None:
+        """Make the socket, so that its path is known.
 
         Raises:
             StartError: the program is not there.
@@ -141,10 +145,6 @@ class ChildDriver:
                 f"the storage driver's program {self._command[0]!r} does not exist or can't be executed:"
                 " correct storage.external.command"
             )
-        self._bind()
-        self._spawn()
-
-    def _bind(self) -> None:
         self._directory = tempfile.mkdtemp(prefix="txregistry-", dir=_runtime_directory())
         self.path = os.path.join(self._directory, "driver.sock")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

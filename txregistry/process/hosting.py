@@ -102,6 +102,7 @@ class Host:
         """Serve connections that come in on ``listener``."""
         factory = Factory.forProtocol(lambda: _Connection(self.serving, self._connections))
         factory.noisy = False
+        listener.setblocking(False)  # the flag is shared with our copy; a blocking accept stops everything
         self._reactor.adoptStreamPort(listener.fileno(), socket.AF_UNIX, factory)
         listener.close()
         if "TXREGISTRY_OPTIONS_FD" in os.environ:

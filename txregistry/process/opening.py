@@ -54,10 +54,12 @@ class OpenDriver:
                 when_died=self._died,
                 greetings=lambda: self.links.greetings,
             )
-            self.child.start()
+            self.child.bind()
             path = self.child.path
         assert path is not None
         self.links = LinkKeeper(reactor, reactor, path, when_stuck=self._kill, patience=patience)
+        if self.child is not None:
+            self.child.start()
         self.links.start()
         self.driver = RemoteDriver(reactor, reactor, self.links, self._in_thread, budget)
 
