@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# What can be made of a checkout. Needs make and Python 3.11 or newer with venv; everything else is installed
+# below .venv, once, and again only when pyproject.toml, setup.py or the list of files changes.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Options for the registry (make serve ARGS="--config my.yml") and for pytest (make test PYTEST_ARGS="-k upload").
+ARGS ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+FILES := $(shell find txregistry drivers twisted -name '*.py' -o -name py.typed | LC_ALL=C sort)
+STATE := $(shell { printf '%s\n' $(FILES); cat pyproject.toml setup.py; } | cksum | tr ' ' -)
+INSTALLED := $(VENV)/.installed-$(STATE)
+INSTALLED_TESTS := $(VENV)/.installed-tests-$(STATE)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help serve test lint bench clean
+
+help:
+	@echo "make serve   serve a registry on 127.0.0.1:5000 that stores in ./registry-data"
+	@echo "make test    check the code and run all tests"
+	@echo "make lint    check the code only"
+	@echo "make bench   measure against registry:2 or registry:3"
+	@echo "make clean   remove what was installed and built; the data stays"
+
+serve: $(INSTALLED)
+	@exec $(BIN)/txregistry serve $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED_TESTS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED_TESTS)
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || \
+		{ echo "the venv module is needed: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(INSTALLED_TESTS): $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(INSTALLED)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The import rule: which room may import which, and the few libraries that belong to one room alone.
+
+The tables below are the rule; ``txregistry/__init__.py`` says it in words.
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: room -> the rooms of ours that it may import beside itself. A module below ``txregistry`` is a room too.
+ROOMS = {
+    "oci": set(),
+    "storage": {"oci"},
+    "ipc": {"oci", "storage"},
+    "process": {"oci", "storage", "ipc"},
+    "registry": {"oci", "storage"},
+    "auth": {"oci", "storage"},
+    "web": {"oci", "storage", "registry", "auth"},
+    "config": set(),
+    "listening": {"config"},
+    "upkeep": set(),
+    "telemetry": {"config", "web"},
+    "service": {
+        *("oci", "storage", "ipc", "process", "registry", "auth", "web"),
+        *("config", "listening", "upkeep", "telemetry"),
+    },
+    "serving": {"config", "service", "telemetry"},
+    "drivertest": {"config", "process", "service", "serving", "storage"},
+    "tap": {"config", "service", "serving", "telemetry"},
+    "cli": {"config", "drivertest", "service", "serving"},
+    "driver": {"oci", "storage", "ipc", "process"},
+    "drivers": {"driver"},
+    "plugin": set(),
+}
+
+#: A room that may import another only in part: (who, whom) -> modules.
+PARTS = {
+    ("web", "storage"): {"txregistry.storage.contract", "txregistry.storage.errors"},
+    ("telemetry", "web"): {"txregistry.web.settings"},
+}
+
+#: library (and what is below it) -> the rooms that may import it.
+LIBRARIES = {
+    "klein": {"web"},
+    "werkzeug": {"web"},
+    "twisted.web": {"web"},
+    "twisted.protocols.amp": {"ipc"},
+    "ampoule": {"ipc", "process"},
+    "boto3": {"drivers"},
+    "botocore": {"drivers"},
+    "yaml": {"config", "cli"},
+}
+
+#: What a room must do without: values and grammar have no clock, no input and no output.
+FORBIDDEN = {
+    "oci": {"twisted", "klein", "os", "io", "time", "random", "socket", "pathlib", "threading", "subprocess"},
+    "auth": {"twisted", "klein", "os", "io", "socket", "pathlib", "subprocess"},
+    "config": {"twisted", "klein", "socket", "subprocess"},
+    "drivers": {"twisted", "klein"},
+}
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).parts
+    if parts[0] == "drivers":
+        return "drivers"
+    if parts[0] == "twisted":
+        return "plugin"
+    return parts[1].removesuffix(".py") if len(parts) > 1 else parts[0]
+
+
+def sources() -> list[Path]:
+    return sorted(
+        path for tree in ("txregistry", "drivers", "twisted") for path in (ROOT / tree).rglob("*.py")
+    )
+
+
+def imports_of(path: Path) -> list[tuple[int, str]]:
+    """(line, dotted name) of everything that a file imports; ``from a import b`` counts as ``a.b``."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            assert node.module is not None
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
+
+
+def violations(path: Path) -> list[str]:
+    room = room_of(path)
+    if path == ROOT / "txregistry" / "__init__.py":
+        return [f"{path}:{line}: the package itself imports {name}" for line, name in imports_of(path)]
+    assert room in ROOMS, f"{path}: give the room {room!r} a row in ROOMS"
+    found = []
+    for line, name in imports_of(path):
+        problem = _own(path, room, name) or _library(path, room, name)
+        if problem:
+            found.append(f"{path.relative_to(ROOT)}:{line}: {problem}")
+    return found
+
+
+def _own(path: Path, room: str, name: str) -> str | None:
+    parts = name.split(".")
+    if parts[0] == "txregistry_drivers":
+        package = path.relative_to(ROOT).parts[1]
+        return None if room == "drivers" and parts[1] == package else f"imports the driver {name}"
+    if parts[0] != "txregistry" or parts[1:2] in ([], [room], ["__version__"]):
+        return None
+    if parts[1] not in ROOMS[room]:
+        return f"{room} must not import {name}"
+    allowed = PARTS.get((room, parts[1]))
+    if allowed is not None and not any(name.startswith(module + ".") for module in allowed):
+        return f"{room} may import of {parts[1]} only {', '.join(sorted(allowed))}, not {name}"
+    return None
+
+
+def _library(path: Path, room: str, name: str) -> str | None:
+    for library, rooms in LIBRARIES.items():
+        if (name + ".").startswith(library + ".") and room not in rooms:
+            return f"{library} belongs to {', '.join(sorted(rooms))}, not to {room}"
+    top = name.partition(".")[0]
+    if top in ("boto3", "botocore") and path.relative_to(ROOT).parts[1] != "s3":
+        return f"{name} belongs to drivers/s3"
+    if top in FORBIDDEN.get(room, ()):
+        return f"{room} must do without {name}"
+    return None
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_imports_only_what_its_room_may(path):
+    """A newcomer who opens a room needs to know the rooms below it and no others."""
+    assert violations(path) == []
+
+
+def test_rule_notices_what_it_forbids(tmp_path, monkeypatch):
+    """The rule itself works: each kind of violation is found in a tree that has it."""
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    cases = {
+        "txregistry/oci/names.py": "import os",
+        "txregistry/registry/uploads.py": "from txregistry.ipc.remote import RemoteDriver",
+        "txregistry/web/api/blobs.py": "from txregistry.storage.memory import MemoryStore",
+        "txregistry/web/site.py": "from txregistry.process import opening",
+        "txregistry/process/child.py": "from twisted.protocols.amp import AMP",
+        "txregistry/registry/blobs.py": "from twisted.web.http import Request",
+        "txregistry/ipc/link.py": "from klein import Klein",
+        "drivers/memory/__init__.py": "from txregistry.storage.memory import MemoryStore",
+        "drivers/filesystem/store.py": "import boto3",
+        "drivers/filesystem/__init__.py": "from txregistry_drivers.memory import create",
+    }
+    for name, text in cases.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        assert violations(path), f"{name}: {text}"
+    fine = tmp_path / "drivers" / "memory" / "__main__.py"
+    fine.write_text("from txregistry.driver import main\nfrom txregistry_drivers.memory import create\n")
+    assert violations(fine) == []
+
+
+def test_nothing_makes_packages_of_twisteds_folders():
+    """An ``__init__.py`` below ``twisted/`` would hide Twisted itself."""
+    assert [path.name for path in (ROOT / "twisted").rglob("*.py")] == ["txregistry_plugin.py"]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_says_its_licence_and_its_purpose(path):
+    """Every file opens with its licence and says what it is for."""
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# SPDX-License-Identifier: Apache-2.0\n")
+    assert ast.get_docstring(ast.parse(text))
