@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors: what a manifest says about another piece of content.
 
-Room: oci. Must not know JSON text (``manifests`` reads it, strictly); a descriptor is the value
-that is left.
+Room: oci. Must not know JSON text (``strict_json`` reads it), nor whether the content is there.
 """
 
 from __future__ import annotations
@@ -14,6 +13,32 @@ from attrs import field, frozen
 
 from txregistry.oci.digests import Digest
 from txregistry.oci.media_types import NON_DISTRIBUTABLE
+from txregistry.oci.members import (
+    optional,
+    read_annotations,
+    read_artifact_type,
+    read_digest,
+    read_media_type,
+    read_members,
+    read_object,
+    read_size,
+    read_text,
+    read_texts,
+    spellings,
+)
+
+_MEMBERS = spellings(
+    (
+        "mediaType",
+        "digest",
+        "size",
+        "urls",
+        "annotations",
+        "data",
+        "artifactType",
+        "platform",
+    )
+)
 
 
 @frozen
@@ -67,3 +92,27 @@ class Descriptor:
             urls=tuple(members.get("urls", ())),
             platform=members.get("platform"),
         )
+
+
+def read_descriptor(value: object, where: str) -> Descriptor:
+    """Return the descriptor that is at ``where`` in a pushed document.
+
+    ``data`` may be there and is not looked into: whoever uses it in place of the content has to
+    verify it.
+
+    Raises:
+        OciError: MANIFEST_INVALID.
+
+    Source: image-spec, "Descriptor".
+    """
+    members = read_members(value, where, _MEMBERS)
+    optional(read_text, members.get("data"), f"{where}.data")
+    return Descriptor(
+        media_type=read_media_type(members.get("mediaType"), f"{where}.mediaType"),
+        digest=read_digest(members.get("digest"), f"{where}.digest"),
+        size=read_size(members.get("size"), f"{where}.size"),
+        artifact_type=read_artifact_type(members.get("artifactType"), f"{where}.artifactType"),
+        annotations=optional(read_annotations, members.get("annotations"), f"{where}.annotations"),
+        urls=optional(read_texts, members.get("urls"), f"{where}.urls") or (),
+        platform=optional(read_object, members.get("platform"), f"{where}.platform"),
+    )

@@ -19,12 +19,12 @@ would take for a known one. ``null`` is as good as nothing in members that may b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from attrs import field, frozen
 
-from txregistry.oci.descriptors import Descriptor
+from txregistry.oci.descriptors import Descriptor, read_descriptor
 from txregistry.oci.digests import Digest
 from txregistry.oci.errors import Code, OciError, excerpt
 from txregistry.oci.media_types import (
@@ -35,8 +35,16 @@ from txregistry.oci.media_types import (
     OCI_MANIFEST,
     SCHEMA1_TYPES,
     SELF_NAMING_TYPES,
-    is_media_type,
     media_type_of,
+)
+from txregistry.oci.members import (
+    invalid,
+    optional,
+    read_annotations,
+    read_array,
+    read_artifact_type,
+    read_members,
+    spellings,
 )
 from txregistry.oci.strict_json import JsonInvalid, read_stored, read_strict
 
@@ -50,15 +58,8 @@ LAYERS_LIMIT = 1000
 #: Most children of an index. Arbitrary: as many as can sensibly be looked up for one push.
 CHILDREN_LIMIT = 10_000
 
-#: Largest size in a descriptor: what a file can have.
-SIZE_LIMIT = 2**63 - 1
-
-_T = TypeVar("_T")
-
-#: member as a parser that minds no case finds it -> member as it is spelt
-_DOCUMENT_MEMBERS = {
-    name.casefold(): name
-    for name in (
+_MEMBERS = spellings(
+    (
         "schemaVersion",
         "mediaType",
         "artifactType",
@@ -68,20 +69,7 @@ _DOCUMENT_MEMBERS = {
         "subject",
         "annotations",
     )
-}
-_DESCRIPTOR_MEMBERS = {
-    name.casefold(): name
-    for name in (
-        "mediaType",
-        "digest",
-        "size",
-        "urls",
-        "annotations",
-        "data",
-        "artifactType",
-        "platform",
-    )
-}
+)
 
 
 @frozen
@@ -193,12 +181,12 @@ def parse_manifest(data: bytes, content_type: str | None) -> Manifest:
     if media_type in SCHEMA1_TYPES:
         raise _schema1()
     if media_type not in MANIFEST_TYPES:
-        raise _invalid("Content-Type", f"{excerpt(content_type or '')!r} is not a manifest's type")
+        raise invalid("Content-Type", f"{excerpt(content_type or '')!r} is not a manifest's type")
     try:
         document = read_strict(data)
     except JsonInvalid as err:
         raise OciError(Code.MANIFEST_INVALID, str(err)) from err
-    return _manifest(_members(document, "the document", _DOCUMENT_MEMBERS), media_type)
+    return _manifest(read_members(document, "the document", _MEMBERS), media_type)
 
 
 def stored_media_type(data: bytes) -> str:
@@ -236,16 +224,16 @@ def _manifest(document: Mapping[str, Any], media_type: str) -> Manifest:
     is_image = media_type in IMAGE_TYPES
     for name in ("manifests",) if is_image else ("config", "layers"):
         if name in document:
-            raise _invalid(name, f"has no place in {media_type}")
+            raise invalid(name, f"has no place in {media_type}")
     if is_image:
         return Manifest(
             media_type,
-            config=_descriptor(document.get("config"), "config"),
+            config=read_descriptor(document.get("config"), "config"),
             layers=_descriptors(document.get("layers"), "layers", LAYERS_LIMIT),
             **_common(document),
         )
     if "manifests" not in document:
-        raise _invalid("manifests", "is missing")
+        raise invalid("manifests", "is missing")
     return Manifest(
         media_type,
         manifests=_descriptors(document["manifests"], "manifests", CHILDREN_LIMIT),
@@ -256,9 +244,9 @@ def _manifest(document: Mapping[str, Any], media_type: str) -> Manifest:
 def _common(document: Mapping[str, Any]) -> dict[str, Any]:
     """Read the members that both kinds may have."""
     return {
-        "subject": _optional(_descriptor, document.get("subject"), "subject"),
-        "artifact_type": _artifact_type(document.get("artifactType"), "artifactType"),
-        "annotations": _optional(_annotations, document.get("annotations"), "annotations"),
+        "subject": optional(read_descriptor, document.get("subject"), "subject"),
+        "artifact_type": read_artifact_type(document.get("artifactType"), "artifactType"),
+        "annotations": optional(read_annotations, document.get("annotations"), "annotations"),
     }
 
 
@@ -268,110 +256,27 @@ def _check_version(document: Mapping[str, Any]) -> None:
     if type(version) is int and version == 1:
         raise _schema1()
     if type(version) is not int or version != 2:
-        raise _invalid("schemaVersion", "is not 2")
+        raise invalid("schemaVersion", "is not 2")
 
 
 def _check_own_type(document: Mapping[str, Any], media_type: str) -> None:
     named = document.get("mediaType")
     is_missing = named is None or named == ""
     if named != media_type and not (is_missing and media_type not in SELF_NAMING_TYPES):
-        raise _invalid("mediaType", f"differs from the Content-Type {media_type}")
+        raise invalid("mediaType", f"differs from the Content-Type {media_type}")
 
 
 def _descriptors(value: object, where: str, limit: int) -> tuple[Descriptor, ...]:
     if value is None:
         return ()
-    if not isinstance(value, list):
-        raise _invalid(where, "is not an array")
-    if len(value) > limit:
-        raise _invalid(where, f"has more than {limit} entries")
-    return tuple(_descriptor(each, f"{where}[{place}]") for place, each in enumerate(value))
-
-
-def _descriptor(value: object, where: str) -> Descriptor:
-    members = _members(value, where, _DESCRIPTOR_MEMBERS)
-    _optional(_text, members.get("data"), f"{where}.data")
-    return Descriptor(
-        media_type=_media_type(members.get("mediaType"), f"{where}.mediaType"),
-        digest=_digest(members.get("digest"), f"{where}.digest"),
-        size=_size(members.get("size"), f"{where}.size"),
-        artifact_type=_artifact_type(members.get("artifactType"), f"{where}.artifactType"),
-        annotations=_optional(_annotations, members.get("annotations"), f"{where}.annotations"),
-        urls=_optional(_urls, members.get("urls"), f"{where}.urls") or (),
-        platform=_optional(_object, members.get("platform"), f"{where}.platform"),
-    )
-
-
-def _members(value: object, where: str, known: Mapping[str, str]) -> dict[str, Any]:
-    """Return an object's members, none of which can be mistaken for a known one."""
-    members = _object(value, where)
-    for name in members:
-        if known.get(name.casefold(), name) != name:
-            raise _invalid(where, f"{excerpt(name)!r} is not how that member is spelt")
-    return members
-
-
-def _object(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _invalid(where, "is missing" if value is None else "is not an object")
-    return value
-
-
-def _media_type(value: object, where: str) -> str:
-    text = _text(value, where)
-    if not is_media_type(text):
-        raise _invalid(where, "is not a media type")
-    return text
-
-
-def _artifact_type(value: object, where: str) -> str | None:
-    """Return the type, None for an empty one: Go programs write one where they have none."""
-    return None if value is None or value == "" else _media_type(value, where)
-
-
-def _digest(value: object, where: str) -> Digest:
-    text = _text(value, where)
-    try:
-        return Digest.parse(text)
-    except OciError as err:
-        raise _invalid(where, f"{excerpt(text)!r} is not a digest") from err
-
-
-def _size(value: object, where: str) -> int:
-    if type(value) is not int or not 0 <= value <= SIZE_LIMIT:
-        raise _invalid(where, "is not a size")
-    return value
-
-
-def _urls(value: object, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise _invalid(where, "is not an array")
-    return tuple(_text(each, where) for each in value)
-
-
-def _annotations(value: object, where: str) -> dict[str, str]:
-    annotations = _object(value, where)
-    for each in annotations.values():
-        _text(each, where)
-    return annotations
-
-
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise _invalid(where, "is missing" if value is None else "is not a string")
-    return value
-
-
-def _optional(read: Callable[[object, str], _T], value: object, where: str) -> _T | None:
-    return None if value is None else read(value, where)
+    entries = read_array(value, where)
+    if len(entries) > limit:
+        raise invalid(where, f"has more than {limit} entries")
+    return tuple(read_descriptor(each, f"{where}[{place}]") for place, each in enumerate(entries))
 
 
 def _plain(descriptor: Descriptor | None) -> dict[str, Any] | None:
     return None if descriptor is None else descriptor.to_json_object()
-
-
-def _invalid(where: str, why: str) -> OciError:
-    return OciError(Code.MANIFEST_INVALID, f"{where}: {why}")
 
 
 def _schema1() -> OciError:
