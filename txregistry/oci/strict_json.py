@@ -8,7 +8,7 @@ two equal keys win while other parsers take the first, runs out of stack at abou
 builds a hundred megabytes out of four. So the bytes are looked at first, without recursion: strings
 are cut out, and what is left are the brackets and commas to be counted::
 
-    {"a":["}",{}],"b":1}   ->   {:[,{}],:}   ->   {[{}]}   ->   depth 3, 3 containers, 2 commas
+    {"a":["}",{}],"b":1}   ->   {:[,{}],:1}   ->   {[{}]}   ->   depth 3, 3 containers, 2 commas
 
 That pass is linear in the input whatever it holds; whether the input is JSON at all is left to
 ``json.loads``.
