@@ -22,9 +22,11 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from txregistry import __version__
-from txregistry.config import Configuration
+from txregistry.config import Configuration, NamedDriver
 from txregistry.config import Storage as StorageSettings
 from txregistry.listening import Listener, ListenError, listen
+from txregistry.process.opening import OpenDriver
+from txregistry.process.spec import DriverSpec, StartError, find_driver
 from txregistry.storage.contract import Driver
 from txregistry.upkeep import Repeated, end_quietly
 from txregistry.web.settings import AccessRecord, Limits, WebSettings
@@ -34,10 +36,6 @@ from txregistry.web.settings import AccessRecord, Limits, WebSettings
 FIRST_PURGE_WITHIN = 3600.0
 
 _log = Logger()
-
-
-class StartError(Exception):
-    """The registry can't be started; one sentence that names the thing and the way out."""
 
 
 class OpenedDriver(Protocol):
@@ -65,9 +63,19 @@ def open_driver(storage: StorageSettings, reactor: Any) -> OpenedDriver:
     Raises:
         StartError: its program is not there.
     """
-    raise StartError(
-        f"storage: {storage.driver.describe()} can't be started by this version; install a newer one"
-    )
+    return OpenDriver(driver_spec(storage), reactor)
+
+
+def driver_spec(storage: StorageSettings) -> DriverSpec:
+    """Which program the configuration names.
+
+    Raises:
+        StartError: there is no driver of that name.
+    """
+    driver = storage.driver
+    if isinstance(driver, NamedDriver):
+        return find_driver(driver.name, driver.options)
+    return DriverSpec("external", driver.command or None, driver.socket or None, driver.options)
 
 
 class RegistryService(Service):

@@ -144,9 +144,12 @@ class LinkKeeper:
     def driver_died(self) -> None:
         """The driver's process ended before a greeting; counts as a connection without progress."""
         if self._link is None:
-            self._fruitless += 1
-            if self._fruitless > FRUITLESS_LIMIT:
-                self._settle(Unavailable("the driver does not come up"))
+            self._count_fruitless()
+
+    def _count_fruitless(self) -> None:
+        self._fruitless += 1
+        if self._fruitless > FRUITLESS_LIMIT:
+            self._settle(Unavailable("the driver does not come up"))
 
     async def _connect(self) -> None:
         endpoint = UNIXClientEndpoint(self._reactor, self._path)
@@ -155,6 +158,7 @@ class LinkKeeper:
         try:
             link = await endpoint.connect(factory)
         except (ConnectError, OSError):
+            self._count_fruitless()
             self._retry()
             return
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 
 from txregistry.ipc.budget import ReplayBudget
 from txregistry.ipc.link import Answer
@@ -18,10 +19,16 @@ from txregistry.ipc.remote import RemoteDriver
 from txregistry.process.child import ChildDriver
 from txregistry.process.keeper import PATIENCE, LinkKeeper
 from txregistry.process.spec import DriverSpec, StartError
-from txregistry.storage.errors import StorageError
+from txregistry.storage.contract import Driver
+from txregistry.storage.errors import StorageError, Unavailable
 
 #: Seconds that a driver which was started may take to say hello.
 START_TIMEOUT = 30.0
+
+#: Seconds that one which somebody else runs is waited for before serving begins without it.
+ATTACH_TIMEOUT = 2.0
+
+_log = Logger()
 
 
 class OpenDriver:
@@ -61,7 +68,7 @@ class OpenDriver:
         if self.child is not None:
             self.child.start()
         self.links.start()
-        self.driver = RemoteDriver(reactor, reactor, self.links, self._in_thread, budget)
+        self.driver: Driver = RemoteDriver(reactor, reactor, self.links, self._in_thread, budget)
 
     def _in_thread(self, work: Any) -> Any:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
@@ -77,19 +84,24 @@ class OpenDriver:
             self.child.kill()
 
     async def hello(self) -> Answer:
-        """Wait for the driver's first hello.
+        """Wait for the driver's first hello. One that somebody else runs may come later: it is
+        waited for only briefly, and the answer is empty.
 
         Raises:
             StartError: it ended before, refused its options, or speaks no common version.
         """
         self._greeted = greeted = Deferred.fromCoroutine(self.links.greeted())
-        timeout = self._reactor.callLater(START_TIMEOUT, greeted.cancel)
+        limit = START_TIMEOUT if self.child is not None else ATTACH_TIMEOUT
+        timeout = self._reactor.callLater(limit, greeted.cancel)
         try:
             return await greeted
+        except (CancelledError, Unavailable) as error:
+            if self.child is None:
+                _log.warn("no driver listens on {path} yet", path=self.spec.socket)
+                return {}
+            raise StartError(self._why_not()) from error
         except StorageError as refusal:
             raise StartError(f"storage driver {self.spec.name!r}: {refusal.message}") from refusal
-        except CancelledError as error:
-            raise StartError(self._why_not()) from error
         finally:
             self._greeted = None
             if timeout.active():
