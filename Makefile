@@ -37,7 +37,7 @@ lint: $(INSTALLED_TESTS)
 	$(BIN)/mypy
 
 bench: $(INSTALLED_TESTS)
-	$(BIN)/python tests/bench/run.py $(ARGS)
+	$(BIN)/python -m tests.bench.run $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
