@@ -132,6 +132,16 @@ class RemoteDriver:
             return Content(answer["content"], answer["version"])
         return await self._get_by_reading(path, answer["size"])
 
+    async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
+        found = [Deferred.fromCoroutine(self.get(path)) for path in paths]
+        results: list[Content | StorageError] = []
+        for one in found:
+            try:
+                results.append(await one)
+            except StorageError as refusal:
+                results.append(refusal)
+        return results
+
     async def _get_by_reading(self, path: str, size: int) -> Content:
         while True:
             if size > CONTENT_LIMIT:

@@ -26,7 +26,7 @@ from txregistry.ipc.commands import PROTOCOL_MAX, PROTOCOL_MIN, encode_refusal
 from txregistry.ipc.descriptors import DescriptorKeeper, WrongDescriptor, identity, take_lane
 from txregistry.ipc.inflow import Inflow
 from txregistry.ipc.lanes import Inlet
-from txregistry.storage.contract import CONTENT_LIMIT, Driver, Entry, Reading
+from txregistry.storage.contract import CONTENT_LIMIT, Content, Driver, Entry, Reading
 from txregistry.storage.errors import (
     Closed,
     Corrupt,
@@ -193,19 +193,22 @@ class Responder(DescriptorKeeper):
 
     @commands.Get.responder
     def get(self, path: str) -> Deferred[Answer]:
-        return self._answer(lambda driver: _get(driver, path))
+        async def work(driver: Driver) -> Answer:
+            return _small(await driver.get(path))
+
+        return self._answer(work)
 
     @commands.GetSeveral.responder
-    def get_several(self, paths: list[str]) -> Deferred[Answer]:
+    def get_several(self, paths: Any) -> Deferred[Answer]:
         async def work(driver: Driver) -> Answer:
             items: list[Answer] = []
             room = commands.PAGE_BYTES
-            for path in paths:
-                try:
-                    item = await _get(driver, path)
-                except StorageError as error:
-                    refusal = encode_refusal(error)
+            for found in await driver.get_several(paths):
+                if isinstance(found, StorageError):
+                    refusal = encode_refusal(found)
                     item = {"error": refusal.code, "description": str(refusal)}
+                else:
+                    item = _small(found)
                 room -= _ENTRY_OVERHEAD + sum(
                     len(value) for value in item.values() if isinstance(value, str | bytes)
                 )
@@ -445,8 +448,7 @@ def _nothing(work: Callable[[Driver], Awaitable[None]]) -> Callable[[Driver], Aw
     return answered
 
 
-async def _get(driver: Driver, path: str) -> Answer:
-    content = await driver.get(path)
+def _small(content: Content) -> Answer:
     answer: Answer = {"size": len(content.data), "version": content.version}
     if len(content.data) <= commands.INLINE_LIMIT:
         answer["content"] = content.data

@@ -30,6 +30,8 @@ from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
+from txregistry.storage.errors import StorageError
+
 #: Largest content that ``Driver.get`` returns and ``Driver.put`` takes, in bytes: a manifest of 4
 #: MiB fits, a blob goes by writer. Arbitrary, but it bounds the memory that one call may cost on
 #: either side.
@@ -189,6 +191,9 @@ class Driver(Protocol):
             Missing: nothing is there, or a directory is.
             TooLarge: more than :data:`CONTENT_LIMIT` bytes.
         """
+
+    async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
+        """:meth:`get` of each path, all in one trip; a refusal stands in the place of its content."""
 
     async def put(
         self, path: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None

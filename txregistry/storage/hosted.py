@@ -30,9 +30,11 @@ from txregistry.storage.contract import (
 )
 from txregistry.storage.digesting import Pursuit, RunningDigests
 from txregistry.storage.errors import (
+    Internal,
     InvalidOffset,
     Mismatch,
     Missing,
+    StorageError,
     TooLarge,
     Unsupported,
     WrongOffset,
@@ -83,6 +85,20 @@ class HostedDriver:
         content = await self._run(lambda: self._store.get(path))
         _check_length(content.data, path)
         return content
+
+    async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
+        return await self._run(lambda: [self._get_or_refuse(path) for path in paths])
+
+    def _get_or_refuse(self, path: str) -> Content | StorageError:
+        """One of several; called in a thread."""
+        try:
+            content = self._store.get(check_path(path))
+            _check_length(content.data, path)
+            return content
+        except StorageError as refusal:
+            return refusal
+        except Exception as error:  # the border round foreign code, as in blocking.guarded
+            return Internal(f"{type(error).__name__}: {error}", path=path)
 
     async def read(self, path: str, start: int = 0, stop: int | None = None) -> Reading:
         check_path(path)

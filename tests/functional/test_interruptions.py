@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An upload survives the loss of its client, of the driver and of the whole server."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import random
+import socket
+import threading
+
+import pytest
+
+from .client import Client
+from .servers import Registry
+
+MIB = 1024 * 1024
+
+#: What one PATCH of the interrupted client carries, and how it is written.
+PIECE = 256 * 1024
+
+
+class Content:
+    """A gibibyte (or less) that costs little memory: one random block, varied by its number."""
+
+    def __init__(self, size):
+        self.size = size
+        self.block = os.urandom(MIB)
+
+    def chunk(self, start, stop):
+        """The bytes ``[start, stop)``."""
+        pieces = []
+        while start < stop:
+            number, within = divmod(start, MIB)
+            count = min(MIB - within, stop - start)
+            block = number.to_bytes(8, "big") + self.block[8:]
+            pieces.append(block[within : within + count])
+            start += count
+        return b"".join(pieces)
+
+    def digest(self):
+        running = hashlib.sha256()
+        for start in range(0, self.size, MIB):
+            running.update(self.chunk(start, min(start + MIB, self.size)))
+        return f"sha256:{running.hexdigest()}"
+
+
+class Interrupted:
+    """A client that pushes one blob, and resumes after each interruption at the offset that the server tells."""
+
+    def __init__(self, server, content, repository="slow/app"):
+        self.server = server
+        self.content = content
+        self.repository = repository
+        self.client = Client(server)
+        self.location = self.client.start_upload(repository)
+        self.sent = 0
+        self.offset = 0
+
+    def push_until(self, stop, on_the_way=lambda offset: None):
+        """Stream ``[offset, stop)`` as one PATCH; returns whether it was answered."""
+        connection = socket.create_connection(("127.0.0.1", self.server.port), timeout=60)
+        try:
+            head = (
+                f"PATCH {self.location} HTTP/1.1\r\nHost: {self.server.address}\r\n"
+                f"Content-Type: application/octet-stream\r\nContent-Length: {self.content.size - self.offset}\r\n"
+                f"Content-Range: {self.offset}-{self.content.size - 1}\r\n\r\n"
+            )
+            connection.sendall(head.encode())
+            position = self.offset
+            while position < stop:
+                data = self.content.chunk(position, min(position + PIECE, stop))
+                connection.sendall(data)
+                position += len(data)
+                self.sent += len(data)
+                on_the_way(position)
+            if stop < self.content.size:
+                return False
+            response = http.client.HTTPResponse(connection, method="PATCH")
+            response.begin()
+            if response.status != 202:
+                return False
+            self.location = self.client.here(response.headers["Location"])
+            return True
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def ask(self):
+        """Where the server is now."""
+        answer = self.client.request("GET", self.location)
+        assert answer.status == 204, f"the session is lost: {answer}"
+        self.location = self.client.here(answer.headers["Location"])
+        last = int(answer.headers["Range"].partition("-")[2])
+        self.offset = last + 1 if last else 0
+
+
+class InterruptionTests:
+    @pytest.fixture
+    def registry(self, tmp_path):
+        with Registry(tmp_path) as server:
+            yield server
+
+    def test_a_gibibyte_interrupted_twenty_times_arrives(self, registry, record_property):
+        """Drops of the client, kill -9 of the driver and of the server: right digest, no session lost, under 5 % sent twice."""
+        content = Content(1024 * MIB)
+        digest = content.digest()
+        choice = random.Random(20)
+        stops = sorted(choice.randrange(1, content.size) for _ in range(20))
+        kinds = [("client", "driver", "server")[number % 3] for number in range(20)]
+        choice.shuffle(kinds)
+        upload = Interrupted(registry, content)
+        kills = {"client": 0, "driver": 0, "server": 0}
+        is_done = False
+        while not is_done:
+            upload.ask()
+            if not stops:
+                is_done = upload.push_until(content.size)
+                continue
+            stop, kind = stops.pop(0), kinds.pop(0)
+            kills[kind] += 1
+            if kind == "driver":
+                # The client goes on: it must not notice.
+                killed = []
+
+                def strike(position, stop=stop, killed=killed):
+                    if position >= stop and not killed:
+                        killed.append(registry.kill_driver())
+
+                following = stops[0] if stops else content.size
+                is_done = upload.push_until(following, strike)
+                assert killed == [True]
+            else:
+                upload.push_until(stop)
+                if kind == "server":
+                    registry.kill()
+                    registry.start()
+        separator = "&" if "?" in upload.location else "?"
+        answer = upload.client.request("PUT", f"{upload.location}{separator}digest={digest}", b"")
+        assert answer.status == 201, answer
+        assert answer.headers["Docker-Content-Digest"] == digest
+        again = upload.sent / content.size - 1
+        record_property("interruptions", kills)
+        record_property("sent again", f"{again:.2%}")
+        print(f"interruptions {kills}, sent again {again:.2%}")
+        assert sum(kills.values()) == 20
+        assert again < 0.05
+        assert self.digest_of(registry, digest) == digest
+
+    def digest_of(self, registry, digest):
+        connection = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=60)
+        connection.request("GET", f"/v2/slow/app/blobs/{digest}")
+        response = connection.getresponse()
+        assert response.status == 200
+        running = hashlib.sha256()
+        while chunk := response.read(MIB):
+            running.update(chunk)
+        connection.close()
+        return f"sha256:{running.hexdigest()}"
+
+    def test_death_of_the_driver_is_not_seen_by_a_push(self, registry):
+        """One PUT of 256 MiB goes on to its 201 while the driver is killed again and again."""
+        content = Content(256 * MIB)
+        digest = content.digest()
+        client = Client(registry)
+        location = client.start_upload("kill/app")
+        is_over = threading.Event()
+        kills = []
+
+        def strike():
+            while not is_over.wait(0.4):
+                kills.append(registry.kill_driver())
+
+        thread = threading.Thread(target=strike)
+        connection = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=120)
+        connection.putrequest("PUT", f"{location}&digest={digest}")
+        connection.putheader("Content-Length", str(content.size))
+        connection.endheaders()
+        thread.start()
+        try:
+            for start in range(0, content.size, MIB):
+                connection.send(content.chunk(start, start + MIB))
+                if not any(kills):
+                    is_over.wait(0.01)  # slow enough that the first kill falls into the push
+            response = connection.getresponse()
+            assert response.status == 201, response.read()
+        finally:
+            is_over.set()
+            thread.join()
+            connection.close()
+        assert any(kills)
+
+    def test_download_goes_on_without_its_driver(self, registry):
+        """What the driver has handed over is served to the end after its death."""
+        content = Content(64 * MIB)
+        digest = content.digest()
+        client = Client(registry)
+        client.push_blob("read/app", content.chunk(0, content.size), digest)
+        connection = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=60)
+        connection.request("GET", f"/v2/read/app/blobs/{digest}")
+        response = connection.getresponse()
+        running = hashlib.sha256(response.read(MIB))
+        assert registry.kill_driver()
+        while chunk := response.read(MIB):
+            running.update(chunk)
+        assert f"sha256:{running.hexdigest()}" == digest
+        connection.close()
