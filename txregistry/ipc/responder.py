@@ -89,7 +89,7 @@ class Serving:
         self._closings.add(closing)
         closing.addBoth(lambda _: self._closings.discard(closing))
 
-    def settled(self) -> Deferred[object]:
+    def settled(self) -> Deferred[list[tuple[bool, None]]]:
         """Fires when every writer without a connection has stored what it had."""
         return DeferredList(list(self._closings), consumeErrors=True)
 
@@ -142,10 +142,8 @@ class Responder(DescriptorKeeper):
             Deferred.fromCoroutine(reading.aclose())
         self.orphan_writers()
 
-    def orphan_writers(self) -> Deferred[None]:
-        """Close every writer of this connection; fires when what arrived on their lanes is
-        stored.
-        """
+    def orphan_writers(self) -> None:
+        """Close every writer of this connection once what arrived on its lane is stored."""
         inflows, self._inflows = self._inflows, {}
         for inflow in inflows.values():
             self._serving.track(inflow.orphan())

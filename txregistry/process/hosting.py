@@ -121,7 +121,7 @@ class Host:
             connection.end()
         settled = self.serving.settled()
         self._reactor.callLater(DRAIN_TIMEOUT, settled.cancel)
-        return settled.addErrback(lambda _: None)
+        return settled.addErrback(lambda _: [])
 
     def _end_with_parent(self) -> None:
         """Exit when the registry does: by the kernel's signal, and by the end of descriptor 0."""
