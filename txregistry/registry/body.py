@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from attrs import field, frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.python.failure import Failure
+from twisted.internet.defer import CancelledError
 
 
 class BodyCut(Exception):
@@ -23,16 +22,13 @@ class Body(Protocol):
     """Bytes that arrive, pulled once from the start to the end.
 
     The first pull is what tells the client to send (``100 Continue``), so nothing is pulled before
-    the request was judged.
-
-    Attributes:
-        length: bytes that the client declared, None if it did not say.
-
-    Iterating gives non-empty chunks and raises :class:`BodyCut` after the last one that arrived, if
-    that was not the end.
+    the request was judged. Iterating gives non-empty chunks and raises :class:`BodyCut` after the
+    last one that arrived, if that was not the end.
     """
 
-    length: int | None
+    @property
+    def length(self) -> int | None:
+        """Bytes that the client declared, None if it did not say."""
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
@@ -55,6 +51,11 @@ class Held:
         """All that arrived."""
         return b"".join(self.chunks)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it ended well and is as long as was declared."""
+        return self.failure is None and sum(map(len, self.chunks)) == self.length
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self.chunks:
             yield chunk
@@ -72,30 +73,3 @@ async def hold(body: Body) -> Held:
     except (BodyCut, CancelledError) as error:
         failure = error
     return Held(tuple(chunks), failure, body.length)
-
-
-async def waiting(stream: AsyncIterator[bytes]) -> list[bytes]:
-    """Pull what has arrived and nobody has pulled yet, without waiting for the client."""
-    chunks: list[bytes] = []
-    while True:
-        pull: Deferred[bytes | None] = Deferred.fromCoroutine(_next(stream))
-        if not pull.called:
-            pull.addErrback(_stopped)
-            pull.cancel()
-            return chunks
-        chunk = await pull
-        if chunk is None:
-            return chunks
-        chunks.append(chunk)
-
-
-async def _next(stream: AsyncIterator[bytes]) -> bytes | None:
-    """Return the next chunk, None where the stream ends, well or not."""
-    try:
-        return await anext(stream)
-    except (StopAsyncIteration, BodyCut):
-        return None
-
-
-def _stopped(failure: Failure) -> Failure | None:
-    return None if isinstance(failure.value, CancelledError) else failure

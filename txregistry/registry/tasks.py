@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, overload
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,6 +27,9 @@ T = TypeVar("T")
 #: Driver calls that one request has under way at most. Arbitrary: enough to hide the round trip to
 #: an object store, few enough to leave a driver's slots to others.
 WIDTH = 16
+
+#: How work ends that was finished without its client, and nobody needs to know.
+_EXPECTED = (OciError, BodyCut, CancelledError)
 
 log = Logger()
 
@@ -112,7 +115,7 @@ class Finishing:
             self._running.discard(running)
             if not answer.called:
                 answer.callback(result)
-            elif isinstance(result, Failure) and not isinstance(result.value, (OciError, BodyCut)):
+            elif isinstance(result, Failure) and not isinstance(result.value, _EXPECTED):
                 log.failure("what was finished without its client failed", failure=result)
             if not self._running:
                 waiters, self._waiters = self._waiters, []

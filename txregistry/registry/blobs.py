@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blobs: what layers and configs are to a repository.
+
+Room: registry. Must not know HTTP. A blob is in a repository if a link below ``_layers`` says so; a
+digest alone opens nothing, and a manifest is not a blob: its digest is found here only if somebody
+uploaded the same bytes as a blob, too.
+
+Driver calls of a request ("at once" costs one round trip):
+
+    stat      2 at once: link, size
+    open      of a cached blob 1: link; else 2 at once, and 1 for the content of a small one
+    read      1
+    mount     3: link and size at once, then the new link
+    delete    2: link, delete
+    redirect  none, or 3: link and size at once, then the URL
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import field, frozen
+from twisted.logger import Logger
+
+from txregistry.oci.digests import Digest
+from txregistry.oci.errors import Code, OciError
+from txregistry.oci.media_types import OCTET_STREAM
+from txregistry.oci.names import RepositoryName
+from txregistry.registry.border import border
+from txregistry.registry.cache import BoundedCache
+from txregistry.registry.links import Links, Member, blob_link, data_path
+from txregistry.registry.observer import Action, Event, Observer
+from txregistry.registry.tasks import Finishing
+from txregistry.storage.contract import Driver, Reading
+from txregistry.storage.errors import Corrupt
+
+#: Largest blob, in bytes, that is given whole and kept in the cache: configs and small layers.
+#: Arbitrary: for more than that a descriptor is cheaper than a copy.
+SMALL = 64 * 1024
+
+log = Logger()
+
+
+@frozen
+class BlobContent:
+    """A blob that was opened.
+
+    Attributes:
+        digest: as it was asked for.
+        size: bytes.
+        data: all of it, if it is small; None else.
+    """
+
+    digest: Digest
+    size: int
+    data: bytes | None = field(repr=False)
+    _driver: Driver = field(repr=False, eq=False)
+    _path: str
+
+    async def read(self, start: int, stop: int) -> Reading:
+        """Open a read of ``[start, stop)``, whether it is small or not. The caller closes it.
+
+        Raises:
+            OciError: BLOB_UNKNOWN: it went away meanwhile; UNKNOWN: it is no longer of that size.
+        """
+        with border(Code.BLOB_UNKNOWN, str(self.digest)):
+            reading = await self._driver.read(self._path, start, stop)
+            if reading.size != self.size:
+                await reading.aclose()
+                raise Corrupt(f"{reading.size} bytes where {self.size} were", path=self._path)
+        return reading
+
+
+class Blobs:
+    """The blobs of all repositories.
+
+    Args:
+        cache_limit: bytes of small blobs that are kept in memory.
+        redirect_seconds: how long a URL to which a client is sent works; 0: they are not sent away.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        links: Links,
+        observer: Observer,
+        finishing: Finishing,
+        cache_limit: int = 0,
+        redirect_seconds: int = 0,
+    ) -> None:
+        self._driver = driver
+        self._links = links
+        self._observer = observer
+        self._finishing = finishing
+        self._contents: BoundedCache[Digest, bytes] = BoundedCache(cache_limit)
+        self._redirect_seconds = redirect_seconds
+
+    async def stat(self, repository: RepositoryName, digest: Digest) -> int:
+        """Return the size in bytes.
+
+        Raises:
+            OciError: BLOB_UNKNOWN.
+
+        Source: distribution-spec end-2 (HEAD).
+        """
+        with border(Code.BLOB_UNKNOWN, str(digest)):
+            member = await self._find(repository, digest)
+            await self._pulled(repository, digest, member.size)
+        return member.size
+
+    async def open(self, repository: RepositoryName, digest: Digest) -> BlobContent:
+        """Open a blob; a small one is given whole.
+
+        Raises:
+            OciError: BLOB_UNKNOWN.
+
+        Source: distribution-spec end-2.
+        """
+        with border(Code.BLOB_UNKNOWN, str(digest)):
+            content = await self._cached(repository, digest) or await self._opened(repository, digest)
+            await self._pulled(repository, digest, content.size)
+        return content
+
+    async def delete(self, repository: RepositoryName, digest: Digest) -> None:
+        """Take a blob out of a repository. Its data stay until they are collected.
+
+        Raises:
+            OciError: BLOB_UNKNOWN.
+
+        Source: distribution-spec end-10.
+        """
+        with border(Code.BLOB_UNKNOWN, str(digest)):
+            link = blob_link(repository, digest)
+            if await self._links.read(link) is None:
+                raise _unknown(digest)
+            await self._finishing.run(self._delete(repository, digest, link))
+
+    async def mount(
+        self,
+        repository: RepositoryName,
+        digest: Digest,
+        source: RepositoryName | None,
+        *,
+        may_read: Callable[[RepositoryName], bool],
+    ) -> bool:
+        """Make a blob of ``source`` a blob of ``repository``, if that is possible.
+
+        Without a source only ``repository`` itself is looked at: to search everything that a client
+        may read costs more than its upload.
+
+        Args:
+            may_read: whether the client may pull from a repository.
+
+        Returns:
+            Whether the repository has it now. If not, nothing is said of why.
+
+        Source: distribution-spec end-11.
+        """
+        if source is not None and not may_read(source):
+            return False
+        with border(Code.BLOB_UNKNOWN, str(digest)):
+            member = await self._links.find_blob(source or repository, digest)
+            if member is None:
+                return False
+            if source is not None and source != repository:
+                await self._finishing.run(self._mount(repository, member, source))
+            await self._observer.told(repository, digest)
+        return True
+
+    async def redirect(self, repository: RepositoryName, digest: Digest, method: str) -> str | None:
+        """Return a URL at which a client may have a blob, None if it is to be served from here.
+
+        Raises:
+            OciError: BLOB_UNKNOWN.
+        """
+        if not self._redirect_seconds:
+            return None
+        with border(Code.BLOB_UNKNOWN, str(digest)):
+            member = await self._find(repository, digest)
+            url = await self._driver.redirect_url(member.data_path, method, self._redirect_seconds)
+            if url is not None:
+                await self._pulled(repository, digest, member.size)
+        return url
+
+    async def _find(self, repository: RepositoryName, digest: Digest) -> Member:
+        member = await self._links.find_blob(repository, digest)
+        if member is None:
+            raise _unknown(digest)
+        return member
+
+    async def _cached(self, repository: RepositoryName, digest: Digest) -> BlobContent | None:
+        """Return a blob whose content is at hand, None if it is not, after asking for its link."""
+        data = self._contents.get(digest)
+        if data is None:
+            return None
+        if await self._links.read(blob_link(repository, digest)) is None:
+            raise _unknown(digest)
+        return BlobContent(digest, len(data), data, self._driver, data_path(digest))
+
+    async def _opened(self, repository: RepositoryName, digest: Digest) -> BlobContent:
+        member = await self._find(repository, digest)
+        if member.size > SMALL:
+            return BlobContent(digest, member.size, None, self._driver, member.data_path)
+        data = (await self._driver.get(member.data_path)).data
+        if not digest.matches(data):
+            # Unknown is what makes a client push it again, which heals it.
+            log.error("the data of {digest} are corrupt", digest=str(digest))
+            raise _unknown(digest)
+        if member.target == digest:
+            self._contents.put(digest, data, len(data))
+        return BlobContent(digest, len(data), data, self._driver, member.data_path)
+
+    async def _delete(self, repository: RepositoryName, digest: Digest, link: str) -> None:
+        await self._links.remove(link)
+        await self._observer.happened(Event(Action.DELETE, repository, digest))
+
+    async def _mount(self, repository: RepositoryName, member: Member, source: RepositoryName) -> None:
+        await self._links.write(blob_link(repository, member.digest), member.target)
+        await self._observer.happened(
+            Event(Action.MOUNT, repository, member.digest, OCTET_STREAM, member.size, source=source)
+        )
+
+    async def _pulled(self, repository: RepositoryName, digest: Digest, size: int) -> None:
+        await self._observer.told(repository, digest)
+        await self._observer.happened(Event(Action.PULL, repository, digest, OCTET_STREAM, size))
+
+
+def _unknown(digest: Digest) -> OciError:
+    return OciError(Code.BLOB_UNKNOWN, str(digest))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links: the small files that say which content a repository has, and what its tags point at.
+
+Room: registry. Must not know what is done with the content. A digest alone opens nothing: whoever
+wants content of a repository asks here first.
+
+A link holds the text of a digest, as a rule the one in its own path. registry:3 writes aliases, too:
+a blob that was pushed under its sha512 has a sha512 link that holds its sha256 digest, where the data
+are; they are followed. A link that is empty or garbage (the other registry left such behind after a
+crash) is as good as none; writing it again heals it.
+
+Links are read at the store each time, unless the storage is declared exclusive to this process: then
+what was read or written here is believed.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from txregistry.oci.digests import Digest
+from txregistry.oci.errors import OciError
+from txregistry.oci.names import RepositoryName, Tag
+from txregistry.registry.cache import BoundedCache
+from txregistry.registry.tasks import if_there, together
+from txregistry.storage import paths
+from txregistry.storage.contract import Driver
+
+#: Bytes of a link that are kept in the exclusive cache: its path and digest, roughly.
+_LINK_SIZE = 512
+
+log = Logger()
+
+
+@frozen
+class Member:
+    """Content that a repository has.
+
+    Attributes:
+        digest: under which it was asked for.
+        target: under which its data are; the same but for an alias.
+        size: bytes of the data.
+    """
+
+    digest: Digest
+    target: Digest
+    size: int
+
+    @property
+    def data_path(self) -> str:
+        """Where the data are."""
+        return data_path(self.target)
+
+
+def data_path(digest: Digest) -> str:
+    """Return where the data of ``digest`` are."""
+    return paths.blob_data(digest.algorithm, digest.encoded)
+
+
+def blob_link(repository: RepositoryName, digest: Digest) -> str:
+    """Return the link by which ``repository`` has a blob."""
+    return paths.layer_link(repository.text, digest.algorithm, digest.encoded)
+
+
+def manifest_link(repository: RepositoryName, digest: Digest) -> str:
+    """Return the link by which ``repository`` has a manifest."""
+    return paths.revision_link(repository.text, digest.algorithm, digest.encoded)
+
+
+def tag_link(repository: RepositoryName, tag: Tag) -> str:
+    """Return the link that says what ``tag`` points at."""
+    return paths.tag_link(repository.text, tag.text)
+
+
+class Links:
+    """Reads and writes links.
+
+    Args:
+        cache_limit: bytes of links that are believed without looking; 0 unless no other process
+            writes to the storage.
+    """
+
+    def __init__(self, driver: Driver, *, cache_limit: int = 0) -> None:
+        self._driver = driver
+        self._known: BoundedCache[str, Digest] | None = None
+        if cache_limit:
+            self._known = BoundedCache(cache_limit)
+        #: Counts changes, so that a read which one overtook is not believed.
+        self._changes = 0
+
+    async def read(self, link: str) -> Digest | None:
+        """Return what ``link`` holds, None if it is not there or garbage. One driver call."""
+        known = self._known.get(link) if self._known is not None else None
+        if known is not None:
+            return known
+        changes = self._changes
+        content = await if_there(self._driver.get(link))
+        if content is None:
+            return None
+        try:
+            digest = Digest.parse(content.data.decode("latin-1"))
+        except OciError:
+            log.warn("the link {link} is not a digest; it counts as absent", link=link)
+            return None
+        if self._known is not None and changes == self._changes:
+            self._known.put(link, digest, _LINK_SIZE)
+        return digest
+
+    async def write(self, link: str, digest: Digest) -> None:
+        """Make ``link`` hold ``digest``, durably. One driver call."""
+        self._forget(link)
+        try:
+            await self._driver.put(link, str(digest).encode("ascii"))
+        finally:
+            self._forget(link)
+
+    async def remove(self, link: str, *, directory: str | None = None) -> None:
+        """Remove ``link``, or ``directory`` in which it is with all else there. One driver call.
+
+        Raises:
+            Missing: nothing is there.
+        """
+        self._forget(link)
+        try:
+            await self._driver.delete(directory or link)
+        finally:
+            self._forget(link)
+
+    async def find_blob(self, repository: RepositoryName, digest: Digest) -> Member | None:
+        """Look for a blob of ``repository``. Two driver calls at once; one more for an alias."""
+        return await self._find(blob_link(repository, digest), digest)
+
+    async def find_manifest(self, repository: RepositoryName, digest: Digest) -> Member | None:
+        """Look for a manifest of ``repository``. Driver calls as for a blob."""
+        return await self._find(manifest_link(repository, digest), digest)
+
+    async def _find(self, link: str, digest: Digest) -> Member | None:
+        target, entry = await together(self.read(link), if_there(self._driver.stat(data_path(digest))))
+        if target is None:
+            return None
+        if target != digest:
+            entry = await if_there(self._driver.stat(data_path(target)))
+        if entry is None or entry.is_directory:
+            return None
+        if entry.size == 0 and not target.matches(b""):
+            log.error("the data of {digest} are empty; they count as absent", digest=str(target))
+            return None
+        return Member(digest, target, entry.size)
+
+    def _forget(self, link: str) -> None:
+        self._changes += 1
+        if self._known is not None:
+            self._known.drop(link)

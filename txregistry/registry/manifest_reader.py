@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads manifests: from a tag to a digest, from a digest to bytes that are verified.
+
+Room: registry. Must not know who asks: a pull, a list of referrers, a delete.
+
+Content is cached by its digest, tags and membership are not (``links`` says when they are). Bytes
+are checked against their digest when they enter the cache; what is corrupt counts as absent, since
+pushing it again heals it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from attrs import evolve, field, frozen
+from twisted.logger import Logger
+
+from txregistry.oci.digests import Digest
+from txregistry.oci.errors import OciError
+from txregistry.oci.manifests import Manifest, stored_media_type
+from txregistry.oci.names import RepositoryName, Tag
+from txregistry.registry.cache import BoundedCache
+from txregistry.registry.links import Links, data_path, manifest_link, tag_link
+from txregistry.registry.tasks import if_there, together
+from txregistry.storage.contract import Driver
+from txregistry.storage.errors import TooLarge
+
+#: Reads a manifest from its bytes and its Content-Type; raises OciError. It may take long, so it is
+#: given from outside and runs elsewhere.
+Parse: TypeAlias = Callable[[bytes, str | None], Awaitable[Manifest]]
+
+log = Logger()
+
+
+@frozen
+class StoredManifest:
+    """A manifest as it is served.
+
+    Attributes:
+        digest: as it was asked for.
+        media_type: found in its own bytes.
+        data: exactly the bytes that were pushed.
+    """
+
+    digest: Digest
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+class ManifestReader:
+    """Reads manifests of all repositories.
+
+    Args:
+        parse: reads what a manifest says.
+        cache_limit: bytes of manifests that are kept in memory.
+    """
+
+    def __init__(self, driver: Driver, links: Links, parse: Parse, *, cache_limit: int = 0) -> None:
+        self._driver = driver
+        self._links = links
+        self._parse = parse
+        self._cache: BoundedCache[Digest, StoredManifest] = BoundedCache(cache_limit)
+
+    async def resolve(self, repository: RepositoryName, tag: Tag) -> Digest | None:
+        """Return what a tag points at, None if there is no such tag. One driver call."""
+        return await self._links.read(tag_link(repository, tag))
+
+    async def read(self, repository: RepositoryName, digest: Digest) -> StoredManifest | None:
+        """Return a manifest of ``repository``, None if it has none of that digest.
+
+        One driver call if its content is cached, else two at once.
+
+        Raises:
+            OciError: MANIFEST_UNKNOWN: it is of a kind that is not served.
+        """
+        target, stored = await together(
+            self._links.read(manifest_link(repository, digest)), self._content(digest)
+        )
+        if target is None:
+            return None
+        if target != digest:
+            aliased = await self._content(target)
+            return None if aliased is None else evolve(aliased, digest=digest)
+        return stored
+
+    async def examine(
+        self, repository: RepositoryName, digest: Digest
+    ) -> tuple[StoredManifest, Manifest] | None:
+        """Return a manifest with what it says, None if there is none or it can't be read."""
+        try:
+            stored = await self.read(repository, digest)
+            return None if stored is None else (stored, await self._parse(stored.data, stored.media_type))
+        except OciError as error:
+            log.info("what {digest} says can't be read: {error}", digest=str(digest), error=error)
+            return None
+
+    def keep(self, manifest: StoredManifest) -> None:
+        """Cache one that was verified."""
+        self._cache.put(manifest.digest, manifest, len(manifest.data))
+
+    async def _content(self, digest: Digest) -> StoredManifest | None:
+        """Return what ``digest`` names, whoever has it."""
+        cached = self._cache.get(digest)
+        if cached is not None:
+            return cached
+        try:
+            content = await if_there(self._driver.get(data_path(digest)))
+        except TooLarge:
+            return None
+        if content is None:
+            return None
+        if not digest.matches(content.data):
+            log.error("the data of {digest} are corrupt; they count as absent", digest=str(digest))
+            return None
+        manifest = StoredManifest(digest, stored_media_type(content.data), content.data)
+        self.keep(manifest)
+        return manifest

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The key that upload tokens are signed with: the same on all hosts of one storage.
+
+Room: registry. Must not know tokens. A configured secret is used as it is. Else the storage itself
+holds one, made by whoever comes first, so that every process on one storage agrees and uploads
+survive a restart. It is text, so that it can be given to another registry as its ``http.secret``.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+
+from txregistry.registry.tasks import if_there
+from txregistry.storage.contract import Driver
+from txregistry.storage.errors import Changed, Exists, Missing
+from txregistry.storage.paths import TOKEN_KEY
+
+#: 32 random bytes as hex; whatever else is found there was never a key.
+_KEY = re.compile(rb"[0-9a-f]{64}")
+
+#: How often a key that others replace meanwhile is looked at again. Arbitrary: once is usual.
+_ATTEMPTS = 5
+
+
+async def load_or_create_secret(
+    driver: Driver, configured: str | None = None, *, new_key: Callable[[], str] = secrets.token_hex
+) -> bytes:
+    """Return the key. No driver call if one is configured, 1 if one is stored, 2 or 3 to make one.
+
+    Args:
+        new_key: makes 32 random bytes as hex.
+
+    Raises:
+        StorageError: the storage can't be asked.
+    """
+    if configured:
+        return configured.encode("utf-8")
+    for _ in range(_ATTEMPTS):
+        stored = await if_there(driver.get(TOKEN_KEY))
+        if stored is not None and _KEY.fullmatch(stored.data):
+            return stored.data
+        key = new_key().encode("ascii")
+        try:
+            if stored is None:
+                await driver.put(TOKEN_KEY, key, if_absent=True)
+            else:
+                # Garbage, say of a crash: nothing was ever signed with it.
+                await driver.put(TOKEN_KEY, key, if_version=stored.version)
+        except (Exists, Changed, Missing):
+            continue
+        return key
+    raise Changed("the token key changes each time it is looked at", path=TOKEN_KEY)
