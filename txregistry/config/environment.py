@@ -63,6 +63,8 @@ def _order(name: str) -> list[tuple[bool, int, str]]:
 def _apply(tree: Node, path: tuple[str, ...], value: Node) -> Node:
     if path == ("storage",) and isinstance(value, Scalar) and not is_null(value):
         return replaced(tree, path, replace_driver(lookup(tree, "storage"), value))
+    if path == ("auth",):
+        value = expand_bare(value)
     return replaced(tree, path, value)
 
 
@@ -107,7 +109,7 @@ def _resolve(parts: list[str], tree: Node, installed: Collection[str]) -> tuple[
 
 
 def _resolve_value(path: list[str], rest: list[str], tree: Node, kind: Any) -> tuple[str, ...] | None:
-    if kind.is_free or (kind.expects.startswith("a list") and len(rest) == 1 and rest[0].isdecimal()):
+    if kind.is_free or (kind.is_list and len(rest) == 1 and rest[0].isdecimal()):
         return _resolve_free(path, rest, tree)
     return None if rest else tuple(path)
 

@@ -36,12 +36,14 @@ class Kind(Generic[T]):
         expects: what is written there, for people: "true or false".
         read: node -> value, or Misfit.
         is_free: the names below the key are the operator's own.
+        is_list: variables may set one item, by its index.
         is_secret: messages must not quote the value.
     """
 
     expects: str
     read: Callable[[Node], T]
     is_free: bool = False
+    is_list: bool = False
     is_secret: bool = False
 
 
@@ -157,7 +159,7 @@ def _read_texts(node: Node) -> tuple[str, ...]:
     return tuple(_read_text(item) for item in node.nodes)
 
 
-TEXTS: Kind[tuple[str, ...]] = Kind("a list of texts", _read_texts)
+TEXTS: Kind[tuple[str, ...]] = Kind("a list of texts", _read_texts, is_list=True)
 
 
 def _read_hosts(node: Node) -> tuple[str, ...]:
@@ -167,7 +169,7 @@ def _read_hosts(node: Node) -> tuple[str, ...]:
         raise Misfit from None
 
 
-HOSTS: Kind[tuple[str, ...]] = Kind("a list of IP addresses", _read_hosts)
+HOSTS: Kind[tuple[str, ...]] = Kind("a list of IP addresses", _read_hosts, is_list=True)
 
 
 def _read_table(node: Node) -> Mapping[str, Any]:

@@ -104,12 +104,15 @@ def _unknown(path: str, node: Node) -> ConfigError:
 def nearest(path: str, known: Iterable[str]) -> str | None:
     """The known path that was probably meant.
 
-    Neighbors in the same section go first, then the same or a similar last part anywhere.
+    Neighbors in the same section go first, then a path that is much the same as a whole, then the same or a
+    similar last part anywhere.
     """
     known = list(known)
     above, _, last = path.rpartition(".")
     neighbors = [candidate for candidate in known if candidate.rpartition(".")[0] == above]
-    close = difflib.get_close_matches(path, neighbors, 1, 0.75)
+    close = difflib.get_close_matches(path, neighbors, 1, 0.75) or difflib.get_close_matches(
+        path, known, 1, 0.9
+    )
     if close:
         return close[0]
     elsewhere = {candidate.rpartition(".")[2]: candidate for candidate in reversed(known)}

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every key: its default, a value that it takes and how that is read, and values that it refuses."""
+
+from operator import attrgetter
+
+import attrs
+import pytest
+
+from txregistry.config import Configuration, load_text
+from txregistry.config.settings import Storage, rows
+
+from .reading import read, read_keys, refusal_of_keys
+
+HOUR = 3600.0
+
+#: path -> (attribute, default, YAML value, value as read, YAML values that are refused)
+KEYS = {
+    "log.level": ("log.level", "info", "Debug", "debug", ["trace", "[info]", "{}"]),
+    "log.formatter": ("log.formatter", "text", "json", "json", ["logstash", "xml"]),
+    "log.fields": ("log.fields", {}, "{service: r, n: [1]}", {"service": "r", "n": [1]}, ["x", "[x]"]),
+    "log.accesslog.disabled": ("log.access_log.disabled", False, "true", True, ["1", "x", "[true]"]),
+    "http.addr": ("http.addr", "127.0.0.1:5000", "':5001'", ":5001", ["5000", "localhost", "[a]", "x:y"]),
+    "http.net": ("http.net", "tcp", "tcp", "tcp", ["udp", "tcp4"]),
+    "http.host": (
+        "http.host",
+        "",
+        "https://registry.example:8443/",
+        "https://registry.example:8443",
+        ["registry.example", "ftp://x", "https://x/path", "https://u:p@x"],
+    ),
+    "http.prefix": (
+        "http.prefix",
+        "/",
+        "reg/mirror",
+        "/reg/mirror/",
+        ["/a//b", "/../", "/a b/", "'/a?x'", "/%41/"],
+    ),
+    "http.secret": ("http.secret", "", "0123", "0123", ["[x]", "{a: b}"]),
+    "http.relativeurls": ("http.relative_urls", True, "'false'", False, ["maybe", "0"]),
+    "http.draintimeout": ("http.drain_timeout", 8.0, "1m30s", 90.0, ["-1s", "soon", "true", "1.5"]),
+    "http.headers": (
+        "http.headers",
+        {},
+        "{X-Content-Type-Options: [nosniff], X-A: b}",
+        {"X-Content-Type-Options": ("nosniff",), "X-A": ("b",)},
+        ["x", "{'X Y': [a]}", "{X: []}", '{X: ["a\\r\\nSet-Cookie: b"]}', '{X: ["a\\tb"]}'],
+    ),
+    "http.trustedproxies": (
+        "http.trusted_proxies",
+        (),
+        "[10.0.0.1, '::1']",
+        ("10.0.0.1", "::1"),
+        ["10.0.0.1", "[]", "[proxy.example]", "[10.0.0.0/8]"],
+    ),
+    "http.limits.connections": ("http.limits.connections", 2000, "5", 5, ["0", "1.5", "many", "true"]),
+    "http.limits.connectionsperaddress": ("http.limits.connections_per_address", 200, "5", 5, ["0"]),
+    "http.limits.requests": ("http.limits.requests", 4000, "5", 5, ["0"]),
+    "http.limits.requestsperconnection": ("http.limits.requests_per_connection", 1000, "5", 5, ["0"]),
+    "http.limits.headers": ("http.limits.headers", 100, "5", 5, ["0"]),
+    "http.limits.headsize": ("http.limits.head_size", 16384, "2048", 2048, ["1023"]),
+    "http.limits.firstbyte": ("http.limits.first_byte", 10.0, "1s", 1.0, ["0", "10"]),
+    "http.limits.headtimeout": ("http.limits.head_timeout", 15.0, "1s", 1.0, ["0"]),
+    "http.limits.idle": ("http.limits.idle", 60.0, "1s", 1.0, ["0"]),
+    "http.limits.bodyrate": ("http.limits.body_rate", 1024, "0", 0, ["-1"]),
+    "http.limits.bodywindow": ("http.limits.body_window", 30.0, "1s", 1.0, ["0"]),
+    "http.limits.bodygrace": ("http.limits.body_grace", 30.0, "0", 0.0, ["-1s"]),
+    "http.limits.writestall": ("http.limits.write_stall", 60.0, "1s", 1.0, ["0"]),
+    "http.limits.drainsize": ("http.limits.drain_size", 8 * 1024 * 1024, "0", 0, ["-1"]),
+    "http.limits.draintime": ("http.limits.drain_time", 10.0, "1s", 1.0, ["-1s"]),
+    "http.limits.manifestsize": ("http.limits.manifest_size", 4 * 1024 * 1024, "5", 5, ["0"]),
+    "http.limits.tagsperpush": ("http.limits.tags_per_push", 100, "0", 0, ["-1"]),
+    "http.debug.addr": ("http.debug.addr", "", "':5001'", ":5001", ["[x]"]),
+    "http.debug.prometheus.enabled": ("http.debug.prometheus.enabled", False, "true", True, ["x"]),
+    "http.debug.prometheus.path": ("http.debug.prometheus.path", "/metrics", "/m", "/m", ["[x]"]),
+    "storage.delete.enabled": ("storage.delete.enabled", False, "true", True, ["x"]),
+    "storage.redirect.disable": ("storage.redirect.disable", False, "true", True, ["x"]),
+    "storage.maintenance.uploadpurging.enabled": ("upload_purging.enabled", True, "false", False, ["x"]),
+    "storage.maintenance.uploadpurging.age": (
+        "upload_purging.age",
+        168 * HOUR,
+        "24h",
+        24 * HOUR,
+        ["168", "0", "x"],
+    ),
+    "storage.maintenance.uploadpurging.interval": (
+        "upload_purging.interval",
+        24 * HOUR,
+        "1h",
+        HOUR,
+        ["24", "-1h"],
+    ),
+    "storage.maintenance.uploadpurging.dryrun": ("upload_purging.dry_run", False, "true", True, ["x"]),
+    "storage.maintenance.readonly.enabled": ("read_only", False, "true", True, ["x"]),
+    "storage.cache.blobdescriptor": (
+        "storage.cache.blob_descriptor",
+        "inmemory",
+        "inmemory",
+        "inmemory",
+        ["redis"],
+    ),
+    "storage.cache.blobdescriptorsize": ("storage.cache.blob_descriptor_size", 10_000, "0", 0, ["-1", "x"]),
+    "storage.tag.concurrencylimit": ("storage.tag.concurrency_limit", None, "8", 8, ["0", "x"]),
+    "health.storagedriver.enabled": ("health.storage_driver.enabled", False, "true", True, ["x"]),
+    "health.storagedriver.interval": ("health.storage_driver.interval", 10.0, "5s", 5.0, ["x"]),
+    "health.storagedriver.threshold": ("health.storage_driver.threshold", 0, "3", 3, ["-1"]),
+    "catalog.maxentries": ("catalog.max_entries", 1000, "50", 50, ["x"]),
+    "tags.maxtags": ("tags.max_tags", 1000, "50", 50, ["-1", "x"]),
+    "validation.disabled": ("validation.disabled", False, "true", True, ["x"]),
+    "validation.manifests.indexes.platforms": (
+        "validation.manifests.indexes.platforms",
+        "all",
+        "None",
+        "none",
+        ["list", "some"],
+    ),
+}
+
+DRIVER = "version: 0.1\nstorage: {filesystem: {rootdirectory: /srv}"
+
+
+def as_yaml(path, value):
+    """A file with one key beside its driver."""
+    top, *parts = path.split(".")
+    text = value
+    for part in reversed(parts):
+        text = f"{{{part}: {text}}}"
+    if top == "storage":
+        return f"{DRIVER[:-1]}}}, {text[1:]}"
+    return f"{DRIVER}}}\n{top}: {text}"
+
+
+def leaves(shape, above=""):
+    for name, row in rows(shape).items():
+        if "section" in row.metadata:
+            yield from leaves(row.metadata["section"], f"{above}{name}.")
+        else:
+            yield above + name
+
+
+def test_table_has_every_key():
+    """No key without a test."""
+    assert set(KEYS) == {*leaves(Configuration), *leaves(Storage, "storage.")}
+
+
+@pytest.mark.parametrize("path", KEYS)
+class KeyTests:
+    def test_absent_key_has_its_default(self, path):
+        attribute, default, *_ = KEYS[path]
+        value = attrgetter(attribute)(read_keys(""))
+        assert default is None or value == default
+
+    def test_value_is_read(self, path):
+        attribute, _, text, expected, _ = KEYS[path]
+        value = attrgetter(attribute)(read(as_yaml(path, text)))
+        assert value == expected
+        assert type(value) is type(expected)
+
+    def test_key_without_a_value_has_its_default(self, path):
+        """``key:`` with nothing after it."""
+        attribute, default, *_ = KEYS[path]
+        value = attrgetter(attribute)(read(as_yaml(path, "null")))
+        assert default is None or value == default
+
+    def test_wrong_value_is_refused_with_the_path_of_the_key(self, path):
+        for text in KEYS[path][4]:
+            with pytest.raises(Exception, match=f"registry.yml, line [23]: {path}[: ]"):
+                read(as_yaml(path, text))
+
+    def test_variable_sets_it(self, path):
+        """REGISTRY_ and the path in upper case."""
+        attribute, _, text, expected, _ = KEYS[path]
+        environ = {"REGISTRY_" + path.upper().replace(".", "_"): text}
+        configuration = read_keys("", environ)
+        assert attrgetter(attribute)(configuration) == expected
+        assert not [warning for warning in configuration.warnings if "REGISTRY_" in warning]
+
+    def test_section_of_the_key_refuses_others(self, path):
+        """A misspelt neighbor is refused, and the right key named."""
+        above, _, name = path.rpartition(".")
+        wrong = f"{above}.{name}x"
+        with pytest.raises(Exception, match=f"line [23]: {wrong} is not a known key; did you mean {path}"):
+            read(as_yaml(wrong, "1"))
+
+
+def test_unix_socket_is_an_address():
+    http = read_keys("http: {net: unix, addr: /run/registry.sock}").http
+    assert str(http.address) == "unix:/run/registry.sock"
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"), [("/", "/"), ("''", "/"), ("/a/", "/a/"), ("a", "/a/"), ("/v2/", "/v2/")]
+)
+def test_prefix_begins_and_ends_with_a_slash(text, prefix):
+    assert read_keys(f"http: {{prefix: {text}}}").prefix == prefix
+
+
+@pytest.mark.parametrize("number", ["0", "-5"])
+def test_catalog_without_a_maximum_has_the_default(number):
+    """As in registry:3: zero and less mean 1000."""
+    assert read_keys(f"catalog: {{maxentries: {number}}}").catalog.max_entries == 1000
+
+
+def test_maxtags_of_zero_is_the_default():
+    assert read_keys("tags: {maxtags: 0}").tags.max_tags == 1000
+
+
+def test_old_name_of_the_log_level_is_taken():
+    assert read_keys("loglevel: warn").log.level == "warn"
+    assert read_keys("loglevel: warn\nlog: {level: debug}").log.level == "debug"
+    assert read_keys("", {"REGISTRY_LOGLEVEL": "error"}).log.level == "error"
+    assert "log.level wants one of" in refusal_of_keys("loglevel: loud")
+
+
+def test_partial_purging_section_keeps_the_other_defaults():
+    """registry:3 panics on this file; here what is missing has its default."""
+    purging = read(
+        "version: 0.1\nstorage: {inmemory: , maintenance: {uploadpurging: {age: 1h}}}"
+    ).upload_purging
+    assert (purging.enabled, purging.age, purging.interval, purging.dry_run) == (True, HOUR, 24 * HOUR, False)
+
+
+def test_secrets_are_masked():
+    """A configuration may be logged."""
+    configuration = load_text(
+        "version: 0.1\nstorage: {external: {command: [/d], options: {secretkey: hunter2}}}\nhttp: "
+        "{secret: hunter3}",
+        {},
+    )
+    assert configuration.http.secret == "hunter3"
+    assert "hunter" not in repr(configuration)
+    assert "hunter" not in repr(read_keys("", {"REGISTRY_HTTP_SECRET": "hunter4"}))
+
+
+@pytest.mark.parametrize("value", ["[hunter2]", "{hunter2: x}"])
+def test_refusal_of_a_secret_does_not_quote_it(value):
+    assert "hunter2" not in refusal_of_keys(f"http: {{secret: {value}}}")
+
+
+def test_configuration_can_not_be_changed():
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        read_keys("").http.addr = "x"

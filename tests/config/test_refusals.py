@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every sentence that refuses a configuration: what, where, and the way out."""
+
+import pytest
+
+from txregistry.config.foreign import FOREIGN, FOREIGN_DRIVERS, FOREIGN_VALUES
+from txregistry.config.settings import known_paths
+
+from .reading import read, read_keys, refusal, refusal_of_keys
+
+#: What is added to a fine file (from its sixth line on), and the whole sentence.
+SENTENCES = [
+    (
+        "http:\n  adr: :5000",
+        "registry.yml, line 7: http.adr is not a known key; did you mean http.addr?",
+    ),
+    (
+        "htpp: {addr: ':5000'}",
+        "registry.yml, line 6: htpp is not a known key; did you mean http?",
+    ),
+    (
+        "HTTP: {addr: ':5000'}",
+        "registry.yml, line 6: HTTP is not a known key; remove it",
+    ),
+    (
+        "http:\n  secret: x\n  drainTimeout: 5s",
+        "registry.yml, line 8: http.drainTimeout is not a known key; did you mean http.draintimeout?",
+    ),
+    (
+        "delete: {enabled: true}",
+        "registry.yml, line 6: delete is not a known key; did you mean storage.delete?",
+    ),
+    (
+        "uploadpurging: {enabled: false}",
+        "registry.yml, line 6: uploadpurging is not a known key; did you mean "
+        "storage.maintenance.uploadpurging?",
+    ),
+    (
+        "zzz: 1",
+        "registry.yml, line 6: zzz is not a known key; remove it",
+    ),
+    (
+        "5000: x",
+        "registry.yml, line 6: 5000 is not a known key; remove it",
+    ),
+    (
+        "http: :5000",
+        "registry.yml, line 6: http wants a section of keys, not ':5000'; put its keys below it, indented",
+    ),
+    (
+        "log: [info]",
+        "registry.yml, line 6: log wants a section of keys, not a list; put its keys below it, indented",
+    ),
+    (
+        "http:\n  relativeurls: maybe",
+        "registry.yml, line 7: http.relativeurls wants true or false, not 'maybe'; correct it, or "
+        "remove it for the "
+        "default",
+    ),
+    (
+        "http:\n  draintimeout: [5s]",
+        'registry.yml, line 7: http.draintimeout wants a duration such as "90s" or "1h30m" (a bare number is '
+        "nanoseconds), not a list; correct it, or remove it for the default",
+    ),
+    (
+        f"log: {{level: {'x' * 100}}}",
+        f"registry.yml, line 6: log.level wants one of error, warn, info, debug, not '{'x' * 60}...'; "
+        f"correct it, or "
+        "remove it for the default",
+    ),
+    (
+        "http: {addr: 5000}",
+        "registry.yml, line 6: http.addr wants host:port, or :port for every interface (http.net is "
+        "tcp), not '5000'; "
+        "correct it, for example 127.0.0.1:5000",
+    ),
+    (
+        "auth:\n  htpasswd:\n    realm: basic-realm\n    path: /etc/registry",
+        "registry.yml, line 6: auth is not supported yet; this registry can't check passwords or tokens "
+        "yet and would "
+        "serve everybody, so put it behind a reverse proxy that asks for them and remove the section",
+    ),
+    (
+        "http:\n  tls:\n    certificate: /c\n    key: /k",
+        "registry.yml, line 7: http.tls is not supported yet; let a reverse proxy in front of the "
+        "registry do it and "
+        "remove the key",
+    ),
+    (
+        "log: {formatter: logstash}",
+        "registry.yml, line 6: log.formatter: logstash is not supported yet; use log.formatter: json",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), SENTENCES)
+def test_refusal_names_place_reason_and_remedy(text, sentence):
+    """An operator who reads the sentence knows what to do without the source."""
+    assert refusal_of_keys(text) == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", 'registry.yml: the file is empty; begin with "version: 0.1" and a storage section'),
+        ("# nothing", 'registry.yml: the file is empty; begin with "version: 0.1" and a storage section'),
+        ("storage: inmemory", 'registry.yml, line 1: version is missing; write "version: 0.1"'),
+        (
+            "# first\nversion: 0.2\nstorage: inmemory",
+            'registry.yml, line 2: version is not 0.1, the only one there is; write "version: 0.1"',
+        ),
+        (
+            "version: [0.1]",
+            'registry.yml, line 1: version is not 0.1, the only one there is; write "version: 0.1"',
+        ),
+        ("- version", 'registry.yml, line 1: the file is not a mapping of keys; begin with "version: 0.1"'),
+        ("hello", 'registry.yml, line 1: the file is not a mapping of keys; begin with "version: 0.1"'),
+    ],
+)
+def test_file_that_is_no_configuration_is_refused(text, sentence):
+    """The first thing that is wrong with it, in one sentence."""
+    assert refusal(text) == sentence
+
+
+def test_version_in_quotes_is_taken():
+    assert read("version: '0.1'\nstorage: inmemory").storage.driver.name == "inmemory"
+
+
+#: Foreign keys -> a value that asks for something, and values that ask for nothing.
+ASKING = {
+    "auth": ("token: {realm: r}", ["", "none", "none: {}"]),
+    "compatibility": ("schema1: {enabled: true}", ["", "schema1: {enabled: false}"]),
+    "health.file": ("[{file: /f}]", ["", "[]"]),
+    "health.http": ("[{uri: 'http://x'}]", ["[]"]),
+    "health.tcp": ("[{addr: 'x:1'}]", ["[]"]),
+    "http.h2c": ("enabled: true", ["enabled: false", ""]),
+    "http.http2": ("[x]", ["disabled: true", "disabled: false"]),
+    "http.tls": (
+        "{certificate: c, key: k}",
+        ["", "{certificate: '', key: ''}", "{letsencrypt: {hosts: []}}"],
+    ),
+    "log.hooks": ("[{type: mail}]", ["[]"]),
+    "log.reportcaller": ("true", ["false"]),
+    "middleware": ("storage: [{name: cloudfront}]", ["storage: []", ""]),
+    "notifications": ("endpoints: [{url: 'http://x'}]", ["endpoints: []", ""]),
+    "policy": ("repository: {classes: [image]}", ["repository: {classes: []}"]),
+    "proxy": ("remoteurl: https://registry-1.docker.io", ["remoteurl: ''", ""]),
+    "redis": ("addr: localhost:6379", [""]),
+    "reporting": ("bugsnag: {apikey: x}", ["bugsnag: {apikey: ''}"]),
+    "storage.cache.layerinfo": ("redis", ["inmemory"]),
+    "validation.enabled": ("false", ["true"]),
+    "validation.manifests.indexes.platformlist": ("[{os: linux}]", ["[]"]),
+    "validation.manifests.urls": ("allow: ['^https?://x/']", ["{allow: [], deny: []}"]),
+}
+
+
+def with_foreign(path, value):
+    """A file with one more key; ``value`` is written in flow style."""
+    if value and value[0] not in "[{" and ": " in value:
+        value = f"{{{value}}}"
+    for part in reversed(path.split(".")[1:]):
+        value = f"{{{part}: {value}}}"
+    top = path.split(".")[0]
+    if top == "storage":
+        return f"version: 0.1\nstorage: {{inmemory: , {value[1:]}"
+    return f"version: 0.1\nstorage: inmemory\n{top}: {value}"
+
+
+def test_table_has_every_foreign_key():
+    assert set(ASKING) == set(FOREIGN)
+
+
+@pytest.mark.parametrize("path", ASKING)
+class ForeignKeyTests:
+    def test_key_that_asks_for_something_is_refused(self, path):
+        """A feature that isn't there must not be switched on in silence."""
+        sentence = refusal(with_foreign(path, ASKING[path][0]))
+        assert f"{path} is not supported yet; {FOREIGN[path].remedy}" in sentence
+        assert sentence.startswith("registry.yml, line ")
+
+    def test_key_that_asks_for_nothing_is_let_through(self, path):
+        """An empty or switched-off section changes nothing, so it needs no edit."""
+        for value in ASKING[path][1]:
+            read(with_foreign(path, value))
+
+    def test_variable_that_asks_for_it_is_refused(self, path):
+        """Nor is a feature asked for in vain by a variable."""
+        name = "REGISTRY_" + path.upper().replace(".", "_")
+        value = ASKING[path][0]
+        value = f"{{{value}}}" if value[0] not in "[{" and ": " in value else value
+        sentence = refusal("version: 0.1\nstorage: inmemory", {name: value})
+        assert sentence.startswith(f"environment variable {name}: {path} is not supported yet; ")
+
+
+@pytest.mark.parametrize(("path", "value"), FOREIGN_VALUES)
+def test_foreign_value_of_a_known_key_is_refused(path, value):
+    assert f"{path}: {value} is not supported yet; {FOREIGN_VALUES[path, value]}" in refusal(
+        with_foreign(path, value)
+    )
+
+
+@pytest.mark.parametrize("driver", FOREIGN_DRIVERS)
+def test_driver_of_another_registry_is_refused(driver):
+    assert refusal(f"version: 0.1\nstorage: {{{driver}: {{bucket: b}}}}") == (
+        f"registry.yml, line 2: storage.{driver}: there is no {driver} driver here yet; use filesystem, or "
+        "storage.external with a driver program of your own"
+    )
+
+
+def test_unwise_settings_are_warned_of():
+    """What is allowed and probably not meant is said at the start."""
+    assert read_keys("").warnings == ()
+    assert "has no effect without http.host" in read_keys("http: {relativeurls: false}").warnings[0]
+    assert read_keys("http: {relativeurls: false, host: 'https://r.example'}").warnings == ()
+    assert "nothing listens there" in read_keys("http: {debug: {addr: ':5001'}}").warnings[0]
+    external = read("version: 0.1\nstorage: {external: {command: [/d, --secret-key=hunter2]}}")
+    assert "seems to hold a secret" in external.warnings[0]
+    assert "hunter2" not in external.warnings[0]
+
+
+def test_no_key_is_known_twice():
+    """A key is ours or foreign, never both."""
+    assert not set(FOREIGN) & set(known_paths())
+    assert len(known_paths()) == len(set(known_paths()))
