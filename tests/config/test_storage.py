@@ -22,7 +22,11 @@ class NamedDriverTests:
         assert driver_of(text) == NamedDriver("inmemory", {})
 
     def test_filesystem_has_registry_3s_defaults(self):
-        assert driver_of("filesystem").options == {"rootdirectory": "/var/lib/registry", "maxthreads": 100}
+        assert driver_of("filesystem").options == {
+            "rootdirectory": "/var/lib/registry",
+            "maxthreads": 100,
+            "durability": "strict",
+        }
 
     def test_relative_directory_is_below_the_working_directory(self):
         """The driver runs elsewhere, so it is given the whole path."""
@@ -90,6 +94,10 @@ class ExternalDriverTests:
         (
             "{filesystem: {maxthreads: 0}}",
             "storage.filesystem.maxthreads wants a whole number of at least 1, not '0'",
+        ),
+        (
+            "{filesystem: {durability: sloppy}}",
+            "storage.filesystem.durability wants one of strict, manifest, none, not 'sloppy'",
         ),
         (
             "{inmemory: {size: 1}}",

@@ -143,6 +143,7 @@ class FilesystemOptions:
 
     root_directory: str = _key(TEXT, "/var/lib/registry")
     max_threads: int = _key(whole(1), 100)
+    durability: str = _key(choice("strict", "manifest", "none"), "strict")
 
 
 @frozen
@@ -245,9 +246,16 @@ class TagLookup:
 
 @frozen
 class Storage:
-    """``storage``: one driver, and what holds for every driver."""
+    """``storage``: one driver, and what holds for every driver.
+
+    Attributes:
+        exclusive: nobody else writes to the storage, so what was read of it may be believed for a while.
+        blob_limit: most bytes of a blob; 0 for no limit.
+    """
 
     driver: NamedDriver | ExternalDriver
+    exclusive: bool = _key(FLAG, False)
+    blob_limit: int = _key(whole(0), 0)
     delete: Delete = _section(Delete)
     redirect: Redirect = _section(Redirect)
     maintenance: Maintenance = _section(Maintenance)

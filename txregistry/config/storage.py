@@ -114,11 +114,10 @@ def _read_options(name: str, node: Node, directory: str) -> dict[str, Any]:
 def _read_external(node: Node) -> ExternalDriver:
     driver = read_section(ExternalDriver, node, "storage.external")
     if bool(driver.command) == bool(driver.socket):
+        found = "both a command and a socket" if driver.command else "neither a command nor a socket"
         raise refusal(
             node.origin,
-            f"storage.external names {'both' if driver.command else 'neither'} a command and a socket"
-            if driver.command
-            else "storage.external names neither a command nor a socket",
+            f"storage.external names {found}",
             "give command: [program, argument] to have the driver started, or socket: /path to attach to one",
         )
     if driver.socket and driver.options:
