@@ -27,6 +27,7 @@ from txregistry.config import Storage as StorageSettings
 from txregistry.listening import Listener, ListenError, listen
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import DriverSpec, StartError, find_driver
+from txregistry.registry import Options as RegistryOptions
 from txregistry.storage.contract import Driver
 from txregistry.upkeep import Repeated, end_quietly
 from txregistry.web.settings import AccessRecord, Limits, WebSettings
@@ -34,6 +35,9 @@ from txregistry.web.settings import AccessRecord, Limits, WebSettings
 #: The first purge of old uploads comes at a random time within this many seconds, so that replicas which were
 #: started together don't all begin at once. registry:3 has the same hour.
 FIRST_PURGE_WITHIN = 3600.0
+
+#: How long a URL works at which a client may fetch a blob itself. registry:3 has the same twenty minutes.
+REDIRECT_SECONDS = 1200
 
 _log = Logger()
 
@@ -238,6 +242,19 @@ def web_settings(
         trusted_proxies=frozenset(http.trusted_proxies),
         limits=Limits(**attrs.asdict(http.limits)),
         access_log=access_log,
+    )
+
+
+def registry_options(configuration: Configuration) -> RegistryOptions:
+    """What the registry is told of a configuration."""
+    storage, validation = configuration.storage, configuration.validation
+    takes_sparse = validation.disabled or validation.manifests.indexes.platforms == "none"
+    return RegistryOptions(
+        allow_sparse_indexes=takes_sparse,
+        exclusive=storage.exclusive,
+        blob_limit=storage.blob_limit or None,
+        redirect_seconds=0 if storage.redirect.disable else REDIRECT_SECONDS,
+        sync_references=storage.driver.options.get("durability") == "manifest",
     )
 
 
