@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said to ``txregistry``, and what it says back: one sentence, and the status that goes with it."""
+
+import pytest
+
+from txregistry import __version__, cli
+from txregistry.config import ExternalDriver, NamedDriver
+from txregistry.process.spec import StartError
+
+GOOD = "version: 0.1\nstorage: {filesystem: {rootdirectory: /srv/registry}}\nhttp: {addr: ':5000'}\n"
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run the command; returns status, standard output and standard error."""
+    monkeypatch.setenv("PATH", "/bin")
+    monkeypatch.delenv("REGISTRY_CONFIGURATION_PATH", raising=False)
+
+    def run_one(*arguments):
+        try:
+            status = cli.main(arguments)
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run_one
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "registry.yml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_version_is_told(run):
+    assert run("--version") == (0, f"txregistry {__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [(), ("bogus",), ("config",), ("driver",), ("serve", "--bogus")])
+def test_wrong_command_line_is_status_2(run, arguments):
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("usage: txregistry")
+
+
+class ConfigCheckTests:
+    def test_good_file_is_summed_up(self, run, file):
+        assert run("config", "check", str(file)) == (
+            0,
+            f"{file} is fine: listens on :5000, stores in filesystem /srv/registry\n",
+            "",
+        )
+
+    def test_warnings_are_told(self, run, file, monkeypatch):
+        monkeypatch.setenv("REGISTRY_HTP_ADDR", "x")
+        status, _, err = run("config", "check", str(file))
+        assert status == 0
+        assert err.startswith(
+            "warning: environment variable REGISTRY_HTP_ADDR names no known key and is ignored"
+        )
+
+    def test_bad_file_is_refused(self, run, file):
+        file.write_text(GOOD + "htpp: {}\n")
+        assert run("config", "check", str(file)) == (
+            1,
+            "",
+            f"txregistry: {file}, line 4: htpp is not a known key; did you mean http?\n",
+        )
+
+
+class ServeTests:
+    @pytest.fixture
+    def served(self, monkeypatch):
+        configurations = []
+
+        def serve(configuration):
+            configurations.append(configuration)
+            return 0
+
+        monkeypatch.setattr(cli, "serve", serve)
+        return configurations
+
+    def test_file_and_address_are_taken(self, run, served, file):
+        for arguments in (["--config", str(file)], [str(file)]):
+            assert run("serve", *arguments, "--addr", "127.0.0.1:7")[0] == 0
+        assert [one.http.addr for one in served] == ["127.0.0.1:7"] * 2
+        assert [one.source for one in served] == [str(file)] * 2
+
+    def test_two_files_are_refused(self, run, served, file):
+        assert run("serve", str(file), "--config", str(file)) == (
+            1,
+            "",
+            "txregistry: two configuration files are named; name one\n",
+        )
+
+    def test_bad_configuration_is_refused_before_anything_starts(self, run, served):
+        status, out, err = run("serve", "--addr", "nonsense")
+        assert (status, out, served) == (1, "", [])
+        assert err.startswith("txregistry: --addr: http.addr wants host:port")
+
+
+class DriverTestTests:
+    @pytest.fixture
+    def tested(self, monkeypatch):
+        drivers = []
+
+        def run_driver_test(storage, say):
+            drivers.append(storage.driver)
+            return 0
+
+        monkeypatch.setattr(cli, "run_driver_test", run_driver_test)
+        return drivers
+
+    def test_installed_driver_gets_its_options(self, run, tested, tmp_path):
+        secrets = tmp_path / "options.yml"
+        secrets.write_text("{secretkey: s, depth: 1}")
+        arguments = [
+            "--option",
+            "depth=2",
+            "--option",
+            "name=a=b",
+            "--option",
+            "odd=[",
+            "--options",
+            str(secrets),
+        ]
+        assert run("driver", "test", "shelf", *arguments)[0] == 0
+        options = {"secretkey": "s", "depth": 2, "name": "a=b", "odd": "["}
+        assert tested == [NamedDriver("shelf", options)]
+
+    def test_program_gets_all_that_follows(self, run, tested):
+        assert (
+            run("driver", "test", "--option", "a=1", "--command", "/opt/d", "--flag", "--option", "x")[0] == 0
+        )
+        assert tested == [ExternalDriver(("/opt/d", "--flag", "--option", "x"), "", {"a": 1})]
+
+    def test_socket_is_attached_to(self, run, tested):
+        assert run("driver", "test", "--socket", "/run/d.sock")[0] == 0
+        assert tested == [ExternalDriver((), "/run/d.sock", {})]
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            ([], "name one driver to test: NAME, --socket PATH, or --command PROGRAM [ARGUMENT ...]"),
+            (["shelf", "--socket", "/s"], "name one driver to test: "),
+            (["--socket", "/s", "--option", "a=b"], "a driver on a socket has its options already; remove "),
+            (["shelf", "--option", "a"], "--option: 'a' has no value; write a=VALUE"),
+            (["shelf", "--options", "/nowhere"], "--options: /nowhere can't be read as YAML; correct it"),
+        ],
+    )
+    def test_wrong_arguments_are_refused(self, run, tested, arguments, sentence):
+        status, out, err = run("driver", "test", *arguments)
+        assert (status, out, tested) == (1, "", [])
+        assert err.startswith(f"txregistry: {sentence}")
+
+    @pytest.mark.parametrize("text", ["[a]", "a: [", "\xff"])
+    def test_options_that_are_no_mapping_are_refused(self, run, tested, tmp_path, text):
+        path = tmp_path / "options.yml"
+        path.write_bytes(text.encode("latin-1"))
+        assert run("driver", "test", "shelf", "--options", str(path))[0] == 1
+        assert tested == []
+
+    def test_driver_that_does_not_start_is_one_sentence(self, run, monkeypatch):
+        def refuse(storage, say):
+            raise StartError("the driver is not there; install it")
+
+        monkeypatch.setattr(cli, "run_driver_test", refuse)
+        assert run("driver", "test", "shelf") == (1, "", "txregistry: the driver is not there; install it\n")
