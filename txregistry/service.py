@@ -19,6 +19,7 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from txregistry import __version__
@@ -26,11 +27,14 @@ from txregistry.config import Configuration, NamedDriver
 from txregistry.config import Storage as StorageSettings
 from txregistry.listening import Listener, ListenError, listen
 from txregistry.process.opening import OpenDriver
+from txregistry.process.parsing import ManifestParser
 from txregistry.process.spec import DriverSpec, StartError, find_driver
 from txregistry.registry import Options as RegistryOptions
+from txregistry.registry import Registry, load_or_create_secret, open_registry, purge_uploads
 from txregistry.storage.contract import Driver
+from txregistry.storage.errors import StorageError
 from txregistry.upkeep import Repeated, end_quietly
-from txregistry.web.settings import AccessRecord, Limits, WebSettings
+from txregistry.web import AccessRecord, Limits, WebSettings, make_site
 
 #: The first purge of old uploads comes at a random time within this many seconds, so that replicas which were
 #: started together don't all begin at once. registry:3 has the same hour.
@@ -38,6 +42,9 @@ FIRST_PURGE_WITHIN = 3600.0
 
 #: How long a URL works at which a client may fetch a blob itself. registry:3 has the same twenty minutes.
 REDIRECT_SECONDS = 1200
+
+#: Seconds between two attempts to learn the token key from a storage that can't be asked.
+SECRET_RETRY = 2.0
 
 _log = Logger()
 
@@ -114,6 +121,7 @@ class RegistryService(Service):
         self._front: Front | None = None
         self._starting: Deferred[None] | None = None
         self._upkeep: list[Repeated] = []
+        self._parser = ManifestParser()
 
     # -- start
 
@@ -149,7 +157,12 @@ class RegistryService(Service):
     async def _start(self, opened: OpenedDriver) -> None:
         try:
             await opened.hello()
-            self._serve(opened.driver)
+            registry = build_registry(self._configuration, opened.driver, self._reactor, self._parser)
+            is_agreed = await self._agree_on_secret(registry, opened.driver)
+            self._serve(registry)
+            while not is_agreed:
+                await deferLater(self._reactor, SECRET_RETRY)
+                is_agreed = await self._agree_on_secret(registry, opened.driver)
         except CancelledError:
             raise
         except StartError as error:
@@ -160,27 +173,45 @@ class RegistryService(Service):
                 "the registry can't be started because of a fault of its own; its log has the traceback"
             )
 
-    def _serve(self, driver: Driver) -> None:
+    async def _agree_on_secret(self, registry: Registry, driver: Driver) -> bool:
+        """Learn the key of upload tokens; False if the storage, which holds it, can't be asked now."""
+        try:
+            registry.use_secret(await load_or_create_secret(driver, self._configuration.http.secret))
+        except StorageError as error:
+            _log.warn("uploads are refused until the token key can be read: {error}", error=str(error))
+            return False
+        return True
+
+    def _serve(self, registry: Registry) -> None:
         configuration = self._configuration
-        registry, site = build(configuration, driver, self._reactor, self._access_log)
+        site = make_site(registry, web_settings(configuration, self._access_log), self._reactor)
         assert self._listener is not None
         where = self._listener.where
         self._port = self._listener.serve(self._reactor, site)
         self._listener = None
         self._front = site
-        self._start_upkeep(registry)
+        self._start_upkeep()
         sentence = f"listening on {where}, storing in {configuration.storage.driver.describe()}"
         _log.info("txregistry {version}: {sentence}", version=__version__, sentence=sentence)
         self._announce(sentence)
 
-    def _start_upkeep(self, registry: Any) -> None:
+    async def _purge(self, age: float, *, is_dry_run: bool) -> None:
+        assert self._opened is not None
+        report = await purge_uploads(self._opened.driver, self._reactor.seconds(), age, is_dry_run)
+        _log.info(
+            "purge of old uploads: {examined} examined, {removed} removed, {freed} bytes freed,"
+            " {failed} failed",
+            **attrs.asdict(report),
+        )
+
+    def _start_upkeep(self) -> None:
         purging = self._configuration.upload_purging
         if not purging.enabled or self._configuration.read_only:
             return
         self._upkeep.append(
             Repeated(
                 "the purge of old uploads",
-                lambda: purge_uploads(registry, age=purging.age, is_dry_run=purging.dry_run),
+                lambda: self._purge(purging.age, is_dry_run=purging.dry_run),
                 self._reactor,
                 interval=purging.interval,
                 first_after=random.uniform(0, min(purging.interval, FIRST_PURGE_WITHIN)),  # noqa: S311  # no secret
@@ -206,6 +237,7 @@ class RegistryService(Service):
             await self._front.drain(self._configuration.http.drain_timeout)
         if self._opened is not None:
             await self._opened.stop()
+        await self._parser.stop()
 
     def _close_listener(self) -> None:
         if self._listener is not None:
@@ -213,14 +245,13 @@ class RegistryService(Service):
             self._listener = None
 
 
-def build(
-    configuration: Configuration,
-    driver: Driver,
-    reactor: Any,
-    access_log: Callable[[AccessRecord], None] | None,
-) -> tuple[Any, Any]:
-    """The registry over a driver, and the site over the registry."""
-    raise StartError("this version has no front end yet; install a newer one")
+def build_registry(
+    configuration: Configuration, driver: Driver, reactor: Any, parser: ManifestParser
+) -> Registry:
+    """The registry over a driver; without the secret, which the storage may hold."""
+    return open_registry(
+        driver, secret=None, now=reactor.seconds, parse=parser.parse, options=registry_options(configuration)
+    )
 
 
 def web_settings(
@@ -255,11 +286,4 @@ def registry_options(configuration: Configuration) -> RegistryOptions:
         blob_limit=storage.blob_limit or None,
         redirect_seconds=0 if storage.redirect.disable else REDIRECT_SECONDS,
         sync_references=storage.driver.options.get("durability") == "manifest",
-    )
-
-
-async def purge_uploads(registry: Any, *, age: float, is_dry_run: bool) -> None:
-    """Remove uploads without activity for ``age`` seconds, or say which would be."""
-    raise StartError(
-        "this version can't purge uploads yet; set storage.maintenance.uploadpurging.enabled: false"
     )

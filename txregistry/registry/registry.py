@@ -68,6 +68,11 @@ class Registry:
     referrers: Referrers
     catalog: Catalog
     _finishing: Finishing
+    _tokens: Tokens
+
+    def use_secret(self, secret: bytes) -> None:
+        """Sign tokens of uploads with ``secret`` from now on."""
+        self._tokens.secret = secret
 
     async def settled(self) -> None:
         """Wait until nothing is under way that was to be finished although its client had gone."""
@@ -82,7 +87,7 @@ def new_upload_id() -> str:
 def open_registry(
     driver: Driver,
     *,
-    secret: bytes,
+    secret: bytes | None,
     now: Callable[[], float],
     parse: Parse,
     new_id: Callable[[], str] = new_upload_id,
@@ -92,7 +97,7 @@ def open_registry(
     """Build a registry over ``driver``. Nothing is asked of the driver.
 
     Args:
-        secret: see ``secret.load_or_create_secret``.
+        secret: see ``secret.load_or_create_secret``; None: uploads are refused until ``use_secret``.
         now: the clock, seconds since the epoch.
         parse: reads a manifest; see ``manifest_reader.Parse``.
         new_id: makes ids of uploads.
@@ -105,12 +110,13 @@ def open_registry(
     reader = ManifestReader(driver, links, parse, cache_limit=options.manifest_cache)
     referrers = ReferrerIndex(driver, links, reader)
     tags = Tags(driver, links)
+    tokens = Tokens(secret)
     return Registry(
         uploads=Uploads(
             driver,
             sessions=sessions,
             publication=Publication(driver, links, sessions, observer),
-            tokens=Tokens(secret),
+            tokens=tokens,
             new_id=new_id,
             observer=observer,
             finishing=finishing,
@@ -140,4 +146,5 @@ def open_registry(
         referrers=Referrers(referrers),
         catalog=Catalog(driver),
         finishing=finishing,
+        tokens=tokens,
     )

@@ -28,6 +28,9 @@ from txregistry.oci.names import RepositoryName, UploadId
 #: Longest token that is looked at, in characters. Arbitrary: the longest name and id make about 800.
 TOKEN_LIMIT = 4096
 
+#: Seconds after which a client may try again while the storage has not come up. Arbitrary.
+RETRY_AFTER = 5
+
 _MAC_LENGTH = hashlib.sha256().digest_size
 
 
@@ -52,11 +55,12 @@ class Tokens:
     """Makes and checks tokens.
 
     Args:
-        secret: key of the signature, the same on all hosts of one storage.
+        secret: key of the signature, the same on all hosts of one storage; None while the storage,
+            which holds it, can't be asked. Set the attribute once it can.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self, secret: bytes | None) -> None:
+        self.secret = secret
 
     def seal(self, state: UploadState) -> str:
         """Return the token that says ``state``."""
@@ -96,7 +100,9 @@ class Tokens:
         return text if hmac.compare_digest(mac, self._sign(text)) and is_canonical else b""
 
     def _sign(self, text: bytes) -> bytes:
-        return hmac.digest(self._secret, text, "sha256")
+        if self.secret is None:
+            raise OciError(Code.UNAVAILABLE, "the storage can't be asked yet", retry_after=RETRY_AFTER)
+        return hmac.digest(self.secret, text, "sha256")
 
 
 def _parse(text: bytes) -> UploadState | None:
