@@ -6,7 +6,7 @@ import sys
 import pytest
 from twisted.application.app import ServerOptions
 from twisted.application.service import Application, IService, IServiceMaker
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, Logger
 from twisted.plugin import getPlugins
 from twisted.python import usage
 
@@ -86,12 +86,12 @@ class MakeServiceTests:
         service = tap.makeService(parse("--config", file, nodaemon=True))
         application = Application("registry")
         service.setServiceParent(application)
-        application.getComponent(ILogObserver)({"log_format": "hello"})
+        Logger(observer=application.getComponent(ILogObserver)).info("hello")
         assert '"msg": "hello"' in capfd.readouterr().err
 
     def test_log_in_the_background_is_a_file(self, file, tmp_path):
         service = tap.makeService(parse("--config", file, logfile=str(tmp_path / "r.log")))
-        service.observer({"log_format": "hello"})
+        Logger(observer=service.observer).info("hello")
         assert '"msg": "hello"' in (tmp_path / "r.log").read_text()
 
     def test_failed_start_is_one_sentence(self, file, capsys):

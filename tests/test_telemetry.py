@@ -16,12 +16,14 @@ from txregistry.web.settings import AccessRecord
 MOMENT = datetime(2026, 11, 23, 14, 5, 6, 789000, tzinfo=UTC)
 
 
-def log_to(settings):
-    stream = io.StringIO()
+def log_to(settings, stream=None):
+    stream = stream or io.StringIO()
     observer = make_observer(settings, stream)
-    return Logger(
-        namespace="tests", observer=lambda event: observer({**event, "log_time": MOMENT.timestamp()})
-    ), stream
+
+    def observe(event):
+        observer({**event, "log_time": MOMENT.timestamp()})
+
+    return Logger(namespace="tests", observer=observe), stream
 
 
 def lines(stream):
@@ -107,7 +109,7 @@ def test_log_that_nobody_can_take_does_not_stop_the_registry():
     closed = io.StringIO()
     closed.close()
     for stream in (Closed(), closed):
-        make_observer(Log(), stream)({"log_format": "x"})
+        log_to(Log(), stream)[0].info("x")
         make_access_log(Log(), stream, lambda: 0.0)(record())
 
 
@@ -132,7 +134,8 @@ class AccessLogTests:
         stream = io.StringIO()
         make_access_log(Log(), stream, lambda: MOMENT.timestamp())(record())
         assert stream.getvalue() == (
-            '192.0.2.7 - - [23/Nov/2026:14:05:06 +0000] "GET /v2/a/tags/list HTTP/1.1" 200 12 "-" "skopeo/1.9"\n'
+            '192.0.2.7 - - [23/Nov/2026:14:05:06 +0000] "GET /v2/a/tags/list HTTP/1.1" 200 12 "-" '
+            '"skopeo/1.9"\n'
         )
 
     def test_disabled_access_log_is_none(self):
