@@ -162,3 +162,7 @@ def _options(parsed: argparse.Namespace) -> Mapping[str, Any]:
         except yaml.YAMLError:
             options[key] = value
     return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
