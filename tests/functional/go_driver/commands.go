@@ -393,9 +393,7 @@ func syncPaths(c *connection, r *request) (answer, error) {
 		return answer{}, r.err
 	}
 	for _, path := range paths {
-		if path == "/" {
-			path = ""
-		} else if err := checkPath(path); err != nil {
+		if err := checkPath(path); err != nil {
 			return answer{}, err
 		}
 		if err := c.driver.store.makeDurable(path); err != nil {

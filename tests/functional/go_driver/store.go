@@ -558,7 +558,7 @@ func (s *store) makeDurable(path string) error {
 	if _, _, err := s.look(path); err != nil {
 		return err
 	}
-	if err := syncPath(s.full(path)); err != nil || path == "" {
+	if err := syncPath(s.full(path)); err != nil {
 		return err
 	}
 	return s.syncUpwards(filepath.Dir(s.full(path)))
