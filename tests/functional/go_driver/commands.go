@@ -261,12 +261,17 @@ func (r *request) ifVersion() *string {
 }
 
 func openWriter(c *connection, r *request) (answer, error) {
-	path, offset := r.path("path"), r.integer("offset")
+	path, offset, algorithms := r.path("path"), r.integer("offset"), r.texts("algorithms")
 	if r.lane == nil {
 		r.malformed("lane")
 	}
 	if r.err != nil {
 		return answer{}, r.err
+	}
+	for _, algorithm := range algorithms { // commit computes them
+		if _, err := newHash(algorithm); err != nil {
+			return answer{}, err
+		}
 	}
 	if offset < 0 {
 		return answer{}, refuse(codeInvalidOffset, path, "The offset is negative.")

@@ -274,7 +274,7 @@ func (s *store) openWriter(path string, offset int64, lane *net.UnixConn, moved 
 	defer s.locks.acquire(path)()
 	if older := s.writerOf(path); older != nil {
 		// A stale request is refused and fences nobody.
-		if size := older.size.Load(); offset < size || offset > size+window {
+		if size := older.size.Load(); offset < size || offset > older.received.Load() {
 			return nil, wrongOffset(path, offset, size)
 		}
 		s.fence(path)
@@ -356,18 +356,23 @@ func (s *store) forget(w *writer) {
 	}
 }
 
+func newHash(algorithm string) (hash.Hash, error) {
+	switch algorithm {
+	case "sha256":
+		return sha256.New(), nil
+	case "sha512":
+		return sha512.New(), nil
+	}
+	return nil, refuse(codeUnsupported, "", "The digest algorithm %.100q is unknown.", algorithm)
+}
+
 // commit verifies what is at path and publishes it as destination, by a second
 // link to the same file where the file system can do that.
 func (s *store) commit(path, destination string, size int64, digest string) error {
 	algorithm, expected, _ := strings.Cut(digest, ":")
-	var sum hash.Hash
-	switch algorithm {
-	case "sha256":
-		sum = sha256.New()
-	case "sha512":
-		sum = sha512.New()
-	default:
-		return refuse(codeUnsupported, path, "The digest algorithm %.100q is unknown.", algorithm)
+	sum, err := newHash(algorithm)
+	if err != nil {
+		return err
 	}
 	defer s.locks.acquire(path, destination)()
 	s.fence(path)

@@ -26,8 +26,9 @@ type writer struct {
 	lane  *net.UnixConn
 	moved *atomic.Int64
 
-	size atomic.Int64  // stored bytes; it only grows
-	done chan struct{} // closed when nothing is written any more
+	received atomic.Int64  // bytes up to here were taken from the lane
+	size     atomic.Int64  // bytes up to here are stored
+	done     chan struct{} // closed when nothing is written any more
 
 	mu      sync.Mutex
 	reason  *refusal // why it could not go on
@@ -36,6 +37,7 @@ type writer struct {
 
 func newWriter(s *store, path string, file *os.File, lane *net.UnixConn, size int64, moved *atomic.Int64) *writer {
 	w := &writer{store: s, path: path, file: file, lane: lane, moved: moved, done: make(chan struct{})}
+	w.received.Store(size)
 	w.size.Store(size)
 	return w
 }
@@ -113,6 +115,7 @@ func (w *writer) append(data []byte, confirmed chan int64) error {
 	if len(data) == 0 {
 		return nil
 	}
+	w.received.Add(int64(len(data)))
 	n, err := w.file.WriteAt(data, w.size.Load())
 	size := w.size.Add(int64(n))
 	w.moved.Add(int64(n))
