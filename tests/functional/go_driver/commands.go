@@ -262,6 +262,9 @@ func (r *request) ifVersion() *string {
 
 func openWriter(c *connection, r *request) (answer, error) {
 	path, offset, algorithms := r.path("path"), r.integer("offset"), r.texts("algorithms")
+	if r.has("states") {
+		r.path("states") // not used, but it must be one
+	}
 	if r.lane == nil {
 		r.malformed("lane")
 	}
