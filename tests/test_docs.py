@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents say what the code does: every key with its type and default, every file that is linked."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from txregistry.config import load_text
+from txregistry.config.durations import parse_duration
+from txregistry.config.foreign import FOREIGN
+from txregistry.config.settings import SHIPPED_DRIVERS, Configuration, ExternalDriver, Storage, rows
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGURE = (ROOT / "docs" / "configure.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `([a-z0-9.]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+
+
+def leaves(shape, above):
+    for name, row in rows(shape).items():
+        if "section" in row.metadata:
+            yield from leaves(row.metadata["section"], f"{above}{name}.")
+        else:
+            yield above + name, row.metadata["kind"], row.default
+
+
+def all_keys():
+    yield from leaves(Configuration, "")
+    yield from leaves(Storage, "storage.")
+    yield from leaves(ExternalDriver, "storage.external.")
+    yield from leaves(SHIPPED_DRIVERS["filesystem"], "storage.filesystem.")
+
+
+def test_every_key_is_described_once():
+    described = [match[1] for match in ROW.finditer(CONFIGURE)]
+    assert sorted(described) == sorted(path for path, _, _ in all_keys())
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "default"), all_keys(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_description_has_the_type_and_the_default(path, kind, default):
+    expects, shown = next((match[2], match[3]) for match in ROW.finditer(CONFIGURE) if match[1] == path)
+    assert expects == kind.expects.removesuffix(' such as "90s" or "1h30m" (a bare number is nanoseconds)')
+    if path == "storage.tag.concurrencylimit":
+        return
+    if not default and not isinstance(default, (bool, int, float)):
+        assert shown == "none"
+    elif "duration" in expects:
+        assert parse_duration(shown.strip("`")) == default
+    else:
+        assert yaml.safe_load(shown.strip("`")) == default
+
+
+def test_refused_keys_are_named():
+    for path in FOREIGN:
+        if path not in ("http.http2", "storage.cache.layerinfo"):  # harmless where they occur
+            assert f"`{path}`" in CONFIGURE
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/configure.md", "docs/install.md"])
+def test_configuration_that_is_shown_works(document):
+    """Whoever copies an example has a configuration that starts."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for example in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        assert load_text(example, {}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")), ids=lambda path: path.name
+)
+def test_linked_file_is_there(document):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), f"{document.name}: {target}"
