@@ -38,7 +38,7 @@ def test_every_key_is_described_once():
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "default"), all_keys(), ids=lambda value: value if isinstance(value, str) else ""
+    ("path", "kind", "default"), list(all_keys()), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_description_has_the_type_and_the_default(path, kind, default):
     expects, shown = next((match[2], match[3]) for match in ROW.finditer(CONFIGURE) if match[1] == path)
