@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import CancelledError
 
 from txregistry.oci.digests import CANONICAL, Digest, check_algorithm
@@ -65,7 +65,7 @@ class Upload:
     repository: RepositoryName
     id: UploadId
     offset: int
-    token: str
+    token: str = field(repr=False)
     started_at: str
 
 
@@ -249,10 +249,13 @@ class Uploads:
             held = await self._sessions.held(place)
             code = Code.BLOB_UPLOAD_UNKNOWN if held is None else Code.RANGE_INVALID
             raise OciError(code, "another request took the upload over", offset=held) from error
+        if intake.has_excess and verdict.length is None:
+            # Whatever was meant to be uploaded is over the limit: nothing will come of the session.
+            await self._finishing.run(self._sessions.clear(place))
+            raise OciError(Code.SIZE_INVALID, too_large=True)
         held = verdict.start + intake.received
         if intake.has_excess or intake.received < (verdict.length or 0):
-            is_too_large = intake.has_excess and verdict.length is None
-            raise OciError(Code.SIZE_INVALID, offset=held, too_large=is_too_large)
+            raise OciError(Code.SIZE_INVALID, offset=held)
         return held
 
     async def _finish(self, place: Place, verdict: Accept, digest: Digest, body: Body | None) -> None:
