@@ -100,6 +100,18 @@ def test_level_and_what_is_above_it_is_logged(level, seen):
     assert [json.loads(line)["level"] for line in lines(stream)] == seen
 
 
+@pytest.mark.parametrize(("level", "count"), [("info", 2), ("debug", 4)])
+def test_chatter_of_twisted_is_for_debugging(level, count):
+    """An operator is told what the registry does, not which sockets Twisted opens."""
+    _, stream = log_to(Log(level=level))
+    observer = make_observer(Log(level=level), stream)
+    for namespace in ("twisted.protocols.amp", "log_legacy"):
+        log = Logger(namespace=namespace, observer=observer)
+        log.info("connected")
+        log.warn("odd")
+    assert len(lines(stream)) == count
+
+
 class Closed(io.StringIO):
     def write(self, text):
         raise BrokenPipeError

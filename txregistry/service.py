@@ -185,6 +185,7 @@ class RegistryService(Service):
     def _serve(self, registry: Registry) -> None:
         configuration = self._configuration
         site = make_site(registry, web_settings(configuration, self._access_log), self._reactor)
+        site.noisy = False
         assert self._listener is not None
         where = self._listener.where
         self._port = self._listener.serve(self._reactor, site)
@@ -223,6 +224,10 @@ class RegistryService(Service):
     def stopService(self) -> Deferred[None]:
         """Accept nothing more, give requests in flight their time, end the driver."""
         Service.stopService(self)
+        _log.info(
+            "stopping: requests in progress have {timeout:g} s",
+            timeout=self._configuration.http.drain_timeout,
+        )
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

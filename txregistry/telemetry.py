@@ -63,8 +63,14 @@ class LineObserver:
 
 
 def make_observer(settings: Log, stream: TextIO) -> ILogObserver:
-    """The log as configured: events of the level and above, as lines on ``stream``."""
+    """The log as configured: events of the level and above, as lines on ``stream``.
+
+    Twisted tells of each port and connection; that is for whoever debugs.
+    """
     threshold = LogLevelFilterPredicate(defaultLogLevel=_LEVELS[settings.level])
+    if settings.level == "info":
+        for namespace in ("twisted", "log_legacy"):
+            threshold.setLogLevelForNamespace(namespace, LogLevel.warn)
     return FilteringLogObserver(LineObserver(settings, stream), [threshold])
 
 
