@@ -32,7 +32,7 @@ def test_host_of_other_than_tcp_is_empty():
     assert host_of(None) == ""
 
 
-class TestCensus:
+class CensusTests:
     """Two caps."""
 
     def test_total_holds_for_all(self):

@@ -162,7 +162,7 @@ def test_cancelled_pull_loses_nothing(line, body):
     assert len(pull(body).result) == HIGH_WATER
 
 
-class TestReadWhole:
+class ReadWholeTests:
     """Manifests are read whole, up to a limit."""
 
     def test_body_of_the_limit_is_taken(self, body):

@@ -51,6 +51,12 @@ class Parts:
         """How many bytes."""
         return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in self.pieces)
 
+    def out_of(self, data: bytes) -> bytes:
+        """Return the body, if ``data`` is all of the source."""
+        return b"".join(
+            piece if isinstance(piece, bytes) else data[piece.start : piece.stop] for piece in self.pieces
+        )
+
 
 @frozen
 class Answer:
@@ -65,6 +71,12 @@ class Answer:
     headers: tuple[Header, ...] = ()
     body: bytes | Parts = b""
     length: int | None = None
+
+    def out_of(self, data: bytes | None) -> Answer:
+        """Return the same answer with its body in memory, if ``data`` is all of its source."""
+        if data is None or isinstance(self.body, bytes):
+            return self
+        return Answer(self.status, self.headers, self.body.out_of(data))
 
     def with_headers(self, *headers: Header) -> Answer:
         """Return the same answer with more headers."""

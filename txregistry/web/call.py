@@ -78,7 +78,7 @@ class Call:
         return self._request.body
 
     def header(self, name: bytes) -> str | None:
-        """Return the first value of a header, None if there is none."""
+        """Return the value of a header, None if there is none."""
         return self._request.header(name)
 
     def parameters(self, name: str) -> list[str]:

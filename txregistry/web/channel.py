@@ -20,9 +20,10 @@ comes is thrown away for a bounded time, so that the client can read the answer 
 from __future__ import annotations
 
 import re
+import string
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
@@ -36,6 +37,11 @@ from txregistry.web.wire import LARGE_BUFFER, Wire
 
 #: Host = uri-host [ ":" port ]    (RFC 9110 section 7.2; uri-host is a reg-name or an address)
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+
+#: method = token (RFC 9110 sections 9.1, 5.6.2); empty lines before it are skipped (RFC 9112 section 2.2).
+_FIRST_BYTES = frozenset(
+    bytes([byte]) for byte in b"!#$%&'*+-.^_`|~\r\n" + string.digits.encode() + string.ascii_letters.encode()
+)
 
 #: Longest Content-Length that is believed: a file offset has 19 digits.
 _LENGTH_DIGITS = 19
@@ -93,6 +99,8 @@ class RegistryChannel(HTTPChannel):
         self.totalHeadersSize = limits.head_size
         self._requests_left = limits.requests_per_connection
         self.wire = Wire(self.transport)
+        self._peer = self.transport.getPeer()
+        self._host = self.transport.getHost()
         self.pace = Pace(limits, self.seconds())
         super().connectionMade()
         self.site.channel_opened(self)
@@ -106,6 +114,14 @@ class RegistryChannel(HTTPChannel):
         """Close once everything written has left, which has a deadline too."""
         self.pace.closing_began(self.seconds())
         super().loseConnection()
+
+    def getPeer(self) -> IAddress:
+        """The client's address; asked once, since it is a system call and every request wants it."""
+        return self._peer
+
+    def getHost(self) -> IAddress:
+        """Our address, likewise."""
+        return self._host
 
     def seconds(self) -> float:
         """The clock."""
@@ -123,6 +139,10 @@ class RegistryChannel(HTTPChannel):
                 self.transport.pauseProducing()
         elif stage is Stage.IDLE or stage is Stage.FIRST:
             self.pace.head_began(self.seconds())
+            if data[:1] not in _FIRST_BYTES:
+                # Most likely a client that tries TLS first and waits to be told that there is none.
+                self.refuse(_malformed("this is not HTTP; the port speaks it without TLS"))
+                return
         if not self.is_refused:
             LineReceiver.dataReceived(self, data)
 
@@ -167,6 +187,7 @@ class RegistryChannel(HTTPChannel):
     def requestDone(self, request: RegistryRequest) -> None:
         """The answer is out and the request complete: go on to the next one or close."""
         self.wire.restore_buffer()
+        self._discarded = 0
         self.pace.idle_began(self.seconds())
         super().requestDone(request)
 
@@ -216,8 +237,9 @@ class RegistryChannel(HTTPChannel):
         if self.wire.is_plain:
             self.transport.loseWriteConnection()
         else:
-            # TLS tells the peer that we close and waits for the same from it.
-            self.transport.loseConnection()
+            # TLS tells the peer that we close, as soon as it has no producer any more, and waits for
+            # the same from it.
+            super().loseConnection()
 
     # --- how full the transport is
 
@@ -227,8 +249,10 @@ class RegistryChannel(HTTPChannel):
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
-        """The transport has room again."""
+        """The transport has room again; only now an answer that was written at once is out."""
         self._is_clogged = False
+        if self.pace.stage is Stage.IDLE:
+            self.pace.idle_began(self.seconds())
         super().resumeProducing()
 
     # --- the line of a body (``ingest.Line``)
@@ -267,19 +291,18 @@ class RegistryChannel(HTTPChannel):
 
     def _judge(self, now: float) -> Verdict:
         stage = self.pace.stage
+        if stage is Stage.CLOSING or (stage is Stage.IDLE and self._is_clogged):
+            return self.pace.judge_progress(now, self.wire.unacknowledged())
         if stage not in (Stage.BODY, Stage.ANSWER):
             return self.pace.judge_deadline(now)
         request = self.requests[-1]
         if stage is Stage.BODY and not request.startedWriting:
             return self.pace.judge_body(request.body.received, request.body.seconds_waited())
-        return self.pace.judge_answer(now, self._progress_of(request))
-
-    def _progress_of(self, request: RegistryRequest) -> object:
-        """What moves while the client takes the answer; None if it has nothing to take."""
         held = self.wire.unacknowledged()
         if not held and not self._is_clogged:
-            return None
-        return request.sentLength, held
+            # It has nothing to take: the answer is still being made.
+            return self.pace.judge_progress(now, None)
+        return self.pace.judge_progress(now, (request.sentLength, held))
 
 
 def _malformed(detail: str) -> OciError:

@@ -9,9 +9,10 @@ second, what to do; so deadlines are kept to the second.
     HEAD        a request's first byte came       after head_timeout                      408
     BODY        headers complete, body to come    below body_rate, while we wait for it   408
     ANSWER      the whole request came            write_stall without progress            abort
-    IDLE        the answer is out                 after idle                              close
+    IDLE        the answer is out                 after idle; write_stall while some of   close
+                                                  it is still with us                     abort
     DISCARD     answered before the body came     after drain_time                        abort
-    CLOSING     we closed, bytes may be left      after write_stall                       abort
+    CLOSING     we closed, bytes may be left      write_stall without progress            abort
 
 While an answer is being made nothing runs: that time is ours. Time in which we do not wait for a
 body does not count against its sender either.
@@ -50,7 +51,6 @@ _AFTER_DEADLINE = {
     Stage.HEAD: Verdict.TIMEOUT,
     Stage.IDLE: Verdict.CLOSE,
     Stage.DISCARD: Verdict.ABORT,
-    Stage.CLOSING: Verdict.ABORT,
 }
 
 
@@ -98,10 +98,11 @@ class Pace:
         """We closed; bytes that were written may still have to leave. Only the first call counts."""
         if self.stage is not Stage.CLOSING:
             self.stage = Stage.CLOSING
-            self._deadline = now + self._limits.write_stall
+            self._progress = None
+            self._mark_time = now
 
     def judge_deadline(self, now: float) -> Verdict:
-        """Say what to do, in the stages that have a deadline."""
+        """Say what to do in a stage that has a deadline."""
         return Verdict.GO_ON if now < self._deadline else _AFTER_DEADLINE[self.stage]
 
     def judge_body(self, received: int, waited: float) -> Verdict:
@@ -121,8 +122,8 @@ class Pace:
             self._mark_received = received
         return Verdict.GO_ON
 
-    def judge_answer(self, now: float, progress: object) -> Verdict:
-        """Say what to do about an answer that is leaving.
+    def judge_progress(self, now: float, progress: object) -> Verdict:
+        """Say what to do while something is to leave.
 
         Args:
             progress: differs from the last time if anything moved; None if nothing waits for the

@@ -102,7 +102,8 @@ class RegistryRequest(Request):
     def begin(self, method: bytes, target: bytes, version: bytes, length: int | None) -> None:
         """Run the route of a request whose body is still to come."""
         self.body = Body(self.channel, length)
-        self._expects_continue = (self.header(b"Expect") or "").lower() == "100-continue"
+        expect = (self.header(b"Expect") or "").lower()
+        self._expects_continue = expect == "100-continue" and version == b"HTTP/1.1"
         self._run(method, target, version)
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -153,9 +154,12 @@ class RegistryRequest(Request):
     # --- what was asked
 
     def header(self, name: bytes) -> str | None:
-        """Return the first value of a header, None if there is none."""
+        """Return the value of a header, None if there is none; several lines are one list.
+
+        Source: RFC 9110 section 5.3.
+        """
         values = self.requestHeaders.getRawHeaders(name)
-        return values[0].decode("latin-1") if values else None
+        return b", ".join(values).decode("latin-1") if values else None
 
     def parameters(self) -> list[tuple[str, str]]:
         """Return the parameters of the query, decoded, in order.

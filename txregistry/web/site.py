@@ -60,6 +60,7 @@ class RegistrySite(Site):
     """The factory of all connections.
 
     Attributes:
+        channels: the open connections.
         is_draining: no connection stays open after its present answer.
     """
 
@@ -75,7 +76,7 @@ class RegistrySite(Site):
         self._fixed = _fixed_headers(settings)
         proxies = settings.trusted_proxies
         self._census = Census(self.limits.connections, self.limits.connections_per_address, proxies)
-        self._channels: set[RegistryChannel] = set()
+        self.channels: set[RegistryChannel] = set()
         self._refusers = 0
         self._empty: Deferred[None] | None = None
         self._ticking = LoopingCall(self._tick)
@@ -99,16 +100,16 @@ class RegistrySite(Site):
 
     def channel_opened(self, channel: RegistryChannel) -> None:
         """A connection was made."""
-        self._channels.add(channel)
+        self.channels.add(channel)
         if not self._ticking.running:
             self._freshen()
             self._ticking.start(TICK, now=False)
 
     def channel_closed(self, channel: RegistryChannel) -> None:
         """A connection is gone."""
-        self._channels.discard(channel)
+        self.channels.discard(channel)
         self._census.leave(channel.group)
-        if not self._channels:
+        if not self.channels:
             if self._ticking.running:
                 self._ticking.stop()
             if self._empty is not None:
@@ -122,19 +123,19 @@ class RegistrySite(Site):
             timeout: seconds that requests in progress are given.
         """
         self.is_draining = True
-        for channel in list(self._channels):
+        for channel in list(self.channels):
             channel.persistent = False
             if channel.pace.stage in (Stage.FIRST, Stage.IDLE):
                 channel.loseConnection()
         late = self.reactor.callLater(timeout, self._drop)
-        while self._channels:
+        while self.channels:
             self._empty = Deferred()
             await self._empty
         if late.active():
             late.cancel()
 
     def _drop(self) -> None:
-        for channel in list(self._channels):
+        for channel in list(self.channels):
             channel.abort()
 
     def _turn_away(self, host: str) -> IProtocol:
@@ -178,7 +179,7 @@ class RegistrySite(Site):
     def _tick(self) -> None:
         self._freshen()
         now = self.reactor.seconds()
-        for channel in list(self._channels):
+        for channel in list(self.channels):
             channel.tick(now)
 
     def _freshen(self) -> None:

@@ -52,7 +52,7 @@ async def delete(call: Call) -> Answer:
 def _content(call: Call, content: BlobContent, headers: tuple[Header, ...]) -> Answer:
     asked = call.header(b"Range")
     if asked is not None and allows_range(call.header(b"If-Range"), content.digest):
-        return ranged(content, content.size, OCTET_STREAM, headers, asked)
+        return ranged(content, content.size, OCTET_STREAM, headers, asked).out_of(content.data)
     if content.data is not None:
         return Answer(200, (("Content-Type", OCTET_STREAM), *headers), content.data)
     return whole(content, content.size, OCTET_STREAM, headers)

@@ -8,7 +8,7 @@ about the offset carries both, so that the client can go on from there.
 from __future__ import annotations
 
 from txregistry.oci.digests import EMPTY_SHA256, Digest, check_algorithm
-from txregistry.oci.errors import OciError
+from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName, UploadId
 from txregistry.oci.ranges import Span, parse_content_range, render_upload_range
 from txregistry.registry import Upload
@@ -116,7 +116,7 @@ def _progress(call: Call, upload: Upload) -> tuple[Header, ...]:
 
 async def _with_progress(call: Call, upload_id: UploadId, error: OciError) -> Answer:
     """Return the refusal; if it is about the offset, with where the upload truly is."""
-    if error.offset is None:
+    if error.offset is None and error.code is not Code.RANGE_INVALID:
         raise error
     upload = await call.registry.uploads.status(call.repository, upload_id)
     return refusal(error).with_headers(*_progress(call, upload))
