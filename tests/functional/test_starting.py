@@ -259,23 +259,26 @@ class DrainTests:
             yield registry
 
     def half_an_upload(self, registry):
-        client = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=PATIENCE)
-        client.request("POST", "/v2/a/blobs/uploads/", headers={"Content-Length": "0"})
-        answer = client.getresponse()
-        answer.read()
-        client.putrequest("PATCH", answer.getheader("Location"))
-        client.putheader("Content-Length", "10")
-        client.endheaders(b"12345")
-        eventually(lambda: any(registry.root.rglob("data")))
+        """A connection on which five of ten bytes were sent to a request that is being answered."""
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", registry.port, timeout=PATIENCE)
+        ) as first:
+            first.request("POST", "/v2/a/blobs/uploads/", headers={"Content-Length": "0"})
+            location = first.getresponse().getheader("Location")
+        client = socket.create_connection(("127.0.0.1", registry.port), timeout=PATIENCE)
+        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+        client.sendall(head.encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 100")
+        client.sendall(b"12345")
         return client
 
     def test_request_in_progress_is_finished(self, registry):
-        with contextlib.closing(self.half_an_upload(registry)) as client:
+        with self.half_an_upload(registry) as client:
             registry.process.terminate()
             eventually(lambda: not is_listening(registry.port))
             assert registry.process.poll() is None
-            client.send(b"67890")
-            assert client.getresponse().status == 202
+            client.sendall(b"67890")
+            assert client.recv(100).startswith(b"HTTP/1.1 202")
         assert registry.process.wait(PATIENCE) == 0
 
     def test_idle_connection_does_not_delay_the_end(self, registry):
@@ -288,9 +291,10 @@ class DrainTests:
             assert time.monotonic() - begun < 15
 
     def test_client_that_does_not_finish_is_cut_in_the_end(self, tmp_path):
+        """What it sent is kept: it can come back and go on."""
         with (
             Registry(tmp_path, {"http": {"draintimeout": "500ms"}}) as registry,
-            contextlib.closing(self.half_an_upload(registry)),
+            self.half_an_upload(registry),
         ):
             registry.process.terminate()
             assert registry.process.wait(PATIENCE) == 0
