@@ -401,7 +401,9 @@ func syncPaths(c *connection, r *request) (answer, error) {
 		return answer{}, r.err
 	}
 	for _, path := range paths {
-		if err := checkPath(path); err != nil {
+		if path == "/" {
+			path = ""
+		} else if err := checkPath(path); err != nil {
 			return answer{}, err
 		}
 		if err := c.driver.store.makeDurable(path); err != nil {

@@ -563,7 +563,7 @@ func (s *store) makeDurable(path string) error {
 	if _, _, err := s.look(path); err != nil {
 		return err
 	}
-	if err := syncPath(s.full(path)); err != nil {
+	if err := syncPath(s.full(path)); err != nil || path == "" {
 		return err
 	}
 	return s.syncUpwards(filepath.Dir(s.full(path)))
