@@ -10,7 +10,7 @@ are; they are followed. A link that is empty or garbage (the other registry left
 crash) is as good as none; writing it again heals it.
 
 Links are read at the store each time, unless the storage is declared exclusive to this process: then
-what was read or written here is believed.
+what was read here is believed until it is changed here.
 """
 
 from __future__ import annotations
