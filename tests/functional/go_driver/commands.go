@@ -169,7 +169,7 @@ func openFile(c *connection, r *request) (answer, error) {
 	}
 	is := info.Sys().(*syscall.Stat_t)
 	return answer{file: file, results: box{"size": integer(info.Size()), "device": unsigned(uint64(is.Dev)),
-		"inode": unsigned(is.Ino), "claim": integer(number)}}, nil
+		"inode": unsigned(is.Ino), "claim": integer(number), "version": []byte(describe(info).version)}}, nil
 }
 
 func claim(c *connection, r *request) (answer, error) {
@@ -206,7 +206,7 @@ func openStream(c *connection, r *request) (answer, error) {
 	}
 	lane := r.lane
 	r.lane = nil
-	return answer{results: box{"size": integer(size)}, then: func() {
+	return answer{results: box{"size": integer(size), "version": []byte(describe(info).version)}, then: func() {
 		defer lane.Close()
 		defer file.Close()
 		c.stream(lane, io.NewSectionReader(file, start, stop-start))
