@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
 from txregistry.oci.manifests import parse_manifest
 from txregistry.registry import open_registry
@@ -19,6 +22,22 @@ from txregistry.storage.memory import MemoryStore
 from txregistry.web import WebSettings, make_site
 
 from .raw import RawClient, connect, request
+
+
+@pytest.fixture(autouse=True)
+def failures():
+    """Failures that were logged; a test that expects some takes them out of this list."""
+    found = []
+
+    def observe(event):
+        if event.get("log_failure") is not None:
+            found.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    gc.collect(0)  # a Deferred that nobody waits for logs its failure when it goes
+    globalLogPublisher.removeObserver(observe)
+    assert not found
 
 
 class FileStore(MemoryStore):
@@ -76,9 +95,9 @@ class House:
         self.port = port.getHost().port
         return self
 
-    async def client(self):
-        """A new connection."""
-        client = await connect(self.port, RawClient())
+    async def client(self, *, is_deaf=False):
+        """A new connection; a deaf client reads nothing, not even the end."""
+        client = await connect(self.port, RawClient(is_deaf=is_deaf))
         self.clients.append(client)
         return client
 

@@ -40,11 +40,16 @@ class RawClient(Protocol):
         was_clean: how it ended: by FIN (True) or reset (False); None while it is open.
     """
 
-    def __init__(self):
-        self.received = b""
+    def __init__(self, *, is_deaf=False):
+        self._is_deaf = is_deaf
+        self.received = bytearray()
         self.was_clean = None
         self._waiting = []
         self._closed = Deferred()
+
+    def connectionMade(self):
+        if self._is_deaf:
+            self.transport.pauseProducing()
 
     def dataReceived(self, data):
         self.received += data
@@ -76,15 +81,17 @@ class RawClient(Protocol):
     async def reply(self, *, to_head=False):
         """Take the next answer from what was received."""
         assert await self.until(lambda: b"\r\n\r\n" in self.received), self.received
-        head, _, self.received = self.received.partition(b"\r\n\r\n")
-        line, *rows = head.decode("latin-1").split("\r\n")
+        end = self.received.index(b"\r\n\r\n")
+        line, *rows = self.received[:end].decode("latin-1").split("\r\n")
+        del self.received[: end + 4]
         raw = [tuple(row.split(": ", 1)) for row in rows]
         headers = {name.lower(): value for name, value in raw}
         status = int(line.split(" ")[1])
         assert line.startswith("HTTP/1.1 ")
         length = 0 if to_head or status < 200 else int(headers.get("content-length", "0"))
         assert await self.until(lambda: len(self.received) >= length), "the answer is cut"
-        body, self.received = self.received[:length], self.received[length:]
+        body = bytes(self.received[:length])
+        del self.received[:length]
         return Reply(status, headers, raw, body)
 
     async def ended(self):

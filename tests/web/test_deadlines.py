@@ -105,8 +105,7 @@ class StallTests:
 
     async def stall(self, house, digest):
         """A client that asks and does not read."""
-        client = await house.client()
-        client.transport.pauseProducing()
+        client = await house.client(is_deaf=True)
         client.send(request("GET", f"/v2/a/blobs/{digest}"))
         await house.until(lambda: house.is_stuck())
         return client

@@ -5,7 +5,6 @@ import json
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import globalLogPublisher
 
 from txregistry.oci.errors import Code, OciError, several
 from txregistry.registry.body import BodyCut
@@ -49,14 +48,6 @@ class Asked:
 
     def abort(self):
         self.events.append("abort")
-
-
-@pytest.fixture
-def logged():
-    events = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
 
 
 def run(request, error):
@@ -117,17 +108,17 @@ def test_later_says_when(code, asked, told):
     assert ("Retry-After", told) in refusal(OciError(code, retry_after=asked)).headers
 
 
-def test_refusal_is_sent_and_not_logged(logged):
+def test_refusal_is_sent_and_not_logged(failures):
     """Expected refusals are nobody's incident."""
     [answer] = run(Asked(), OciError(Code.BLOB_UNKNOWN))
     assert answer.status == 404
-    assert logged == []
+    assert failures == []
 
 
 @pytest.mark.parametrize(
     "error", [ZeroDivisionError("secret path"), OciError(Code.UNKNOWN, "driver's words")]
 )
-def test_unexpected_is_500_with_an_incident(logged, error):
+def test_unexpected_is_500_with_an_incident(failures, error):
     """The client gets a number, the log the traceback."""
     [answer] = run(Asked(), error)
     assert answer.status == 500
@@ -135,23 +126,23 @@ def test_unexpected_is_500_with_an_incident(logged, error):
     assert row["code"] == "UNKNOWN"
     number = row["detail"]["incident"]
     assert list(row["detail"]) == ["incident"]
-    [event] = logged
+    event = failures.pop()
     assert event["incident"] == number
     assert event["log_failure"].value is error
 
 
-def test_after_the_head_everything_breaks_the_connection(logged):
+def test_after_the_head_everything_breaks_the_connection(failures):
     """A client never takes a part for the whole, nor finds an error in the middle of a blob."""
     request = Asked(status=200)
     assert run(request, OciError(Code.UNAVAILABLE)) == []
     assert request.events == ["abort"]
-    assert len(logged) == 1
+    assert failures.pop()["log_format"].startswith("answer broken off")
 
 
 @pytest.mark.parametrize("error", [BodyCut("x"), ClientGone(), CancelledError()])
-def test_nobody_left_is_not_answered(logged, error):
+def test_nobody_left_is_not_answered(failures, error):
     """A client that went away is neither told nor logged."""
     request = Asked()
     assert run(request, error) == []
     assert request.events == ["abort"]
-    assert logged == []
+    assert failures == []

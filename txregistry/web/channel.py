@@ -86,6 +86,8 @@ class RegistryChannel(HTTPChannel):
     persistent: bool
     is_refused = False
 
+    _peer: IAddress
+    _host: IAddress
     _requests_left = 0
     _discarded = 0
     _is_clogged = False

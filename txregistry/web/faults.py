@@ -118,13 +118,13 @@ async def guarded(work: Awaitable[None], request: Asked, send: Callable[[Answer]
 def _incident(request: Asked) -> Answer:
     """Log what nobody expected and return the 500 that names the log entry."""
     number = token_hex(8)
-    log.failure(
-        "incident {incident}: {method} {path}", incident=number, method=request.method, path=request.path
-    )
+    method, path = request.method.decode("ascii"), request.path.decode("ascii")
+    log.failure("incident {incident}: {method} {path}", incident=number, method=method, path=path)
     return refusal(OciError(Code.UNKNOWN, {"incident": number}))
 
 
 def _break_off(request: Asked) -> None:
     """The head has left, so nothing can be said any more; the client must see that it has not all."""
-    log.failure("answer broken off: {method} {path}", method=request.method, path=request.path)
+    method, path = request.method.decode("ascii"), request.path.decode("ascii")
+    log.failure("answer broken off: {method} {path}", method=method, path=path)
     request.abort()

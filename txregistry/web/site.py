@@ -9,10 +9,11 @@ stand on every answer, and tells the access log.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
@@ -36,6 +37,7 @@ from txregistry.web.pace import Stage
 from txregistry.web.request import RegistryRequest
 from txregistry.web.settings import AccessRecord, WebSettings
 from txregistry.web.urls import make_urls
+from txregistry.web.wire import Wire
 
 #: Seconds between two looks at the deadlines.
 TICK = 1.0
@@ -216,24 +218,29 @@ class RegistrySite(Site):
 class _Refuser(Protocol):
     """Says why a connection is over the caps, if there is something to say, and closes it."""
 
-    def __init__(self, told: bytes, clock: Any, gone: Any) -> None:
+    transport: Any
+
+    def __init__(self, told: bytes, clock: Any, gone: Callable[[], None]) -> None:
         self._told = told
         self._clock = clock
         self._gone = gone
-
-    transport: Any
+        self._deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         if not self._told:
             self.transport.abortConnection()
             return
-        self.transport.write(self._told)
         self._deadline = self._clock.callLater(REFUSER_TIME, self.transport.abortConnection)
-        self.transport.loseConnection()
+        self.transport.write(self._told)
+        # With a request unread, closing outright would take our answer back.
+        if Wire(self.transport).is_plain:
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._gone()
-        if self._told and self._deadline.active():
+        if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
 
