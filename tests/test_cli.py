@@ -107,7 +107,7 @@ class DriverTestTests:
     def tested(self, monkeypatch):
         drivers = []
 
-        def run_driver_test(storage, say):
+        def run_driver_test(storage, say, *, is_large):
             drivers.append(storage.driver)
             return 0
 
@@ -164,7 +164,7 @@ class DriverTestTests:
         assert tested == []
 
     def test_driver_that_does_not_start_is_one_sentence(self, run, monkeypatch):
-        def refuse(storage, say):
+        def refuse(storage, say, *, is_large):
             raise StartError("the driver is not there; install it")
 
         monkeypatch.setattr(cli, "run_driver_test", refuse)

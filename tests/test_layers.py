@@ -31,7 +31,7 @@ ROOMS = {
     "serving": {"config", "service", "telemetry"},
     "drivertest": {"config", "process", "service", "serving", "storage"},
     "tap": {"config", "service", "serving", "telemetry"},
-    "cli": {"config", "drivertest", "service", "serving"},
+    "cli": {"config", "drivertest", "process", "serving"},
     "driver": {"oci", "storage", "ipc", "process"},
     "drivers": {"driver"},
     "plugin": set(),

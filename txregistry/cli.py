@@ -18,7 +18,7 @@ import yaml
 from txregistry import __version__
 from txregistry.config import ConfigError, Configuration, ExternalDriver, NamedDriver, Storage, load
 from txregistry.drivertest import run_driver_test
-from txregistry.service import StartError
+from txregistry.process.spec import StartError
 from txregistry.serving import refuse, serve
 
 
@@ -84,7 +84,7 @@ def _add_driver(commands: Any) -> None:
     command = group.add_parser(
         "test",
         help="run the contract suite against a driver",
-        description="Run the contract suite against a driver. It must be empty: what it stores is deleted.",
+        description="Run the contract suite against a driver, below a directory of its own in its storage.",
     )
     command.add_argument("name", nargs="?", metavar="NAME", help="an installed driver")
     command.add_argument("--socket", metavar="PATH", help="a driver that listens there")
@@ -96,6 +96,7 @@ def _add_driver(commands: Any) -> None:
         help="an option for the driver; may be repeated",
     )
     command.add_argument("--options", metavar="FILE", help="a YAML file of options; the place for secrets")
+    command.add_argument("--large", action="store_true", help="use large data and many rounds")
     command.add_argument(
         "--command",
         nargs=argparse.REMAINDER,
@@ -139,7 +140,7 @@ def _test_driver(parsed: argparse.Namespace) -> int:
         if parsed.name
         else ExternalDriver(tuple(parsed.command or ()), parsed.socket or "", options)
     )
-    return run_driver_test(Storage(driver), print)
+    return run_driver_test(Storage(driver), print, is_large=parsed.large)
 
 
 def _options(parsed: argparse.Namespace) -> Mapping[str, Any]:
