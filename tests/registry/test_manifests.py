@@ -278,7 +278,7 @@ class DeleteDigestTests:
             "get APP/_manifests/tags/latest/current/link",
             "delete APP/_manifests/tags/latest",
             f"delete APP/_manifests/revisions/sha256/{digits}",
-            f"delete APP/_manifests/referrers/sha256/{subject.encoded[:4]}/sha256/{digits}/descriptor",
+            f"delete APP/_manifests/referrers/sha256/{subject.encoded[:4]}/sha256/{digits}",
         ]
 
     def test_untagged(self, world):

@@ -31,6 +31,7 @@ from txregistry.registry.cache import BoundedCache
 from txregistry.registry.links import Links, Member, blob_link, data_path
 from txregistry.registry.observer import Action, Event, Observer
 from txregistry.registry.tasks import Finishing
+from txregistry.storage import paths
 from txregistry.storage.contract import Driver, Reading
 from txregistry.storage.errors import Corrupt
 
@@ -212,7 +213,8 @@ class Blobs:
         return BlobContent(digest, len(data), data, self._driver, member.data_path)
 
     async def _delete(self, repository: RepositoryName, digest: Digest, link: str) -> None:
-        await self._links.remove(link)
+        directory = paths.layer_directory(repository.text, digest.algorithm, digest.encoded)
+        await self._links.remove(link, directory=directory)
         await self._observer.happened(Event(Action.DELETE, repository, digest))
 
     async def _mount(self, repository: RepositoryName, member: Member, source: RepositoryName) -> None:

@@ -79,7 +79,8 @@ class ReferrerIndex:
 
     async def remove(self, repository: RepositoryName, subject: Digest, referrer: Digest) -> None:
         """Forget a referrer, if it was recorded. One driver call."""
-        await if_there(self._driver.delete(_path(repository, subject, referrer)))
+        directory, _, _ = _path(repository, subject, referrer).rpartition("/")
+        await if_there(self._driver.delete(directory))
 
     async def candidates(self, repository: RepositoryName, subject: Digest, last: str) -> Candidates:
         """Look for what may refer to ``subject``, its digest sorting after the text ``last``."""
