@@ -80,14 +80,14 @@ class House:
         self.port = 0
         self.site = None
 
-    def serve(self, registry=None, **settings):
+    def serve(self, registry=None, run=run_inline, **settings):
         """Listen with these settings; replaces what listened before."""
         settings.setdefault("delete_enabled", True)
         self.site = make_site(
             registry or self.registry,
             WebSettings(access_log=self.records.append, **settings),
             self.clock,
-            run=run_inline,
+            run=run,
         )
         self.sites.append(self.site)
         port = reactor.listenTCP(0, self.site, interface="127.0.0.1")

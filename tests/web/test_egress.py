@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     SSL4ServerEndpoint,
@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from txregistry.oci.digests import Digest
 from txregistry.storage.errors import Unavailable
+from txregistry.web import WebSettings, make_site
 
 from .content import digest_of
 from .raw import RawClient, request
@@ -163,6 +164,58 @@ class FilesTests:
         await house.until(lambda: blob.events == ["opened", "closed"])
         [record] = house.records
         assert not record.is_complete and record.sent < len(DATA)
+
+
+class ThreadsTests:
+    """Files that are not cached, or that can't tell."""
+
+    @pytest.fixture
+    def cold(self):
+        """A file in memory, which can't tell that it is."""
+        descriptor = os.memfd_create("x", os.MFD_CLOEXEC)
+        os.write(descriptor, DATA)
+        yield descriptor
+        os.close(descriptor)
+
+    async def test_threads_of_the_reactor_are_the_default(self, house, cold):
+        """Without another place to block, its pool is used."""
+        site = make_site(Blob(len(DATA), descriptor=cold), WebSettings(), reactor)
+        port = reactor.listenTCP(0, site, interface="127.0.0.1")
+        house.ports.append(port)
+        house.port = port.getHost().port
+        assert (await house.ask("GET", f"/v2/a/blobs/{DIGEST}")).body == DATA
+        await site.drain(10)
+
+    async def test_client_that_leaves_while_a_thread_reads(self, house, cold):
+        """The file is closed only when the thread is done with it."""
+        blob = Blob(len(DATA), descriptor=cold)
+        reading = Deferred()
+        house.serve(registry=blob, run=lambda function: reading)
+        client = await house.client()
+        client.send(request("GET", f"/v2/a/blobs/{DIGEST}"))
+        assert await client.until(lambda: b"200 OK" in client.received)
+        await client.close()
+        await house.until(lambda: house.stages() == [])
+        assert blob.events == ["opened"]
+        reading.callback(None)
+        assert blob.events == ["opened", "closed"]
+
+    @pytest.mark.parametrize("is_told_by", ["thread", "kernel"])
+    async def test_file_that_can_not_be_read_breaks_the_answer(self, house, cold, is_told_by, failures):
+        """An error of the disk is in the log; the client sees that it has not all."""
+
+        def run(function):
+            return fail(OSError(5, "I/O error")) if is_told_by == "thread" else succeed(None)
+
+        directory = os.open("/", os.O_RDONLY)
+        blob = Blob(len(DATA), descriptor=directory)
+        house.serve(registry=blob, run=run)
+        client = await house.client()
+        client.send(request("GET", f"/v2/a/blobs/{DIGEST}"))
+        assert not await client.ended()
+        os.close(directory)
+        assert failures.pop()["log_failure"].check(OSError)
+        assert blob.events == ["opened", "closed"]
 
 
 class StreamsTests:

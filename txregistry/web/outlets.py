@@ -112,6 +112,7 @@ class SentOutlet:
         Raises:
             ClientGone: the connection was lost.
             Truncated: the file is shorter than the span.
+            OSError: the file can't be read.
         """
         self._transport.unregisterProducer()
         self._transport.registerProducer(self, False)
@@ -147,8 +148,11 @@ class SentOutlet:
                 self._request.sentLength += count
         except BlockingIOError:
             pass
-        except OSError:
+        except (BrokenPipeError, ConnectionResetError):
             self._end(ClientGone())
+            return
+        except OSError as error:
+            self._end(error)
             return
         if self._start < self._stop:
             self._transport.startWriting()
@@ -165,7 +169,7 @@ class SentOutlet:
         try:
             await self._run(lambda: warm(self._file, start, turn_stop))
         except (OSError, Truncated) as caught:
-            error = Truncated(str(caught))
+            error = caught
         self._is_warming = False
         if self._is_lost:
             self._end(ClientGone())
