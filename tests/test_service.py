@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wiring: what a configuration becomes, and the order in which things start and stop."""
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+
+from txregistry.config import ExternalDriver, NamedDriver, Storage, load_text
+from txregistry.process.spec import StartError
+from txregistry.service import RegistryService, driver_spec, registry_options, web_settings
+from txregistry.storage.errors import Unavailable
+from txregistry.storage.hosted import HostedDriver
+from txregistry.storage.memory import MemoryStore
+from txregistry.web.settings import Limits, WebSettings
+
+
+def configured(text=""):
+    return load_text(
+        "version: 0.1\nhttp: {addr: '127.0.0.1:0'}\nstorage: {inmemory: , " + (text or "delete: ") + "}", {}
+    )
+
+
+class TranslationTests:
+    def test_defaults_of_the_configuration_are_those_of_the_web(self):
+        """The same names and the same defaults, so that one can be made of the other."""
+        configuration = configured()
+        assert Limits(**attrs.asdict(configuration.http.limits)) == Limits()
+        assert web_settings(configuration, None) == WebSettings(redirect=True)
+
+    def test_web_is_told_of_what_concerns_it(self):
+        configuration = load_text(
+            "version: 0.1\n"
+            "storage: {inmemory: , delete: {enabled: true}, redirect: {disable: true}, "
+            "maintenance: {readonly: {enabled: true}}}\n"
+            "http: {prefix: /r/, host: 'https://r.example', headers: {X-A: [b]}, trustedproxies: [10.0.0.1],"
+            " limits: {connections: 7}}\n"
+            "catalog: {maxentries: 5}\n"
+            "tags: {maxtags: 6}\n",
+            {},
+        )
+        assert web_settings(configuration, print) == WebSettings(
+            prefix="/r/",
+            host="https://r.example",
+            relative_urls=False,
+            headers={"X-A": ("b",)},
+            read_only=True,
+            delete_enabled=True,
+            redirect=False,
+            catalog_maximum=5,
+            tags_maximum=6,
+            trusted_proxies=frozenset({"10.0.0.1"}),
+            limits=Limits(connections=7),
+            access_log=print,
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "name", "value"),
+        [
+            ("exclusive: true", "exclusive", True),
+            ("bloblimit: 0", "blob_limit", None),
+            ("bloblimit: 9", "blob_limit", 9),
+            ("redirect: {disable: true}", "redirect_seconds", 0),
+            ("redirect: ", "redirect_seconds", 1200),
+        ],
+    )
+    def test_registry_is_told_of_what_concerns_it(self, text, name, value):
+        assert getattr(registry_options(configured(text)), name) == value
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("{}", False),
+            ("{disabled: true}", True),
+            ("{manifests: {indexes: {platforms: none}}}", True),
+        ],
+    )
+    def test_sparse_indexes_are_taken_if_validation_is_off(self, text, value):
+        configuration = load_text(f"version: 0.1\nstorage: inmemory\nvalidation: {text}", {})
+        assert registry_options(configuration).allow_sparse_indexes is value
+
+    def test_references_are_synced_where_the_driver_does_not(self):
+        for durability, value in (("strict", False), ("manifest", True), ("none", False)):
+            configuration = load_text(
+                f"version: 0.1\nstorage: {{filesystem: {{durability: {durability}}}}}", {}
+            )
+            assert registry_options(configuration).sync_references is value
+
+    def test_external_driver_is_a_program_or_a_socket(self):
+        spec = driver_spec(Storage(ExternalDriver(("/opt/d", "-v"), "", {"a": 1})))
+        assert (spec.command, spec.socket, spec.options) == (("/opt/d", "-v"), None, {"a": 1})
+        spec = driver_spec(Storage(ExternalDriver((), "/run/d.sock")))
+        assert (spec.command, spec.socket) == (None, "/run/d.sock")
+
+    def test_driver_that_is_not_installed_is_refused(self):
+        with pytest.raises(StartError, match="there is no storage driver 'shelf'"):
+            driver_spec(Storage(NamedDriver("shelf")))
+
+
+class Opened:
+    """A driver in this process, whose hello the test gives."""
+
+    def __init__(self, events):
+        async def run_now(work):
+            return work()
+
+        self._events = events
+        self.driver = HostedDriver(MemoryStore(), run=run_now)
+        self.greeting = Deferred()
+
+    async def hello(self):
+        self._events.append("hello")
+        return await self.greeting
+
+    async def stop(self):
+        self._events.append("driver stopped")
+
+
+class Reactor(MemoryReactorClock):
+    """Takes sockets, as the real one does."""
+
+    site = None
+
+    def adoptStreamPort(self, fileDescriptor, addressFamily, factory):
+        self.site = factory
+        return super().adoptStreamPort(fileDescriptor, addressFamily, factory)
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+@pytest.fixture
+def reactor():
+    return Reactor()
+
+
+@pytest.fixture
+def make(events, reactor):
+    services = []
+
+    def make_one(configuration=None, opener=None):
+        opened = Opened(events)
+        service = RegistryService(
+            configuration or configured(),
+            reactor,
+            when_failed=lambda sentence: events.append(f"failed: {sentence}"),
+            announce=lambda sentence: events.append(sentence.split(" on ")[0]),
+            opener=opener or (lambda storage, reactor: opened),
+        )
+        services.append(service)
+        return service, opened
+
+    yield make_one
+    for service in services:
+        if service.running:
+            service.stopService()
+
+
+class LifeTests:
+    def test_serving_begins_after_the_drivers_hello(self, make, events, reactor):
+        service, opened = make()
+        service.startService()
+        assert events == ["hello"]
+        assert reactor.site is None
+        opened.greeting.callback({})
+        assert events == ["hello", "listening"]
+        assert reactor.site.noisy is False
+
+    def test_stop_ends_the_driver_last(self, make, events):
+        service, opened = make()
+        service.startService()
+        opened.greeting.callback({})
+        stopped = service.stopService()
+        assert stopped.called
+        assert events[-1] == "driver stopped"
+
+    def test_stop_before_the_hello_gives_the_address_up(self, make, events):
+        service, _ = make()
+        service.startService()
+        stopped = service.stopService()
+        assert stopped.called
+        assert events == ["hello", "driver stopped"]
+
+    def test_refused_hello_is_told(self, make, events):
+        service, opened = make()
+        service.startService()
+        opened.greeting.errback(StartError("the driver refuses; mend it"))
+        assert events == ["hello", "failed: the driver refuses; mend it"]
+
+    def test_fault_of_ours_is_told_too(self, make, events):
+        """The process must not stay without serving."""
+        service, opened = make()
+        service.startService()
+        opened.greeting.errback(ZeroDivisionError())
+        assert events[1].startswith("failed: the registry can't be started because of a fault of its own")
+
+    def test_driver_without_a_program_leaves_the_address_free(self, make):
+        def refuse(storage, reactor):
+            raise StartError("no such program")
+
+        service, _ = make(opener=refuse)
+        with pytest.raises(StartError, match="no such program"):
+            service.startService()
+        assert service._listener is None
+
+    def test_address_that_can_not_be_had_is_an_error_of_the_start(self, make):
+        service, _ = make(load_text("version: 0.1\nhttp: {addr: '192.0.2.1:1'}\nstorage: inmemory", {}))
+        with pytest.raises(StartError, match=r"192\.0\.2\.1:1 is not an address of this host"):
+            service.startService()
+
+    def test_storage_that_does_not_answer_yet_is_served_and_asked_again(
+        self, make, events, reactor, monkeypatch
+    ):
+        """The token key lies in the storage; without it uploads wait, reads don't."""
+        service, opened = make()
+        real = opened.driver.get
+
+        async def away(path):
+            raise Unavailable("gone")
+
+        monkeypatch.setattr(opened.driver, "get", away)
+        service.startService()
+        opened.greeting.callback({})
+        assert events == ["hello", "listening"]
+        monkeypatch.setattr(opened.driver, "get", real)
+        reactor.pump([1.0] * 120)
+        assert service._starting.called
+
+
+class PurgeTests:
+    def uploads_are_purged(self, make, reactor, text):
+        configuration = configured(text)
+        service, opened = make(configuration)
+        service.startService()
+        opened.greeting.callback({})
+        return bool(service._upkeep)
+
+    @pytest.mark.parametrize(
+        ("text", "purged"),
+        [
+            ("delete: ", True),
+            ("maintenance: {uploadpurging: {enabled: false}}", False),
+            ("maintenance: {readonly: {enabled: true}}", False),
+        ],
+    )
+    def test_uploads_are_purged_unless_that_is_off_or_nothing_may_change(self, make, reactor, text, purged):
+        assert self.uploads_are_purged(make, reactor, text) is purged
