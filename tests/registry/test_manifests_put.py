@@ -14,6 +14,7 @@ from txregistry.oci.manifests import MANIFEST_LIMIT
 from txregistry.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from txregistry.oci.names import Tag
 from txregistry.registry import Action, Event, PutResult
+from txregistry.registry.manifests import SYNC_BATCH
 from txregistry.registry.references import REPORT_LIMIT
 from txregistry.storage.errors import NoSpace, Unavailable
 
@@ -183,8 +184,20 @@ class PutTests:
         layer = done(world.blob(b"layer"))
         world.driver.forget()
         put(world, image())
+        directory = short(world.path(f"blobs/sha256/{layer.encoded[:2]}/{layer.encoded}"))
         assert writes(world)[0].startswith("sync ")
-        assert short(world.path(f"blobs/sha256/{layer.encoded[:2]}/{layer.encoded}/data")) in writes(world)[0]
+        assert writes(world)[0].endswith(f" {directory}/data {directory}")
+
+    def test_many_references_are_synced_in_batches(self):
+        """What one call to a driver may hold is bounded."""
+        world = World(sync_references=True)
+        done(world.blob(b"{}"))
+        layers = [str(number).encode() for number in range(SYNC_BATCH)]
+        for layer in layers:
+            done(world.blob(layer))
+        put(world, image(layers=[descriptor(LAYER_TYPE, layer) for layer in layers]))
+        synced = [call.split()[1:] for call in world.calls if call.startswith("sync")]
+        assert [len(one) for one in synced] == [2 * SYNC_BATCH, 2]
 
     def test_nothing_to_sync(self):
         world = World(sync_references=True)

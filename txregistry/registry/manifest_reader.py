@@ -74,13 +74,16 @@ class ManifestReader:
         Raises:
             OciError: MANIFEST_UNKNOWN: it is of a kind that is not served.
         """
-        target, stored = await together(
-            self._links.read(manifest_link(repository, digest)), self._content(digest)
-        )
+        link = manifest_link(repository, digest)
+        stored = self._cache.get(digest)
+        if stored is not None:
+            target = await self._links.read(link)
+        else:
+            target, stored = await together(self._links.read(link), self._content(digest))
         if target is None:
             return None
         if target != digest:
-            aliased = await self._content(target)
+            aliased = self._cache.get(target) or await self._content(target)
             return None if aliased is None else evolve(aliased, digest=digest)
         return stored
 
@@ -100,10 +103,7 @@ class ManifestReader:
         self._cache.put(manifest.digest, manifest, len(manifest.data))
 
     async def _content(self, digest: Digest) -> StoredManifest | None:
-        """Return what ``digest`` names, whoever has it."""
-        cached = self._cache.get(digest)
-        if cached is not None:
-            return cached
+        """Return what ``digest`` names, whoever has it. One driver call."""
         try:
             content = await if_there(self._driver.get(data_path(digest)))
         except TooLarge:

@@ -16,7 +16,7 @@ Driver calls of a request ("at once" costs one round trip; with its content cach
 
     fetch    by digest 1 / 2 at once; by tag 1 and then the same
     put      2 at once for each reference (16 references at a time); then 2 writes one after the other,
-             2 more for a tag, 1 more for a subject
+             2 more for a tag, 1 more for a subject, 1 for each 50 references if they are to be synced
     delete   by tag 1; by digest 1 / 2, 1 for each 1,000 tags, 1 for each tag (16 at a time), 1 for
              each that pointed at it, 1, and 1 more for a subject
 """
@@ -30,7 +30,7 @@ from txregistry.oci.errors import Code, OciError
 from txregistry.oci.manifests import MANIFEST_LIMIT, Manifest
 from txregistry.oci.names import Reference, RepositoryName, Tag
 from txregistry.registry.border import border
-from txregistry.registry.links import Links, data_path, manifest_link, tag_link
+from txregistry.registry.links import Links, Member, data_path, manifest_link, tag_link
 from txregistry.registry.manifest_reader import ManifestReader, Parse, StoredManifest
 from txregistry.registry.observer import Action, Event, Observer
 from txregistry.registry.references import References
@@ -39,6 +39,10 @@ from txregistry.registry.tags import Tags
 from txregistry.registry.tasks import Finishing, each
 from txregistry.storage import paths
 from txregistry.storage.contract import Driver
+
+#: References that are synced by one driver call. Arbitrary: two paths of each, the longest about 300
+#: bytes, stay well below 64 KiB, the most that a driver in a process of its own is told at once.
+SYNC_BATCH = 50
 
 
 @frozen
@@ -128,10 +132,10 @@ class Manifests:
         stored = StoredManifest(digest, manifest.media_type, data)
         extra = tuple(dict.fromkeys(tags))
         every = tuple(dict.fromkeys((reference, *extra))) if isinstance(reference, Tag) else extra
-        with border(Code.MANIFEST_UNKNOWN):
+        with border(Code.MANIFEST_BLOB_UNKNOWN):
             members = await self._references.check(repository, manifest)
-            if self._sync_references and members:
-                await self._driver.sync([member.data_path for member in members])
+            if self._sync_references:
+                await each(self._driver.sync, _batches(members), width=1)
             await self._finishing.run(self._write(repository, stored, manifest, every))
             await self._observer.told(repository, digest)
         return PutResult(digest, manifest.subject.digest if manifest.subject else None, extra)
@@ -204,6 +208,18 @@ class Manifests:
         if examined is not None and examined[1].subject is not None:
             await self._referrers.remove(repository, examined[1].subject.digest, digest)
         await self._observer.happened(Event(Action.DELETE, repository, digest))
+
+
+def _batches(members: tuple[Member, ...]) -> list[list[str]]:
+    """Return what must be synced so that ``members`` are durable: their data, and the names of these."""
+    return [
+        [
+            path
+            for member in members[start : start + SYNC_BATCH]
+            for path in (member.data_path, member.data_path.rpartition("/")[0])
+        ]
+        for start in range(0, len(members), SYNC_BATCH)
+    ]
 
 
 def _digest(reference: Reference, data: bytes) -> Digest:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, overload
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -51,14 +51,20 @@ async def together(*work: Coroutine[Any, Any, T]) -> tuple[T, ...]: ...
 async def together(*work: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
     """Do all of ``work`` at once and return what each returned.
 
-    All of it has ended when this returns or raises; of several failures the first in order is
-    raised. A cancellation cancels all.
+    All of it has ended when this returns or raises; of several failures the first one is raised. A
+    cancellation cancels all.
     """
-    ended = await DeferredList([Deferred.fromCoroutine(one) for one in work], consumeErrors=True)
-    for is_good, result in ended:
-        if not is_good:
-            result.raiseException()
-    return tuple(result for _, result in ended)
+    failures: list[Failure] = []
+    tasks = [Deferred.fromCoroutine(one).addErrback(failures.append) for one in work]
+    results = []
+    for task in tasks:
+        results.append(await task)
+        if failures and isinstance(failures[-1].value, CancelledError):
+            for other in tasks:
+                other.cancel()
+    if failures:
+        failures[0].raiseException()
+    return tuple(results)
 
 
 async def each(
