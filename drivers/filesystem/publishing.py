@@ -3,8 +3,9 @@
 
 Driver: filesystem. In this order, each step finished before the next begins::
 
+    0  a final name that holds as many bytes stays: go to 3
     1  fsync the staged file                       strict only; not again if its writer has just done it
-    2  link it to the final name                   the commit point; what is there with the right size stays
+    2  link it to the final name                   the commit point
     3  fsync the final name's directory, and each directory above it that is new, upward
 
 The staged name stays. Where hard links don't go (blobs mounted from another file system, a file system
@@ -17,13 +18,14 @@ import contextlib
 import os
 import stat
 
-from txregistry.driver import InvalidPath, Mismatch, Missing, Unavailable
 from txregistry_drivers.filesystem.copying import UNLINKABLE, copy_bytes
 from txregistry_drivers.filesystem.locking import try_lock
 from txregistry_drivers.filesystem.names import DurableNames
 from txregistry_drivers.filesystem.refusals import refusal, writing
 from txregistry_drivers.filesystem.synced import SyncedFiles, spoil
 from txregistry_drivers.filesystem.temporary import new_name
+
+from txregistry.driver import InvalidPath, Mismatch, Missing, Unavailable
 
 
 class Publishing:
@@ -53,8 +55,10 @@ class Publishing:
         try:
             self._check(staged, path, size)
             with writing(destination):
-                self._sync_bytes(staged, path)
-                is_new = self._place(staged, path, destination, size)
+                is_new = not self._has_size(self._root + destination, size)
+                if is_new:  # else its bytes need no syncing
+                    self._sync_bytes(staged, path)
+                    is_new = self._place(staged, path, destination, size)
                 self._sync_name(destination, is_new=is_new)
         finally:
             os.close(staged)

@@ -10,6 +10,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
+from txregistry_drivers.filesystem import create
 
 from txregistry.storage.blocking import run_inline
 from txregistry.storage.errors import Denied, Missing
@@ -26,7 +27,7 @@ from txregistry.storage.suite import (
     run_case,
     run_suite,
 )
-from txregistry_drivers.filesystem import create
+from txregistry.storage.suite.case import equal, refuses, until_fenced
 
 #: What a driver may lack without breaking a promise, and which of ours lack it.
 LACKING = {
@@ -255,3 +256,72 @@ class SuiteTests:
         assert await leftovers(environment) == ()
         with pytest.raises(Missing):
             await environment.driver.stat(environment.root)
+
+    @pytest_twisted.ensureDeferred
+    async def test_cases_for_large_data_run(self):
+        """What is tried only with large data is tried here, over memory, once."""
+        case = next(case for case in CASES if case.name == "states are saved on the way")
+        environment = self.environment(case)
+        environment.is_large = True
+        outcome = await run_case(case, environment)
+        assert (outcome.verdict, outcome.why) == (Verdict.PASSED, "")
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_driver_with_less_is_not_blamed(self, monkeypatch):
+        """No reopening, no states, late confirmation, paths below files: not offered, and no more."""
+
+        class Late(HostedDriver):
+            async def open_writer(self, path, offset, *, algorithms=(), states=None):
+                writer = await super().open_writer(path, offset, algorithms=algorithms)
+                monkeypatch.setattr(type(writer), "stored", 0)
+                return writer
+
+        class Flat(HostedDriver):
+            async def put(self, path, data, **conditions):
+                return ""
+
+        lacking = {
+            "an upload survives the driver": HostedDriver(MemoryStore(), run=run_inline),
+            "states are kept in go form": Late(MemoryStore(), run=run_inline),
+            "a newer writer fences the older": Late(MemoryStore(), run=run_inline),
+            "nothing is put below a file": Flat(MemoryStore(), run=run_inline),
+        }
+        for name, driver in lacking.items():
+            case = next(case for case in CASES if case.name == name)
+            outcome = await run_case(case, Environment(driver, "/suite/case"))
+            assert outcome.verdict is Verdict.NOT_OFFERED, outcome
+            assert outcome.why
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_redirect_is_judged(self):
+        """A URL passes; anything else that is given for one does not."""
+        case = next(case for case in CASES if case.name == "a redirect is a url")
+        for url, verdict in (("https://h/x", Verdict.PASSED), ("/x", Verdict.FAILED)):
+            store = MemoryStore()
+            store.redirect_url = lambda path, method, expires_in, url=url: url
+            environment = Environment(HostedDriver(store, run=run_inline), "/suite/case")
+            assert (await run_case(case, environment)).verdict is verdict
+
+    @pytest_twisted.ensureDeferred
+    async def test_refusals_are_judged(self):
+        """The wrong refusal, or none, is named; an older writer that goes on is found out."""
+
+        async def wrong():
+            raise Denied("no")
+
+        async def none():
+            return "a result"
+
+        for call, why in ((wrong, "it raises Denied \\(no\\), not Missing"), (none, "it gives 'a result'")):
+            with pytest.raises(Broken, match=why):
+                await refuses(Missing, call(), "it")
+
+        environment = self.environment(CASES[0])
+        writer = await environment.driver.open_writer("/suite/a", 0)
+        with pytest.raises(Broken, match="may write on"):
+            await until_fenced(environment, writer)
+        await writer.close()
+        with pytest.raises(Broken, match="raises Closed, not Fenced"):
+            await until_fenced(environment, writer)
+        with pytest.raises(Broken, match="it is 1, not 2"):
+            equal(1, 2, "it")

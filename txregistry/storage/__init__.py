@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of a storage driver, its errors, the paths of the tree, and the suite that every driver passes."""
+"""The contract of a storage driver, its errors, the paths of the tree, and the suite that drivers pass."""

@@ -286,8 +286,7 @@ class HostedDriver:
                 await writer.fence()
 
     def _writer_ended(self, writer: HostedWriter) -> None:
-        if self._writers.get(writer.path) is writer:
-            del self._writers[writer.path]
+        del self._writers[writer.path]  # nobody else can be there: a newer one waits for this
 
     def _new_staged(self, path: str) -> Staged:
         digests = RunningDigests(self._store, path)

@@ -60,14 +60,10 @@ class Turn:
 
     def _check(self) -> None:
         """Go, unless somebody ahead is in the way."""
-        if self._come.called:
-            return
-        for other in self._turns.line:
-            if other is self:
-                self._come.callback(None)
-                return
-            if any(overlap(mine, theirs) for mine in self._paths for theirs in other._paths):
-                return
+        ahead = self._turns.line[: self._turns.line.index(self)]
+        theirs = [path for turn in ahead for path in turn._paths]
+        if not self._come.called and not any(overlap(a, b) for a in self._paths for b in theirs):
+            self._come.callback(None)
 
 
 def overlap(one: str, other: str) -> bool:

@@ -110,6 +110,22 @@ async def a_put_replaces_all_of_what_was_there(env: Environment) -> None:
         equal((await env.driver.get(path)).data, noise(size, seed=size), f"the put of {size} bytes")
 
 
+async def several_contents_come_in_one_trip(env: Environment) -> None:
+    """get_several gives for each path what get does, in order; a refusal stands in its content's place."""
+    await env.driver.put(env.path("a"), b"a")
+    await env.driver.put(env.path("d/b"), b"b")
+    tails = ("a", "nothing", "d", "d/b", "a/below", "a")
+    found = await env.driver.get_several([*map(env.path, tails), "/not/../valid"])
+    expected = (b"a", Missing, Missing, b"b", Missing, b"a", InvalidPath)
+    equal(
+        tuple(type(one) if isinstance(one, StorageError) else one.data for one in found),
+        expected,
+        "what get_several gives",
+    )
+    equal(found[0], await env.driver.get(env.path("a")), "content, version and all")
+    equal(list(await env.driver.get_several([])), [], "several of none")
+
+
 async def missing_content_is_missing(env: Environment) -> None:
     """Where nothing is, below a file, and at a directory, get says Missing."""
     await refuses(Missing, env.driver.get(env.path("nothing")), "get of nothing")
@@ -237,6 +253,7 @@ CASES = cases(
     content_comes_back_as_it_was,
     content_has_a_limit,
     a_put_replaces_all_of_what_was_there,
+    several_contents_come_in_one_trip,
     missing_content_is_missing,
     nothing_is_put_below_a_file,
     versions_differ_when_content_does,
