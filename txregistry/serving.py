@@ -14,7 +14,8 @@ from twisted.logger import globalLogBeginner
 
 from txregistry import __version__
 from txregistry.config import Configuration
-from txregistry.service import RegistryService, StartError
+from txregistry.process.spec import StartError
+from txregistry.service import RegistryService
 from txregistry.telemetry import make_access_log, make_observer
 
 

@@ -26,7 +26,8 @@ from twisted.python.logfile import LogFile
 
 from txregistry import __version__
 from txregistry.config import ConfigError, Configuration, load
-from txregistry.service import RegistryService, StartError
+from txregistry.process.spec import StartError
+from txregistry.service import RegistryService
 from txregistry.serving import the_reactor
 from txregistry.telemetry import make_access_log, make_observer
 
