@@ -13,13 +13,6 @@ import errno
 import os
 import stat
 
-from txregistry_drivers.filesystem.copying import copy_bytes, write_all
-from txregistry_drivers.filesystem.locking import try_lock
-from txregistry_drivers.filesystem.names import DurableNames
-from txregistry_drivers.filesystem.refusals import refusal, writing
-from txregistry_drivers.filesystem.synced import SyncedFiles, spoil
-from txregistry_drivers.filesystem.temporary import new_name
-
 from txregistry.driver import (
     Closed,
     InvalidPath,
@@ -27,6 +20,12 @@ from txregistry.driver import (
     Unavailable,
     WrongOffset,
 )
+from txregistry_drivers.filesystem.copying import copy_bytes, write_all
+from txregistry_drivers.filesystem.locking import try_lock
+from txregistry_drivers.filesystem.names import DurableNames
+from txregistry_drivers.filesystem.refusals import refusal, writing
+from txregistry_drivers.filesystem.synced import SyncedFiles, spoil
+from txregistry_drivers.filesystem.temporary import new_name
 
 _FLAGS = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 
