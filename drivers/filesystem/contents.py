@@ -15,13 +15,12 @@ import stat
 import threading
 from collections.abc import Callable
 
+from txregistry.driver import CONTENT_LIMIT, Changed, Content, Corrupt, Exists, Missing, TooLarge, Unavailable
 from txregistry_drivers.filesystem.copying import UNLINKABLE, write_all
 from txregistry_drivers.filesystem.locking import NameLocks
 from txregistry_drivers.filesystem.names import DurableNames
 from txregistry_drivers.filesystem.refusals import refusal, writing
 from txregistry_drivers.filesystem.temporary import new_name
-
-from txregistry.driver import CONTENT_LIMIT, Changed, Content, Corrupt, Exists, Missing, TooLarge, Unavailable
 
 #: Opens a regular file; O_NONBLOCK so that a pipe which somebody left there can't hold us up.
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
