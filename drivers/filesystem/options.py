@@ -10,10 +10,6 @@ import contextlib
 import os
 from collections.abc import Mapping
 
-from txregistry_drivers.filesystem.locking import try_lock
-from txregistry_drivers.filesystem.store import Durability, FilesystemStore
-from txregistry_drivers.filesystem.temporary import LOCK, new_name
-
 from txregistry.driver import (
     BadOptions,
     Store,
@@ -22,6 +18,9 @@ from txregistry.driver import (
     text_option,
     whole_option,
 )
+from txregistry_drivers.filesystem.locking import try_lock
+from txregistry_drivers.filesystem.store import Durability, FilesystemStore
+from txregistry_drivers.filesystem.temporary import LOCK, new_name
 
 ROOT = "/var/lib/registry"
 
