@@ -18,14 +18,13 @@ import contextlib
 import os
 import stat
 
+from txregistry.driver import InvalidPath, Mismatch, Missing, Unavailable
 from txregistry_drivers.filesystem.copying import UNLINKABLE, copy_bytes
 from txregistry_drivers.filesystem.locking import try_lock
 from txregistry_drivers.filesystem.names import DurableNames
 from txregistry_drivers.filesystem.refusals import refusal, writing
 from txregistry_drivers.filesystem.synced import SyncedFiles, spoil
 from txregistry_drivers.filesystem.temporary import new_name
-
-from txregistry.driver import InvalidPath, Mismatch, Missing, Unavailable
 
 
 class Publishing:
