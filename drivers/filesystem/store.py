@@ -20,16 +20,6 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from txregistry_drivers.filesystem.appending import FileAppender
-from txregistry_drivers.filesystem.contents import READ_FLAGS, Contents, version_of
-from txregistry_drivers.filesystem.locking import NameLocks
-from txregistry_drivers.filesystem.names import DurableNames
-from txregistry_drivers.filesystem.publishing import Publishing
-from txregistry_drivers.filesystem.refusals import refusal, writing
-from txregistry_drivers.filesystem.synced import SyncedFiles
-from txregistry_drivers.filesystem.temporary import PREFIX, is_foreign_leftover
-from txregistry_drivers.filesystem.trash import Trash
-
 from txregistry.driver import (
     Appender,
     Changed,
@@ -42,6 +32,15 @@ from txregistry.driver import (
     Missing,
     Unsupported,
 )
+from txregistry_drivers.filesystem.appending import FileAppender
+from txregistry_drivers.filesystem.contents import READ_FLAGS, Contents, version_of
+from txregistry_drivers.filesystem.locking import NameLocks
+from txregistry_drivers.filesystem.names import DurableNames
+from txregistry_drivers.filesystem.publishing import Publishing
+from txregistry_drivers.filesystem.refusals import refusal, writing
+from txregistry_drivers.filesystem.synced import SyncedFiles
+from txregistry_drivers.filesystem.temporary import PREFIX, is_foreign_leftover
+from txregistry_drivers.filesystem.trash import Trash
 
 #: Other names (``lost+found``) can't be asked for, so they are not listed either.
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
