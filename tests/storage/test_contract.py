@@ -10,7 +10,6 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
-from txregistry_drivers.filesystem import create
 
 from txregistry.storage.blocking import run_inline
 from txregistry.storage.errors import Denied, Missing
@@ -28,6 +27,7 @@ from txregistry.storage.suite import (
     run_suite,
 )
 from txregistry.storage.suite.case import equal, refuses, until_fenced
+from txregistry_drivers.filesystem import create
 
 #: What a driver may lack without breaking a promise, and which of ours lack it.
 LACKING = {
