@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from typing import cast
 
 import pytest
-from txregistry_drivers.filesystem import create
-from txregistry_drivers.filesystem.store import FilesystemStore
 
 from txregistry.driver import (
     CONTENT_LIMIT,
@@ -32,6 +30,8 @@ from txregistry.driver import (
     Unsupported,
     WrongOffset,
 )
+from txregistry_drivers.filesystem import create
+from txregistry_drivers.filesystem.store import FilesystemStore
 
 LEFTOVER = "link.123e4567-e89b-42d3-a456-426614174000.tmp"
 TEMPORARY = ".txregistry-0123456789abcdef01234567.tmp"
