@@ -7,8 +7,6 @@ import errno
 import os
 
 import pytest
-from txregistry_drivers.filesystem import create, names, synced
-from txregistry_drivers.filesystem.refusals import refusal
 
 from txregistry.driver import (
     Corrupt,
@@ -20,6 +18,8 @@ from txregistry.driver import (
     ReadOnly,
     Unavailable,
 )
+from txregistry_drivers.filesystem import create, names, synced
+from txregistry_drivers.filesystem.refusals import refusal
 
 from .syscalls import Syscalls
 from .test_filesystem import put, stage
