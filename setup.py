@@ -2,7 +2,8 @@
 """Where the code lies; everything else about the distribution is in pyproject.toml.
 
 ``drivers/`` is installed as the package ``txregistry_drivers``. The plugin is listed as a module because
-``twisted/`` and ``twisted/plugins/`` must not become packages of ours: an ``__init__.py`` there would hide Twisted.
+``twisted/`` and ``twisted/plugins/`` must not become packages of ours: an ``__init__.py`` there would hide
+Twisted.
 """
 
 from setuptools import find_packages, setup
