@@ -131,8 +131,12 @@ class Publishing:
             if err.errno not in UNLINKABLE:
                 raise
             self._copy(staged, target, size)
-        else:
+            return
+        try:
             os.rename(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
 
     def _copy(self, staged: int, target: str, size: int) -> None:
         temporary = f"{os.path.dirname(target)}/{new_name()}"

@@ -26,7 +26,7 @@ from txregistry.storage.suite import (
     run_case,
     run_suite,
 )
-from txregistry.storage.suite.case import equal, refuses, until_fenced
+from txregistry.storage.suite.case import equal, exists, refuses, until_fenced
 from txregistry_drivers.filesystem import create
 
 #: What a driver may lack without breaking a promise, and which of ours lack it.
@@ -318,6 +318,7 @@ class SuiteTests:
 
         environment = self.environment(CASES[0])
         writer = await environment.driver.open_writer("/suite/a", 0)
+        assert await exists(environment.driver, "/suite/a")
         with pytest.raises(Broken, match="may write on"):
             await until_fenced(environment, writer)
         await writer.close()

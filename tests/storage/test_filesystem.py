@@ -431,6 +431,17 @@ class OptionTests:
 
 
 class MoveTests:
+    def test_move_of_nothing_and_to_itself_change_nothing(self, store):
+        """Nothing is missing; a move to where it is already is done."""
+        put(store, "/b", b"b")
+        with pytest.raises(Missing):
+            store.move("/a", "/b")
+        store.move("/b", "/b")
+        for source, destination in (("/b", "/b/c"), ("/b/c", "/b")):
+            with pytest.raises((InvalidPath, Missing)):
+                store.move(source, destination)
+        assert store.get("/b").data == b"b"
+
     def test_other_file_systems_are_told(self, store, root, monkeypatch):
         """A move across file systems is not offered, and changes nothing."""
         put(store, "/a", b"a")
@@ -492,6 +503,7 @@ class TrashTests:
             put(store, f"{name}/file")
             store.delete(name, if_version=None)
         assert os.listdir(root / ".txregistry-trash") == []
+        store._trash.remove(os.fspath(root / ".txregistry-trash/gone"))  # somebody else was faster
 
     def test_directory_on_another_file_system_is_hidden_where_it_is(self, store, root, monkeypatch):
         """Where the trash can't be reached, a hidden name beside it serves."""

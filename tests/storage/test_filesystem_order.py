@@ -216,6 +216,20 @@ class PublishOrderTests:
         ]
         assert store.get("/data").data == b"x"
 
+    def test_broken_destination_stays_if_it_can_t_be_replaced(self, store, calls, root):
+        """A replacement that fails leaves what was there, and no temporary name."""
+        put(store, "/data", b"broken")
+        stage(store, "/u/data", b"x")
+        calls.fail("rename", errno.EIO)
+        with pytest.raises(Corrupt):
+            store.publish("/u/data", "/data", 1)
+        calls.fail("link", errno.EXDEV)
+        calls.fail("rename", errno.EIO)
+        with pytest.raises(Corrupt):
+            store.publish("/u/data", "/data", 1)
+        assert store.get("/data").data == b"broken"
+        assert sorted(os.listdir(root)) == [".txregistry-lock", "data", "u"]
+
     def test_link_to_nothing_is_replaced(self, store, calls, root):
         """A symbolic link whose blob is gone does not stand in the way."""
         (root / "data").symlink_to(root / "nowhere")
@@ -525,6 +539,9 @@ class ManifestDurabilityTests:
         store.publish("/u/data", "/b/data", 1)
         store.move("/u/data", "/b/moved")
         assert not [one for one in calls.take() if one.startswith("fdatasync")]
+        calls.fail("link", errno.EXDEV)
+        store.publish("/b/moved", "/c", 1)
+        assert calls.take() == ["link /b/moved /c", "rename /* /c"]
         put(store, "/link")
         assert calls.take() == ["fsync /*", "rename /* /link", "fsync /"]
         store.sync(["/b/data", "/b"])

@@ -49,6 +49,7 @@ def test_directories_are_the_parents_of_their_files():
         (paths.upload_directory("a", "u"), paths.upload_data("a", "u")),
         (paths.uploads("a"), paths.upload_directory("a", "u")),
         (paths.tags("a"), paths.tag_directory("a", "t")),
+        (paths.repository("a"), paths.manifests("a")),
     )
     for directory, file in pairs:
         assert file.rpartition("/")[0] == directory

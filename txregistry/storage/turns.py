@@ -60,9 +60,11 @@ class Turn:
 
     def _check(self) -> None:
         """Go, unless somebody ahead is in the way."""
+        if self._come.called:
+            return
         ahead = self._turns.line[: self._turns.line.index(self)]
         theirs = [path for turn in ahead for path in turn._paths]
-        if not self._come.called and not any(overlap(a, b) for a in self._paths for b in theirs):
+        if not any(overlap(mine, other) for mine in self._paths for other in theirs):
             self._come.callback(None)
 
 
