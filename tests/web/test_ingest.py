@@ -7,6 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from txregistry.oci.errors import Code, OciError
 from txregistry.registry.body import BodyCut
 from txregistry.web.ingest import HIGH_WATER, NO_BODY, Body
+from txregistry.web.room import Room
 
 
 class Line:
@@ -35,8 +36,18 @@ def line():
 
 
 @pytest.fixture
-def body(line):
-    return Body(line, None)
+def queues():
+    return Room(10 * HIGH_WATER)
+
+
+@pytest.fixture
+def wholes():
+    return Room(1000)
+
+
+@pytest.fixture
+def body(line, queues, wholes):
+    return Body(line, None, queues=queues, wholes=wholes)
 
 
 def pull(body):
@@ -127,6 +138,30 @@ def test_full_queue_stops_reading_and_a_pull_starts_it_again(line, body):
     assert line.events == ["pause", "wanted", "resume"]
 
 
+def test_nothing_is_read_ahead_while_others_fill_the_queues(line, body, queues):
+    """All bodies together are bounded, too."""
+    queues.used = queues.size
+    body.push(b"x")
+    assert line.events == ["pause"]
+    assert pull(body).result == b"x"
+    assert line.events == ["pause", "wanted", "resume"]
+    assert queues.used == queues.size
+
+
+@pytest.mark.parametrize("end", ["taken", "discarded", "cut and discarded"])
+def test_what_waited_is_no_longer_counted(body, queues, end):
+    """Nothing leaks, however a body ends."""
+    body.push(b"x" * 100)
+    assert queues.used == 100
+    if end == "taken":
+        pull(body)
+    if end == "cut and discarded":
+        body.fail("gone")
+    body.discard()
+    body.discard()
+    assert queues.used == 0
+
+
 def test_discarded_body_is_read_and_dropped(line, body):
     """After an early answer the rest costs no memory."""
     body.push(b"x" * HIGH_WATER)
@@ -175,9 +210,29 @@ class ReadWholeTests:
 
     def test_declared_excess_is_refused_unread(self, line):
         """Nobody has to send what won't be taken."""
-        refused = failure_of(Deferred.fromCoroutine(Body(line, 5).read_whole(4)), OciError)
+        refused = failure_of(
+            Deferred.fromCoroutine(Body(line, 5, queues=Room(1), wholes=Room(1)).read_whole(4)), OciError
+        )
         assert refused.too_large and refused.code is Code.MANIFEST_INVALID
         assert line.events == []
+
+    def test_what_is_read_counts_until_it_is_discarded(self, body, wholes):
+        """However long it is being parsed."""
+        reading = Deferred.fromCoroutine(body.read_whole(500))
+        body.push(b"x" * 400)
+        body.finish()
+        assert reading.called and wholes.used == 400
+        body.discard()
+        assert wholes.used == 0
+
+    def test_too_much_in_memory_is_refused(self, body, wholes):
+        """A crowd of large manifests is asked to come back."""
+        wholes.used = wholes.size
+        reading = Deferred.fromCoroutine(body.read_whole(500))
+        body.push(b"x")
+        assert failure_of(reading, OciError).code is Code.UNAVAILABLE
+        body.discard()
+        assert wholes.used == wholes.size
 
     def test_undeclared_excess_is_refused_at_the_limit(self, body):
         """One byte too many ends it, the rest is not awaited."""

@@ -117,6 +117,7 @@ class RegistryApp(Klein):
             )
         finally:
             self.in_flight -= 1
+            request.body.discard()
 
     async def _attend(self, request: RegistryRequest, row: Row, found: re.Match[str] | None) -> None:
         method = row.methods.get(request.method.decode("ascii"))

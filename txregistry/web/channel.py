@@ -8,8 +8,7 @@ there, and why:
 
 * a request goes to its route when its headers are complete, not when its body is (nothing is spooled);
 * ``100 Continue`` is sent when the route first pulls the body, so never after or instead of a refusal;
-* line folding, ``Transfer-Encoding`` other than ``chunked``, twenty-digit lengths, a missing, second or
-  malformed ``Host`` and request targets that are no path are refused (RFC 9112 sections 3.2, 5.2, 6.1);
+* line folding (RFC 9112 section 5.2), and what ``framing`` finds, is refused;
 * what can't be parsed is answered as every other refusal, by JSON, and the connection closes;
 * deadlines are absolute (``pace``); Twisted's own timeout starts again with every byte and is off.
 
@@ -19,8 +18,6 @@ comes is thrown away for a bounded time, so that the client can read the answer 
 
 from __future__ import annotations
 
-import re
-import string
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -30,21 +27,12 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from txregistry.oci.errors import Code, OciError
+from txregistry.web.framing import can_begin, find_fault, may_stay_open
 from txregistry.web.pace import Pace, Stage, Verdict
 from txregistry.web.request import RegistryRequest
+from txregistry.web.room import Room
 from txregistry.web.settings import Limits
 from txregistry.web.wire import LARGE_BUFFER, Wire
-
-#: Host = uri-host [ ":" port ]    (RFC 9110 section 7.2; uri-host is a reg-name or an address)
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-
-#: method = token (RFC 9110 sections 9.1, 5.6.2); empty lines before it are skipped (RFC 9112 section 2.2).
-_FIRST_BYTES = frozenset(
-    bytes([byte]) for byte in b"!#$%&'*+-.^_`|~\r\n" + string.digits.encode() + string.ascii_letters.encode()
-)
-
-#: Longest Content-Length that is believed: a file offset has 19 digits.
-_LENGTH_DIGITS = 19
 
 
 class Premises(Protocol):
@@ -52,11 +40,15 @@ class Premises(Protocol):
 
     Attributes:
         is_draining: we are to stop; no connection stays open after its present answer.
+        queues: bytes that arrived and wait to be stored.
+        wholes: bytes of bodies that are read whole.
     """
 
     limits: Limits
     reactor: IReactorTime
     is_draining: bool
+    queues: Room
+    wholes: Room
 
     def channel_opened(self, channel: RegistryChannel) -> None:
         """A connection was made."""
@@ -141,7 +133,7 @@ class RegistryChannel(HTTPChannel):
                 self.transport.pauseProducing()
         elif stage is Stage.IDLE or stage is Stage.FIRST:
             self.pace.head_began(self.seconds())
-            if data[:1] not in _FIRST_BYTES:
+            if not can_begin(data):
                 # Most likely a client that tries TLS first and waits to be told that there is none.
                 self.refuse(_malformed("this is not HTTP; the port speaks it without TLS"))
                 return
@@ -162,18 +154,14 @@ class RegistryChannel(HTTPChannel):
     def allHeadersReceived(self) -> None:
         """Judge the framing and hand the request to its route."""
         request = self.requests[-1]
-        fault = self._find_fault(request)
+        headers = request.requestHeaders
+        fault = find_fault(self._version, self._path, headers, self.length)
         if fault is not None:
             self.refuse(_malformed(fault))
             return
         self._requests_left -= 1
-        connection = request.requestHeaders.getRawHeaders(b"Connection")
-        self.persistent = (
-            self._version == b"HTTP/1.1"
-            and self._requests_left > 0
-            and not (connection and b"close" in connection[0].lower())
-            and not self.site.is_draining
-        )
+        is_enough = self._requests_left <= 0 or self.site.is_draining
+        self.persistent = not is_enough and may_stay_open(self._version, headers)
         if self.length != 0:
             self.pace.body_began()
             request.begin(self._command, self._path, self._version, self.length)
@@ -192,23 +180,6 @@ class RegistryChannel(HTTPChannel):
         self._discarded = 0
         self.pace.idle_began(self.seconds())
         super().requestDone(request)
-
-    def _find_fault(self, request: RegistryRequest) -> str | None:
-        headers = request.requestHeaders
-        hosts = headers.getRawHeaders(b"Host", ())
-        if len(hosts) != 1:
-            if hosts or self._version == b"HTTP/1.1":
-                return "exactly one Host header is needed"
-        elif not _HOST.fullmatch(hosts[0]):
-            return "the Host header is malformed"
-        codings = headers.getRawHeaders(b"Transfer-Encoding")
-        if codings and (self.length is not None or self._version != b"HTTP/1.1"):
-            return "Transfer-Encoding must be chunked"
-        if self.length and self.length >= 10**_LENGTH_DIGITS:
-            return "Content-Length is too large"
-        if self._path[:1] != b"/" or not self._path.isascii():
-            return "the request target must be a path"
-        return None
 
     # --- refusals below HTTP
 

@@ -2,7 +2,7 @@
 """A request's body as it arrives: pushed in by the connection, pulled out by a route.
 
 Room: web. Must not know what the bytes are for. Nothing is spooled: what waits to be pulled is
-bounded, and beyond that the client is not read (``Line.pause``).
+bounded, for each body and for all together, and beyond that the client is not read (``Line.pause``).
 
     push* ( finish | fail )          from the connection
     async for chunk in body          in the route, once; a chunk is all that waited
@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.registry.body import BodyCut
+from txregistry.web.room import Room
 
 #: Bytes that wait to be pulled before the client is no longer read. Arbitrary: a read of the
 #: largest receive buffer, so that at most twice this waits.
@@ -46,17 +47,22 @@ class Body:
 
     Args:
         length: bytes that the client declared, None for a chunked body.
+        queues: where what waits is counted; while that is full nothing is read ahead.
+        wholes: where what is read whole is counted; while that is full nothing is.
 
     Attributes:
         received: bytes that arrived so far.
         is_complete: all of it has arrived.
     """
 
-    def __init__(self, line: Line, length: int | None) -> None:
+    def __init__(self, line: Line, length: int | None, *, queues: Room, wholes: Room) -> None:
         self.length = length
         self.received = 0
         self.is_complete = False
         self._line = line
+        self._queues = queues
+        self._wholes = wholes
+        self._whole_bytes = 0
         self._chunks: list[bytes] = []
         self._waiting_bytes = 0
         self._is_wanted = False
@@ -76,9 +82,10 @@ class Body:
             return
         self._chunks.append(data)
         self._waiting_bytes += len(data)
+        self._queues.used += len(data)
         if self._puller is not None:
             self._wake()
-        elif self._waiting_bytes >= HIGH_WATER:
+        elif self._waiting_bytes >= HIGH_WATER or self._queues.is_full:
             self._is_paused = True
             self._line.pause()
 
@@ -94,13 +101,11 @@ class Body:
             self._wake()
 
     def discard(self) -> None:
-        """Throw away what waits and what comes; nobody will pull again."""
+        """Throw away what waits and what comes; nobody will pull again. Repeatable."""
         self._is_discarded = True
-        self._chunks.clear()
-        self._waiting_bytes = 0
-        if self._is_paused:
-            self._is_paused = False
-            self._line.resume()
+        self._take()
+        self._wholes.used -= self._whole_bytes
+        self._whole_bytes = 0
 
     def seconds_waited(self) -> float:
         """How long a puller has waited for the client so far, in seconds."""
@@ -138,12 +143,17 @@ class Body:
             if self._failure is not None:
                 raise self._failure
             await self._more()
+        chunks = self._take()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _take(self) -> list[bytes]:
         chunks, self._chunks = self._chunks, []
+        self._queues.used -= self._waiting_bytes
         self._waiting_bytes = 0
         if self._is_paused:
             self._is_paused = False
             self._line.resume()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return chunks
 
     def _more(self) -> Deferred[None]:
         self._waits_since = self._line.seconds()
@@ -152,20 +162,24 @@ class Body:
         return self._puller
 
     async def read_whole(self, limit: int) -> bytes:
-        """Return all of it, for bodies that are small by their nature.
+        """Return all of it, for bodies that are small by their nature; it counts until it is discarded.
 
         Raises:
             OciError: MANIFEST_INVALID, too large: more than ``limit`` bytes were declared (nothing
-                was read) or came.
+                was read) or came. UNAVAILABLE: too much is in memory already.
             BodyCut: as for iteration.
         """
         if self.length is not None and self.length > limit:
             raise _too_large(limit)
         chunks = []
         async for chunk in self:
-            chunks.append(chunk)
             if self.received > limit:
                 raise _too_large(limit)
+            if self._wholes.is_full:
+                raise OciError(Code.UNAVAILABLE, "too many manifests at once")
+            self._wholes.used += len(chunk)
+            self._whole_bytes += len(chunk)
+            chunks.append(chunk)
         return b"".join(chunks)
 
 

@@ -30,6 +30,7 @@ from zope.interface import implementer, provider
 from txregistry.oci.errors import Code, OciError
 from txregistry.web.ingest import NO_BODY, Body, Line, NoBody
 from txregistry.web.pace import Pace
+from txregistry.web.room import Room
 from txregistry.web.wire import Wire
 
 #: Most parameters of a query. Arbitrary: more than the tags that one push may name.
@@ -60,6 +61,8 @@ class Lobby(Protocol):
 
     resource: IResource
     reactor: IReactorTime
+    queues: Room
+    wholes: Room
 
     def request_ended(self, request: RegistryRequest) -> None:
         """The request was answered, or never will be."""
@@ -101,7 +104,7 @@ class RegistryRequest(Request):
 
     def begin(self, method: bytes, target: bytes, version: bytes, length: int | None) -> None:
         """Run the route of a request whose body is still to come."""
-        self.body = Body(self.channel, length)
+        self.body = Body(self.channel, length, queues=self.lobby.queues, wholes=self.lobby.wholes)
         expect = (self.header(b"Expect") or "").lower()
         self._expects_continue = expect == "100-continue" and version == b"HTTP/1.1"
         self._run(method, target, version)

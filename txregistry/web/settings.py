@@ -103,6 +103,8 @@ class WebSettings:
         referrers_maximum: most descriptors on a page of referrers.
         trusted_proxies: addresses whose ``X-Forwarded-For`` is believed and whose connections are
             not counted by address.
+        body_memory: bytes of bodies that wait to be stored, over all connections; while there are more,
+            no client is read ahead. As much again is for manifests; beyond that they get 503.
         access_log: told of every request that ended, None for no access log.
     """
 
@@ -119,4 +121,5 @@ class WebSettings:
     referrers_maximum: int = 1000
     trusted_proxies: frozenset[str] = frozenset()
     limits: Limits = field(factory=Limits)
+    body_memory: int = 64 * 1024 * 1024
     access_log: Callable[[AccessRecord], None] | None = None

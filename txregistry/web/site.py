@@ -9,22 +9,20 @@ stand on every answer, and tells the access log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString
 from twisted.web.server import Site
 
 from txregistry.auth.decisions import State
 from txregistry.oci.errors import Code, OciError
 from txregistry.registry import Registry
+from txregistry.web.access import record_of
 from txregistry.web.answer import Answer, format_headers, head_of
 from txregistry.web.app import RegistryApp
 from txregistry.web.call import House
@@ -35,18 +33,13 @@ from txregistry.web.filelane import Run
 from txregistry.web.gate import Gate
 from txregistry.web.pace import Stage
 from txregistry.web.request import RegistryRequest
-from txregistry.web.settings import AccessRecord, WebSettings
+from txregistry.web.room import Room
+from txregistry.web.settings import WebSettings
+from txregistry.web.turnstile import Turnstile
 from txregistry.web.urls import make_urls
-from txregistry.web.wire import Wire
 
 #: Seconds between two looks at the deadlines.
 TICK = 1.0
-
-#: Connections over the caps that are told so at a time; others are dropped. Arbitrary.
-REFUSERS = 64
-
-#: Seconds that a refused connection has to read why.
-REFUSER_TIME = 2.0
 
 _STANDING = {
     "Docker-Distribution-API-Version": "registry/2.0",
@@ -63,6 +56,8 @@ class RegistrySite(Site):
 
     Attributes:
         channels: the open connections.
+        queues: bytes of bodies that arrived and wait to be stored.
+        wholes: bytes of bodies that are read whole.
         is_draining: no connection stays open after its present answer.
     """
 
@@ -74,12 +69,14 @@ class RegistrySite(Site):
         self.settings = settings
         self.limits = settings.limits
         self.is_draining = False
+        self.queues = Room(settings.body_memory)
+        self.wholes = Room(settings.body_memory)
         self._app = app
         self._fixed = _fixed_headers(settings)
         proxies = settings.trusted_proxies
         self._census = Census(self.limits.connections, self.limits.connections_per_address, proxies)
         self.channels: set[RegistryChannel] = set()
-        self._refusers = 0
+        self._turnstile = Turnstile(reactor)
         self._empty: Deferred[None] | None = None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
@@ -142,14 +139,8 @@ class RegistrySite(Site):
 
     def _turn_away(self, host: str) -> IProtocol:
         log.debug("connection of {host} refused: too many are open", host=host)
-        is_told = self._refusers < REFUSERS
-        self._refusers += 1
         answer = refusal(OciError(Code.UNAVAILABLE, "too many connections"))
-        told = self._spell(answer) if is_told else b""
-        return _Refuser(told, self.reactor, self._refuser_gone)
-
-    def _refuser_gone(self) -> None:
-        self._refusers -= 1
+        return self._turnstile.turn_away(lambda: self._spell(answer))
 
     # --- answers
 
@@ -160,7 +151,8 @@ class RegistrySite(Site):
     def request_ended(self, request: RegistryRequest) -> None:
         """The request was answered, or never will be: tell the access log."""
         if self.settings.access_log is not None:
-            self.settings.access_log(self._record_of(request))
+            trusted = self.settings.trusted_proxies
+            self.settings.access_log(record_of(request, self.reactor.seconds(), trusted))
 
     def log(self, request: Any) -> None:
         """Twisted's own access log is not written."""
@@ -187,61 +179,6 @@ class RegistrySite(Site):
     def _freshen(self) -> None:
         date = datetimeToString(self.reactor.seconds())
         self._app.standing = b"Server: txregistry\r\nDate: %b\r\n%b" % (date, self._fixed)
-
-    def _record_of(self, request: RegistryRequest) -> AccessRecord:
-        came = request.began > 0.0
-        return AccessRecord(
-            client=self._client_of(request),
-            method=request.method.decode("ascii") if came else "",
-            target=request.path.decode("ascii") if came else "",
-            status=request.status,
-            sent=request.sentLength,
-            received=request.body.received,
-            duration=self.reactor.seconds() - request.began if came else 0.0,
-            user_agent=request.header(b"User-Agent") or "",
-            referer=request.header(b"Referer") or "",
-            is_complete=not request.is_over,
-        )
-
-    def _client_of(self, request: RegistryRequest) -> str:
-        """Return the peer, or the last address before our own proxies if the peer is one of them."""
-        host = host_of(request.client)
-        trusted = self.settings.trusted_proxies
-        if host in trusted:
-            forwarded = (request.header(b"X-Forwarded-For") or "").split(",")
-            for hop in reversed(forwarded):
-                if hop.strip() and hop.strip() not in trusted:
-                    return hop.strip()
-        return host
-
-
-class _Refuser(Protocol):
-    """Says why a connection is over the caps, if there is something to say, and closes it."""
-
-    transport: Any
-
-    def __init__(self, told: bytes, clock: Any, gone: Callable[[], None]) -> None:
-        self._told = told
-        self._clock = clock
-        self._gone = gone
-        self._deadline: IDelayedCall | None = None
-
-    def connectionMade(self) -> None:
-        if not self._told:
-            self.transport.abortConnection()
-            return
-        self._deadline = self._clock.callLater(REFUSER_TIME, self.transport.abortConnection)
-        self.transport.write(self._told)
-        # With a request unread, closing outright would take our answer back.
-        if Wire(self.transport).is_plain:
-            self.transport.loseWriteConnection()
-        else:
-            self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._gone()
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
 
 
 def _fixed_headers(settings: WebSettings) -> bytes:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with a request's head, beyond what Twisted's parser refuses.
+
+Room: web. Must not know connections. Each rule is a way in which a proxy before us and we could take
+the same bytes for different requests, or be sent elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+
+from twisted.web.http_headers import Headers
+
+#: Host = uri-host [ ":" port ]    (RFC 9110 section 7.2; uri-host is a reg-name or an address)
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+
+#: What a request can begin with: method = token (RFC 9110 sections 9.1, 5.6.2), or the empty line that
+#: a server skips (RFC 9112 section 2.2).
+_FIRST_BYTES = frozenset(b"!#$%&'*+-.^_`|~\r\n" + (string.digits + string.ascii_letters).encode("ascii"))
+
+#: The first length that is not believed: a file offset has 19 digits.
+_LENGTH_LIMIT = 10**19
+
+
+def can_begin(data: bytes) -> bool:
+    """Say whether a request can begin so; a client that tries TLS first can't wait for a line's end."""
+    return data[0] in _FIRST_BYTES
+
+
+def find_fault(version: bytes, target: bytes, headers: Headers, length: int | None) -> str | None:
+    """Return why a request must be refused, None if it need not be.
+
+    Args:
+        length: of the body as the parser took it: None for chunked, 0 for none.
+
+    Source: RFC 9112 sections 3.2, 3.2.1 and 6.1; RFC 9110 section 7.2.
+    """
+    hosts = headers.getRawHeaders(b"Host", ())
+    if len(hosts) != 1:
+        if hosts or version == b"HTTP/1.1":
+            return "exactly one Host header is needed"
+    elif not _HOST.fullmatch(hosts[0]):
+        return "the Host header is malformed"
+    if headers.hasHeader(b"Transfer-Encoding") and (length is not None or version != b"HTTP/1.1"):
+        return "Transfer-Encoding must be chunked"
+    if length and length >= _LENGTH_LIMIT:
+        return "Content-Length is too large"
+    if target[:1] != b"/" or not target.isascii():
+        return "the request target must be a path"
+    return None
+
+
+def may_stay_open(version: bytes, headers: Headers) -> bool:
+    """Say whether the client wants to use the connection again.
+
+    Source: RFC 9112 section 9.3. HTTP/1.0 connections are closed.
+    """
+    if version != b"HTTP/1.1":
+        return False
+    return not any(b"close" in value.lower() for value in headers.getRawHeaders(b"Connection", ()))
