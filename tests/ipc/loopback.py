@@ -2,14 +2,18 @@
 """A connection in memory that really serialises: every box becomes bytes and every descriptor is
 duplicated.
 
-Only the UNIX socket is missing; lanes are real socketpairs. ``sever`` is what ``kill -9`` of a
-driver looks like from the front end.
+It behaves as Twisted's UNIX transport does where that matters: a descriptor is a bare number until
+it is sent, so one that was closed meanwhile ends the connection; the descriptors of boxes that are
+sent together all arrive before the first box; an abort shows one turn of the reactor later. Lanes
+are real socketpairs.
+
+    drop()  the connection ends, both processes live on
+    kill()  what ``kill -9`` of a driver looks like from the front end: nothing more is stored
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
 
 from twisted.internet import error, reactor
 from twisted.internet.interfaces import ITransport
@@ -20,58 +24,85 @@ from txregistry.ipc.link import Link
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.ipc.responder import Responder, Serving
 from txregistry.storage.errors import Unavailable
+from txregistry.storage.hosted import HostedDriver
 
 
 @implementer(ITransport)
 class End:
     """One end; what is written arrives at the other one in a later turn of the reactor, in pieces
     of ``piece`` bytes.
+
+    Attributes:
+        is_stuck: nothing leaves this end any more, as when the other one does not read.
     """
 
     def __init__(self, piece=4096):
         self.protocol = None
         self.other = None
-        self.queue = deque()
-        self.is_lost = False
         self.piece = piece
-        self.written = 0
+        self.is_lost = False
+        self.is_stuck = False
+        self._is_ending = False
+        self._data = b""
+        self._descriptors = []
+        self._later = None
+
+    def join(self, other):
+        self.other, other.other = other, self
 
     def write(self, data):
-        if self.is_lost:
-            return
-        self.written += len(data)
-        for start in range(0, len(data), self.piece):
-            self.queue.append(data[start : start + self.piece])
-        reactor.callLater(0, self.flush)
+        if not self.is_lost:
+            self._data += data
+            self._flush_later()
 
     def writeSequence(self, pieces):
         self.write(b"".join(pieces))
 
     def sendFileDescriptor(self, descriptor):
-        self.queue.append(os.dup(descriptor))
+        self._descriptors.append(descriptor)
 
-    def flush(self):
-        while self.queue and not self.is_lost:
-            item = self.queue.popleft()
-            if isinstance(item, int):
-                self.other.protocol.fileDescriptorReceived(item)
-            else:
-                self.other.protocol.dataReceived(item)
+    def _flush_later(self):
+        if self._later is None and not self.is_stuck:
+            self._later = reactor.callLater(0, self._flush)
+
+    def _flush(self):
+        self._later = None
+        descriptors, self._descriptors = self._descriptors, []
+        for descriptor in descriptors:
+            try:
+                received = os.dup(descriptor)
+            except OSError:  # sendmsg fails in the same way
+                self.lose(error.ConnectionLost())
+                return
+            self.other.protocol.fileDescriptorReceived(received)
+        while self._data and not self.is_lost and not self.other.is_lost:
+            piece, self._data = self._data[: self.piece], self._data[self.piece :]
+            self.other.protocol.dataReceived(piece)
+        if self._is_ending:
+            self.lose(error.ConnectionDone())
+
+    def unstick(self):
+        """The other end reads again."""
+        self.is_stuck = False
+        self._flush_later()
 
     def loseConnection(self):
-        self.lose(error.ConnectionDone())
+        self._is_ending = True
+        self._flush_later()
 
     def abortConnection(self):
-        self.lose(error.ConnectionAborted())
+        if not self._is_ending:
+            self._is_ending = True
+            self._data, self._descriptors = b"", []
+            reactor.callLater(0, self.lose, error.ConnectionAborted())
 
     def lose(self, reason):
         for end in (self, self.other):
             if not end.is_lost:
                 end.is_lost = True
-                for item in end.queue:
-                    if isinstance(item, int):
-                        os.close(item)
-                end.queue.clear()
+                if end._later is not None:
+                    end._later.cancel()
+                    end._later = None
                 end.protocol.connectionLost(Failure(reason))
 
     def getPeer(self):
@@ -80,52 +111,128 @@ class End:
     getHost = getPeer
 
 
-class LoopbackLinks:
-    """Links whose driver is in this process. ``driver_factory`` makes the driver of each run."""
+class MortalResponder(Responder):
+    """Knows its lanes, so that they can be closed as the end of a process closes them."""
 
-    def __init__(self, driver_factory, clock=reactor):
-        self.driver_factory = driver_factory
-        self.clock = clock
-        self.current = None
-        self.runs = 0
-        self.is_down = False
+    def __init__(self, serving):
+        super().__init__(serving)
+        self.lanes = []
 
-    async def link(self):
-        if self.is_down:
-            raise Unavailable("the driver is down")
-        if self.current is None:
-            self.current = await self.connect()
-        return self.current
+    def _answer_by_lane(self, lane, work):
+        def noted(driver, inlet):
+            self.lanes.append(inlet)
+            return work(driver, inlet)
 
-    async def connect(self):
-        self.runs += 1
-        self.serving = Serving(self.driver_factory(), "loopback", "0", reactor, reactor)
-        near, far = End(), End()
-        near.other, far.other = far, near
-        link = Link(self.clock, self.lost)
-        near.protocol, far.protocol = link, Responder(self.serving)
-        self.responder = far.protocol
-        self.near = near
-        link.makeConnection(near)
-        far.protocol.makeConnection(far)
-        await link.greet()
-        return link
+        return super()._answer_by_lane(lane, noted)
 
-    def lost(self, link):
-        if self.current is link:
-            self.current = None
 
-    def sever(self):
-        """End the connection as a death of the driver does."""
-        if self.current is not None:
-            self.near.lose(error.ConnectionLost())
+class Life:
+    """Runs a driver's blocking calls until it is killed."""
+
+    def __init__(self, run):
+        self._run = run
+        self.is_over = False
+
+    async def run(self, work):
+        self.check()
+        result = await self._run(work)
+        self.check()
+        return result
+
+    def check(self):
+        if self.is_over:
+            raise Unavailable("the driver was killed")
 
 
 async def inline(work):
     return work()
 
 
-def loopback(driver_factory):
-    """A RemoteDriver over a loopback, and its links."""
-    links = LoopbackLinks(driver_factory)
-    return RemoteDriver(reactor, reactor, links, inline), links
+class Loopback:
+    """Links to a driver in this process, as many connections after each other as are wanted.
+
+    Args:
+        make_driver: called with a ``run`` for each run of the driver, gives a Driver (or a refusal).
+        piece: bytes that arrive at once.
+
+    Attributes:
+        runs: how often the driver was started.
+        is_down: nobody is there; asking for a link is refused.
+        connections: how many there were.
+    """
+
+    def __init__(self, make_driver, *, piece=4096, run=inline, clock=reactor):
+        self._make_driver = make_driver
+        self._piece = piece
+        self._run = run
+        self._clock = clock
+        self._life = None
+        self._greeting = None
+        self.current = None
+        self.serving = None
+        self.responder = None
+        self.near = self.far = None
+        self.runs = 0
+        self.connections = 0
+        self.is_down = False
+        self.when_linked = []
+
+    async def link(self):
+        if self.is_down:
+            raise Unavailable("the driver is down")
+        if self.current is None:
+            self.current = self._connect()
+            await self.current.greet()
+        for called in tuple(self.when_linked):
+            called()
+        return self.current
+
+    def _connect(self):
+        if self._life is None:
+            self._life = Life(self._run)
+            self.runs += 1
+            driver = self._make_driver(self._life.run)
+            self.serving = Serving(driver, "loopback", "0", reactor, reactor)
+        self.connections += 1
+        self.near, self.far = End(self._piece), End(self._piece)
+        self.near.join(self.far)
+        link = Link(self._clock, self._lost)
+        self.responder = MortalResponder(self.serving)
+        self.near.protocol, self.far.protocol = link, self.responder
+        self.responder.makeConnection(self.far)
+        link.makeConnection(self.near)
+        return link
+
+    def _lost(self, link):
+        if self.current is link:
+            self.current = None
+
+    def drop(self):
+        """The connection ends; the driver lives on."""
+        if self.current is not None:
+            self.near.lose(error.ConnectionLost())
+
+    def kill(self):
+        """The driver dies at this instant."""
+        if self._life is not None:
+            self._life.is_over = True
+            self._life = None
+            for lane in self.responder.lanes:
+                lane.close()
+            self.near.lose(error.ConnectionLost())
+
+    async def end(self):
+        """End the connection, and let the driver store what arrived."""
+        self.drop()
+        if self.serving is not None:
+            await self.serving.settled()
+
+
+def hosting(store):
+    """Makes drivers over one store, which outlives them as a disk does."""
+    return lambda run: HostedDriver(store, run=run)
+
+
+def over(loopback, **arguments):
+    """A RemoteDriver over a loopback."""
+    return RemoteDriver(reactor, reactor, loopback, inline, **arguments)

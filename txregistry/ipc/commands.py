@@ -17,6 +17,9 @@ A conversation, front end on the left:
     CloseWriter(writer)                   ->  size, digests
     Commit(path, destination, size, digest)
 
+In each table a descriptor comes last: values are read in that order, and a descriptor that was
+claimed for a box whose other values are no good would belong to nobody.
+
 A refusal carries one code of ``storage.errors.CODES`` and, as its description, a JSON object with
 ``message`` and, where they apply, ``path``, ``actual`` (WrongOffset, bytes) and ``retry_after``
 (Throttled, seconds).
@@ -43,8 +46,10 @@ INLINE_LIMIT = 32 * 1024
 #: holds.
 PAGE_BYTES = 60_000
 
-#: A refusal's description is cut to this many characters.
-_DESCRIPTION_LIMIT = 4_000
+#: A refusal's message and its path are cut to so many characters; as JSON each may take 12 bytes, and
+#: all of it has to fit an AMP value.
+_MESSAGE_LIMIT = 2_000
+_PATH_LIMIT = 2_048
 
 
 class Refusal(Exception):
@@ -67,9 +72,9 @@ ERRORS: dict[type[Exception], bytes] = {**_REFUSAL_BYTES, Exception: b"Internal"
 
 def encode_refusal(error: StorageError) -> Refusal:
     """Turn a driver's error into what AMP carries."""
-    description: dict[str, Any] = {"message": error.message[:_DESCRIPTION_LIMIT]}
+    description: dict[str, Any] = {"message": error.message[:_MESSAGE_LIMIT]}
     if error.path:
-        description["path"] = error.path
+        description["path"] = error.path[:_PATH_LIMIT]
     if isinstance(error, errors.WrongOffset):
         description["actual"] = error.actual
     if isinstance(error, errors.Throttled):
@@ -83,11 +88,12 @@ def decode_refusal(code: str, text: str) -> StorageError:
     """
     try:
         description = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         description = text
     if not isinstance(description, dict):
         description = {"message": str(description)}
-    message, path = str(description.get("message", ""))[:_DESCRIPTION_LIMIT], str(description.get("path", ""))
+    message = str(description.get("message", ""))[:_MESSAGE_LIMIT]
+    path = str(description.get("path", ""))[:_PATH_LIMIT]
     kind = CODES.get(code, Internal)
     if kind is errors.WrongOffset:
         return errors.WrongOffset(message, path=path, actual=_whole(description.get("actual")))
@@ -100,6 +106,16 @@ def decode_refusal(code: str, text: str) -> StorageError:
 
 def _whole(value: object) -> int:
     return value if isinstance(value, int) and value >= 0 else 0
+
+
+class Whole(amp.Integer):
+    """An integer that is not negative; anything else makes no sense in the box where it is."""
+
+    def fromString(self, inString: bytes) -> int:  # type: ignore[override]  # there it is int itself
+        value = int(inString)
+        if value < 0:
+            raise ValueError(f"{value} is negative")
+        return value
 
 
 class _Command(amp.Command):
@@ -126,18 +142,18 @@ class Ping(_Command):
     commandName = b"Ping"
     arguments: ClassVar = []
     response: ClassVar = [
-        (b"operations", amp.Integer()),
-        (b"oldest_ms", amp.Integer()),
-        (b"bytes_moved", amp.Integer()),
-        (b"resident", amp.Integer(optional=True)),
-        (b"descriptors", amp.Integer(optional=True)),
+        (b"operations", Whole()),
+        (b"oldest_ms", Whole()),
+        (b"bytes_moved", Whole()),
+        (b"resident", Whole(optional=True)),
+        (b"descriptors", Whole(optional=True)),
     ]
 
 
 _ENTRY: list[tuple[bytes, amp.Argument]] = [
     (b"path", amp.Unicode()),
     (b"is_directory", amp.Boolean()),
-    (b"size", amp.Integer()),
+    (b"size", Whole()),
     (b"modified", amp.Integer()),
     (b"version", amp.Unicode()),
 ]
@@ -158,7 +174,7 @@ class Get(_Command):
     arguments: ClassVar = [(b"path", amp.Unicode())]
     response: ClassVar = [
         (b"content", amp.String(optional=True)),
-        (b"size", amp.Integer()),
+        (b"size", Whole()),
         (b"version", amp.Unicode()),
     ]
 
@@ -179,7 +195,7 @@ class GetSeveral(_Command):
             amp.AmpList(
                 [
                     (b"content", amp.String(optional=True)),
-                    (b"size", amp.Integer(optional=True)),
+                    (b"size", Whole(optional=True)),
                     (b"version", amp.Unicode(optional=True)),
                     (b"error", amp.Unicode(optional=True)),
                     (b"description", amp.Unicode(optional=True)),
@@ -190,14 +206,14 @@ class GetSeveral(_Command):
 
 
 _LANE: list[tuple[bytes, amp.Argument]] = [
-    (b"lane", amp.Descriptor()),
     (b"lane_device", amp.Integer()),
     (b"lane_inode", amp.Integer()),
+    (b"lane", amp.Descriptor()),
 ]
 _OPTIONAL_LANE: list[tuple[bytes, amp.Argument]] = [
-    (b"lane", amp.Descriptor(optional=True)),
     (b"lane_device", amp.Integer(optional=True)),
     (b"lane_inode", amp.Integer(optional=True)),
+    (b"lane", amp.Descriptor(optional=True)),
 ]
 
 
@@ -224,11 +240,11 @@ class OpenFile(_Command):
     commandName = b"OpenFile"
     arguments: ClassVar = [(b"path", amp.Unicode())]
     response: ClassVar = [
-        (b"file", amp.Descriptor()),
-        (b"size", amp.Integer()),
-        (b"device", amp.Integer()),
-        (b"inode", amp.Integer()),
+        (b"size", Whole()),
+        (b"device", Whole()),
+        (b"inode", Whole()),
         (b"claim", amp.Integer()),
+        (b"file", amp.Descriptor()),
     ]
 
 
@@ -255,7 +271,7 @@ class OpenStream(_Command):
         (b"stop", amp.Integer(optional=True)),
         *_LANE,
     ]
-    response: ClassVar = [(b"size", amp.Integer())]
+    response: ClassVar = [(b"size", Whole())]
 
 
 class OpenWriter(_Command):
@@ -271,7 +287,7 @@ class OpenWriter(_Command):
         (b"states", amp.Unicode(optional=True)),
         *_LANE,
     ]
-    response: ClassVar = [(b"writer", amp.Integer()), (b"window", amp.Integer())]
+    response: ClassVar = [(b"writer", amp.Integer()), (b"window", Whole())]
 
 
 class CloseWriter(_Command):
@@ -282,7 +298,7 @@ class CloseWriter(_Command):
     commandName = b"CloseWriter"
     arguments: ClassVar = [(b"writer", amp.Integer())]
     response: ClassVar = [
-        (b"size", amp.Integer()),
+        (b"size", Whole()),
         (b"digests", amp.AmpList([(b"algorithm", amp.Unicode()), (b"encoded", amp.Unicode())])),
     ]
 

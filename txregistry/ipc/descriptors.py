@@ -6,6 +6,10 @@ one was dropped, so a single slip would hand over another request's file for eve
 rules kept here: each is made close-on-exec at once; few may wait unclaimed; device, inode and size
 travel in the box and are compared with ``fstat``; a mismatch ends the connection; what is left when
 the connection ends is closed.
+
+Both ends keep another rule here: a peer that breaks the protocol costs its connection and nothing
+else. A box has a limit, what comes after the end of trust is not even parsed, and an end that
+waits for nothing is not held up by a peer that does not read.
 """
 
 from __future__ import annotations
@@ -20,9 +24,16 @@ from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from txregistry.storage.errors import Unavailable
+
 #: Descriptors that may wait for their box. Twisted sends those of queued boxes first, so as many as
 #: calls in flight that carry one.
 UNCLAIMED_LIMIT = 64
+
+#: Most bytes in one box, as the wire document has it. A pair costs its lengths too, so that empty ones
+#: don't come for nothing.
+BOX_LIMIT = 1024 * 1024
+_PAIR_OVERHEAD = 4
 
 _log = Logger()
 
@@ -36,30 +47,74 @@ class WrongDescriptor(Exception):
 class DescriptorKeeper(amp.AMP):
     """An AMP connection over a UNIX socket that keeps the rules above, for both ends."""
 
+    #: The connection has ended.
     is_ended = False
+    #: It was ended by this side; nothing more of it is parsed.
+    is_aborted = False
+    _box_size = 0
+
+    # -- descriptors
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)
         super().fileDescriptorReceived(descriptor)
-        if len(self._descriptors) > UNCLAIMED_LIMIT:
-            _log.error("peer passed more than {limit} descriptors that no box claims", limit=UNCLAIMED_LIMIT)
-            self.abort()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.is_ended = True
-        self.close_unclaimed()
-        super().connectionLost(reason)
+        if self.is_aborted:
+            self.close_unclaimed()
+        elif len(self._descriptors) > UNCLAIMED_LIMIT:
+            self.distrust(f"more than {UNCLAIMED_LIMIT} descriptors that no box claims")
 
     def close_unclaimed(self) -> None:
         """Close the descriptors that arrived and that no box claimed."""
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
 
+    # -- boxes
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.is_aborted:
+            return
+        try:
+            super().dataReceived(data)
+        except (KeyError, amp.AmpError) as error:
+            self.distrust(f"a box that makes no sense: {error!r}")
+
+    def proto_value(self, string: bytes) -> str:
+        self._box_size += len(self._currentKey or b"") + len(string) + _PAIR_OVERHEAD
+        if self._box_size > BOX_LIMIT:
+            self.distrust(f"a box of more than {BOX_LIMIT} bytes")
+        state: str = super().proto_value(string)
+        return state
+
+    def ampBoxReceived(self, box: amp.AmpBox) -> None:
+        self._box_size = 0
+        super().ampBoxReceived(box)
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        self.distrust(f"a key of {length} bytes")
+
+    def locateResponder(self, name: bytes) -> object:
+        # AMP itself offers to speak TLS from here on, which is no command of ours.
+        return None if name == amp.StartTLS.commandName else super().locateResponder(name)
+
+    # -- the end
+
+    def distrust(self, what: str) -> None:
+        """End the connection because the peer sent ``what``."""
+        _log.error("the connection to {peer} is ended: it sent {what}", peer=type(self).__name__, what=what)
+        self.abort()
+
     def abort(self) -> None:
         """End the connection at once, without flushing."""
+        self.is_aborted = True
+        self.paused = True  # the rest of what is being parsed is left alone
         self.close_unclaimed()
         if self.transport is not None:
             self.transport.abortConnection()  # type: ignore[attr-defined]  # a UNIX stream has it
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.is_ended = True
+        self.close_unclaimed()
+        super().connectionLost(reason)
 
 
 def identity(descriptor: int) -> tuple[int, int, int]:
@@ -116,8 +171,14 @@ def take_lane(descriptor: int, device: int, inode: int) -> socket.socket:
 def make_lane(buffer_bytes: int) -> tuple[socket.socket, socket.socket]:
     """A socketpair whose buffers hold about ``buffer_bytes`` each way, as far as the kernel allows;
     both ends non-blocking.
+
+    Raises:
+        Unavailable: this process has no descriptors left.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as error:
+        raise Unavailable(f"a lane can't be made: {error.strerror}") from error
     for end in (ours, theirs):
         end.setblocking(False)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)

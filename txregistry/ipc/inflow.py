@@ -6,13 +6,16 @@ Room: ipc.
     PUMPING --lane ended--> ENDED --CloseWriter--> closed: size, digests
        |  \\--the writer refused--> BROKEN (the lane is closed; CloseWriter is refused with the reason)
        \\--connection ended--> ORPHAN: what arrived is stored, the writer is closed, nobody is told
+
+The lane is closed at each of these ends: that is how the front end learns of one that it did not ask
+for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from txregistry.ipc.lanes import Inlet
@@ -35,15 +38,15 @@ class Inflow:
         self._lane = lane
         self._writer = writer
         self._moved = moved
-        self._pumping: Deferred[None] | None = None
         self._ended: Deferred[None] = Deferred()
+        self._closed: Deferred[None] = Deferred()
         self._failure: StorageError | None = None
-        self._is_closed = False
+        self._is_closing = False
 
     def start(self) -> None:
-        """Begin pumping."""
+        """Begin pumping; the lane owns it, and ends it."""
         self._writer.progress = self._lane.confirm
-        self._pumping = Deferred.fromCoroutine(self._pump())
+        Deferred.fromCoroutine(self._pump())
 
     async def close(self) -> Closing:
         """Wait for the lane's end, then close the writer.
@@ -51,17 +54,21 @@ class Inflow:
         Raises:
             StorageError: why the lane ended early.
         """
-        await self._ended
-        if self._failure is not None:
-            raise self._failure
-        if self._is_closed:
+        if self._is_closing:
             raise Closed("the writer was closed before")
-        self._is_closed = True
-        return await self._writer.close()
+        self._is_closing = True
+        try:
+            await self._ended
+            if self._failure is not None:
+                raise self._failure
+            return await self._writer.close()
+        finally:
+            self._lane.close()
+            self._closed.callback(None)
 
     async def abandon(self) -> None:
         """End at once; what is confirmed stays."""
-        self._is_closed = True
+        self._failure = self._failure or Closed("the writer was abandoned")
         self._lane.close()
         await self._writer.abandon()
 
@@ -73,6 +80,9 @@ class Inflow:
         return Deferred.fromCoroutine(self._close_quietly())
 
     async def _close_quietly(self) -> None:
+        if self._is_closing:  # by a CloseWriter, whose answer goes nowhere
+            await self._closed
+            return
         try:
             await self.close()
         except StorageError as error:
@@ -85,15 +95,13 @@ class Inflow:
                 self._moved(len(chunk))
         except StorageError as error:
             await self._break(error)
-        except CancelledError:
-            await self._break(Closed("the writer was stopped"))
-        except Exception as error:
+        except Exception as error:  # a driver author's code, as in the responder
             _log.failure("the driver failed at a write")
             await self._break(Internal(f"{type(error).__name__}: {error}"))
         finally:
             self._ended.callback(None)
 
     async def _break(self, reason: StorageError) -> None:
-        self._failure = reason
+        self._failure = self._failure or reason
         self._lane.close()
         await self._writer.abandon()

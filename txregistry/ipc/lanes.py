@@ -77,11 +77,11 @@ class _Lane:
         raise NotImplementedError
 
     def _close(self) -> None:
-        end, self._socket = self._socket, None
-        if end is not None:
-            self._reactor.removeReader(self)
+        if self._socket is not None:
+            self._reactor.removeReader(self)  # while fileno() still tells which
             self._reactor.removeWriter(self)
-            end.close()
+            self._socket.close()
+            self._socket = None
 
 
 class Outlet(_Lane):

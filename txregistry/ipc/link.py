@@ -4,32 +4,46 @@
 Room: ipc. Knows how to ask once and what each way of failing means; asking again is ``remote``'s
 business, making the connection ``process``'s.
 
-Calls are shielded: a caller that goes away never cancels what is on the wire, and a descriptor that
-arrives for nobody is closed. Deadlines are swept once a second instead of one timer for each call.
+Calls are shielded: a caller that goes away never cancels what is on the wire, and what an answer
+brings for nobody is given back. The driver's end of a lane belongs to the call that it travels with
+until the answer: closed earlier, its number might be another file's when the kernel comes to send
+it. Deadlines are swept once a second instead of one timer for each call.
 """
 
 from __future__ import annotations
 
-import os
+import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import define
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from txregistry.ipc import commands
 from txregistry.ipc.commands import Refusal, decode_refusal
-from txregistry.ipc.descriptors import DescriptorKeeper
+from txregistry.ipc.descriptors import UNCLAIMED_LIMIT, DescriptorKeeper, identity
 from txregistry.storage.errors import Internal, InvalidPath, StorageError, Unavailable, Unsupported
 
 Answer = dict[str, Any]
 
-_log = Logger()
+#: Seconds until the caller of an operation that moves little gives up.
+DEADLINE = 30.0
+
+#: Seconds until an answer to Hello; the driver may just be starting.
+HELLO_DEADLINE = 30.0
+
+#: Calls in flight that carry a descriptor, in each direction: fewer than may wait for their boxes,
+#: since those of boxes that are sent together all arrive before the first box.
+PASSING_LIMIT = UNCLAIMED_LIMIT - 16
+
+#: Calls that were given up and never answered, after which the connection is ended. Arbitrary; each
+#: may hold a descriptor.
+OVERDUE_LIMIT = 256
 
 
 class LinkLost(Unavailable):
@@ -51,11 +65,54 @@ class Links(Protocol):
 
 @define(eq=False)
 class _Call:
-    """One question on the wire. ``waiter`` is None once nobody waits for the answer any more."""
+    """One question. ``waiter`` is None once nobody waits for the answer any more."""
 
-    name: str
+    command: type[amp.Command]
+    arguments: dict[str, Any]
     deadline: float
-    waiter: Deferred[Answer] | None = field(default=None, init=False)
+    lane: socket.socket | None
+    discard: Callable[[Answer], object] | None
+    waiter: Deferred[Answer] | None = None
+    is_sent: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.command.__name__
+
+    @property
+    def brings_descriptor(self) -> bool:
+        return any(isinstance(kind, amp.Descriptor) for _, kind in self.command.response)
+
+    def close_lane(self) -> None:
+        if self.lane is not None:
+            self.lane.close()
+
+
+class _Line:
+    """Lets so many calls at a time have a descriptor on the way; the others wait here."""
+
+    def __init__(self) -> None:
+        self._inside: set[_Call] = set()
+        self.waiting: deque[_Call] = deque()
+
+    def enter(self, call: _Call) -> bool:
+        """Whether the call may go at once."""
+        if len(self._inside) < PASSING_LIMIT:
+            self._inside.add(call)
+            return True
+        self.waiting.append(call)
+        return False
+
+    def leave(self, call: _Call) -> _Call | None:
+        """Make room; returns the call that goes next."""
+        if call in self._inside:
+            self._inside.remove(call)
+            while self.waiting:
+                following = self.waiting.popleft()
+                if following.waiter is not None:
+                    self._inside.add(following)
+                    return following
+        return None
 
 
 class Link(DescriptorKeeper):
@@ -63,7 +120,7 @@ class Link(DescriptorKeeper):
 
     Args:
         clock: for deadlines.
-        when_lost: called once with this link when the connection has ended.
+        when_lost: called once with this link when it is of no more use.
     """
 
     def __init__(self, clock: IReactorTime, when_lost: Callable[[Link], None]) -> None:
@@ -71,6 +128,9 @@ class Link(DescriptorKeeper):
         self._clock = clock
         self._when_lost = when_lost
         self._calls: set[_Call] = set()
+        self._watchers: set[Callable[[Link], None]] = set()
+        self._sending = _Line()
+        self._receiving = _Line()
         self._sweep: IDelayedCall | None = None
         self.is_lost = False
         self.hello: Answer = {}
@@ -79,29 +139,60 @@ class Link(DescriptorKeeper):
 
     # -- asking
 
-    async def call(self, command: type[amp.Command], *, timeout: float = 10.0, **arguments: Any) -> Answer:
+    async def call(
+        self,
+        command: type[amp.Command],
+        *,
+        timeout: float = DEADLINE,
+        lane: socket.socket | None = None,
+        discard: Callable[[Answer], object] | None = None,
+        **arguments: Any,
+    ) -> Answer:
         """Ask once.
 
         Args:
             timeout: seconds until the caller gives up; the call itself goes on and its answer is
-                thrown away.
+                discarded.
+            lane: the driver's end of a lane, which travels with the question; owned from here on.
+            discard: given the answer if nobody waits for it any more.
 
         Raises:
-            LinkLost: the connection ended, the answer made no sense, or the deadline passed.
+            LinkLost: the connection ended.
+            Unavailable: the deadline passed; whether the operation was done is unknown.
             StorageError: the driver's refusal.
         """
-        call = _Call(command.__name__, self._clock.seconds() + timeout)
-        waiter: Deferred[Answer] = Deferred(lambda _: self._forget(call))
+        call = _Call(command, arguments, self._clock.seconds() + timeout, lane, discard)
+        if self.is_lost:
+            call.close_lane()
+            raise LinkLost(f"the driver's connection ended before {call.name}")
+        waiter: Deferred[Answer] = Deferred(lambda _: self._give_up(call))
         call.waiter = waiter
-        try:
-            answer = self.callRemote(command, **arguments)
-        except amp.TooLong as error:
-            raise InvalidPath("an argument is too long for the wire") from error
         self._calls.add(call)
         if self._sweep is None:
             self._sweep = self._clock.callLater(1.0, self._check_deadlines)
-        answer.addCallbacks(self._answered, self._failed, callbackArgs=(call,), errbackArgs=(call,))
+        line = self._line(call)
+        if line is None or line.enter(call):
+            self._send(call)
         return await waiter
+
+    def _line(self, call: _Call) -> _Line | None:
+        if call.brings_descriptor:
+            return self._receiving
+        return self._sending if call.lane is not None else None
+
+    def _send(self, call: _Call) -> None:
+        call.is_sent = True
+        if call.lane is not None:
+            device, inode, _ = identity(call.lane.fileno())
+            call.arguments |= {"lane": call.lane.fileno(), "lane_device": device, "lane_inode": inode}
+        try:
+            answer = self.callRemote(call.command, **call.arguments)
+        except (amp.TooLong, UnicodeEncodeError):
+            if call.lane is not None:
+                self.abort()  # it is queued, and would go with some other box
+            self._refuse(call, InvalidPath("an argument can't be put on the wire"))
+        else:
+            answer.addCallbacks(self._answered, self._failed, callbackArgs=(call,), errbackArgs=(call,))
 
     def tell(self, command: type[amp.Command], **arguments: Any) -> None:
         """Send a command that is not answered."""
@@ -116,7 +207,10 @@ class Link(DescriptorKeeper):
             BadOptions: the driver refuses its configuration.
         """
         hello = await self.call(
-            commands.Hello, protocol_min=commands.PROTOCOL_MIN, protocol_max=commands.PROTOCOL_MAX
+            commands.Hello,
+            timeout=HELLO_DEADLINE,
+            protocol_min=commands.PROTOCOL_MIN,
+            protocol_max=commands.PROTOCOL_MAX,
         )
         if not commands.PROTOCOL_MIN <= hello["protocol"] <= commands.PROTOCOL_MAX:
             raise Unsupported(
@@ -125,58 +219,113 @@ class Link(DescriptorKeeper):
             )
         self.hello = hello
 
+    def watch(self, watcher: Callable[[Link], None]) -> None:
+        """Have ``watcher`` called when the connection has ended."""
+        self._watchers.add(watcher)
+
+    def unwatch(self, watcher: Callable[[Link], None]) -> None:
+        self._watchers.discard(watcher)
+
     # -- answers
 
+    def ampBoxReceived(self, box: amp.AmpBox) -> None:
+        if amp.COMMAND in box:
+            self.distrust("a request, which is the registry's part")
+            return
+        super().ampBoxReceived(box)
+
     def _answered(self, answer: Answer, call: _Call) -> None:
-        self._calls.discard(call)
-        waiter, call.waiter = call.waiter, None
+        waiter = self._end(call)
         if waiter is not None:
             waiter.callback(answer)
-        elif "file" in answer:
-            os.close(answer["file"])
-            self.tell(commands.Claim, claim=answer["claim"])
+        elif call.discard is not None:
+            call.discard(answer)
 
     def _failed(self, failure: Failure, call: _Call) -> None:
-        self._calls.discard(call)
-        waiter, call.waiter = call.waiter, None
-        error = self._explain(failure, call)
+        self._refuse(call, self._explain(failure, call))
+
+    def _refuse(self, call: _Call, error: StorageError) -> None:
+        waiter = self._end(call)
         if waiter is not None:
             waiter.errback(error)
+
+    def _end(self, call: _Call) -> Deferred[Answer] | None:
+        """The call is off the wire; returns who waits for it."""
+        self._calls.discard(call)
+        call.close_lane()
+        return self._settle(call)
+
+    def _give_up(self, call: _Call) -> None:
+        self._settle(call)
+
+    def _settle(self, call: _Call) -> Deferred[Answer] | None:
+        """Nobody waits for the call any more; returns who did."""
+        waiter, call.waiter = call.waiter, None
+        if not call.is_sent:
+            self._calls.discard(call)
+            call.close_lane()
+        line = self._line(call)
+        following = line.leave(call) if line is not None else None
+        if following is not None:
+            self._send(following)
+        return waiter
 
     def _explain(self, failure: Failure, call: _Call) -> StorageError:
         value = failure.value
         if isinstance(value, Refusal):
             return decode_refusal(value.code, str(value))
-        if type(value) is Exception:
-            return Internal(str(value)[:4000])
         if isinstance(value, amp.UnhandledCommand):
             return Unsupported(f"the driver does not know {call.name}")
-        if not self.is_lost:
-            # A descriptor that never came, a box that does not parse: nothing later on this
-            # connection can be trusted.
-            _log.error(
-                "the driver's answer to {name} makes no sense: {error}", name=call.name, error=repr(value)
-            )
-            self.abort()
-        return LinkLost(f"the driver's connection ended during {call.name}")
+        if type(value) is Exception or isinstance(value, amp.UnknownRemoteError):
+            # The table's last row, or a code of a later version of the protocol.
+            return decode_refusal(Internal.code, _description(value))
+        if self.is_ended:
+            return LinkLost(f"the driver's connection ended during {call.name}")
+        if call.brings_descriptor:
+            # Which descriptor belongs to which box is not sure any more.
+            self.distrust(f"an answer to {call.name} that makes no sense: {value!r}")
+            return LinkLost(f"the driver's answer to {call.name} made no sense")
+        return Internal(f"the driver's answer to {call.name} makes no sense: {value!r}"[:2000])
 
-    def _forget(self, call: _Call) -> None:
-        call.waiter = None
+    # -- the end
 
     def _check_deadlines(self) -> None:
         self._sweep = None
         now = self._clock.seconds()
-        for call in [call for call in self._calls if call.deadline <= now]:
-            waiter, call.waiter = call.waiter, None
+        overdue = [call for call in self._calls if call.deadline <= now]
+        for call in overdue:
+            waiter = self._settle(call)
             if waiter is not None:
-                waiter.errback(LinkLost(f"the driver did not answer {call.name} in time"))
-        if self._calls:
+                waiter.errback(Unavailable(f"the driver did not answer {call.name} in time"))
+        if len(overdue) > OVERDUE_LIMIT:
+            self.distrust(f"no answer to {len(overdue)} questions")
+        elif self._calls and self._sweep is None and not self.is_lost:
             self._sweep = self._clock.callLater(1.0, self._check_deadlines)
 
+    def abort(self) -> None:
+        super().abort()
+        self._lose()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.is_lost = True
+        self._lose()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        self._when_lost(self)  # first: those who are refused below ask for the next link at once
         super().connectionLost(reason)
+        watchers, self._watchers = self._watchers, set()
+        for watcher in watchers:
+            watcher(self)
+
+    def _lose(self) -> None:
+        if self.is_lost:
+            return
+        self.is_lost = True
+        self._when_lost(self)  # before anybody is refused, who then asks for the next link at once
+        for line in (self._sending, self._receiving):
+            while line.waiting:
+                call = line.waiting.popleft()
+                self._refuse(call, LinkLost(f"the driver's connection ended before {call.name}"))
+
+
+def _description(error: Exception) -> str:
+    return error.description if isinstance(error, amp.UnknownRemoteError) else str(error)

@@ -9,9 +9,14 @@ re-opened at the offset reached, so that the consumer sees nothing of a driver's
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+from twisted.internet.interfaces import IReactorFDSet
 
 from txregistry.ipc.lanes import CHUNK, Inlet
+from txregistry.ipc.link import Link
 from txregistry.storage.errors import Corrupt, Unavailable
 
 #: How blocking reads are run: in a thread.
@@ -46,15 +51,42 @@ class FileReading:
             yield chunk
 
     async def _chunk(self, count: int, offset: int) -> bytes:
-        descriptor = self.file
-        if descriptor is None:
+        chunk = await self._run(partial(self._read, self.file, count, offset))
+        if self.file is None:  # meanwhile the number may have become another file's
             raise Unavailable("the read was closed")
-        return await self._run(lambda: os.pread(descriptor, count, offset))
+        return chunk
+
+    def _read(self, descriptor: int | None, count: int, offset: int) -> bytes:
+        """Called in a thread."""
+        try:
+            return os.pread(descriptor, count, offset) if descriptor is not None else b""
+        except OSError as error:
+            if self.file is None:
+                raise Unavailable("the read was closed") from error
+            raise Corrupt(f"the file can't be read at {offset}: {error.strerror}") from error
 
     async def aclose(self) -> None:
         descriptor, self.file = self.file, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+class LinkInlet(Inlet):
+    """A lane for reading that ends with the connection it was asked for on: a driver that hangs
+    keeps its end open for ever.
+    """
+
+    def __init__(self, reactor: IReactorFDSet, end: socket.socket, link: Link) -> None:
+        super().__init__(reactor, end)
+        self._link = link
+        link.watch(self._link_lost)
+
+    def _link_lost(self, link: Link) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._link.unwatch(self._link_lost)
+        super().close()
 
 
 class StreamReading:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,10 +21,10 @@ from twisted.protocols import amp
 
 from txregistry.ipc import commands
 from txregistry.ipc.budget import ReplayBudget
-from txregistry.ipc.descriptors import WrongDescriptor, check_file, identity, make_lane
+from txregistry.ipc.descriptors import WrongDescriptor, check_file, make_lane
 from txregistry.ipc.lanes import LANE_BUFFER, Inlet
-from txregistry.ipc.link import Answer, Link, LinkLost, Links
-from txregistry.ipc.reading import FileReading, Run, StreamReading
+from txregistry.ipc.link import DEADLINE, Answer, Link, LinkLost, Links
+from txregistry.ipc.reading import FileReading, LinkInlet, Run, StreamReading
 from txregistry.ipc.writer import RemoteWriter
 from txregistry.storage.contract import (
     CONTENT_LIMIT,
@@ -37,6 +38,7 @@ from txregistry.storage.contract import (
 from txregistry.storage.errors import (
     Changed,
     Exists,
+    Internal,
     InvalidOffset,
     Missing,
     StorageError,
@@ -50,8 +52,18 @@ from txregistry.storage.paths import check_path
 #: cause.
 ATTEMPTS = 5
 
-#: Paths in one GetSeveral: links are about 100 bytes, so the answer fits one AMP value.
+#: How often content that comes by a lane is read again because it was replaced meanwhile. Arbitrary:
+#: more often, and nobody is putting; the driver makes no sense.
+LOOKS = 1000
+
+#: Paths in one GetSeveral at most, as the wire document has it.
 BATCH_LIMIT = 64
+
+#: Bytes of paths in one list of them, which has to fit an AMP value.
+PATHS_LIMIT = 60_000
+
+#: Seconds for what ends with a sync of a disk.
+DURABLE_TIMEOUT = 60.0
 
 #: Seconds a commit may take besides one for each :data:`COMMIT_RATE` bytes.
 COMMIT_TIMEOUT = 60.0
@@ -78,14 +90,14 @@ class RemoteDriver:
         budget: ReplayBudget | None = None,
     ) -> None:
         self._reactor = reactor
-        self._links = links
+        self.links = links
         self._run = run
         self.budget = budget or ReplayBudget()
         self._batch = _Batch(self, clock)
 
     # -- asking
 
-    async def ask(self, command: type[amp.Command], *, timeout: float = 10.0, **arguments: Any) -> Answer:
+    async def ask(self, command: type[amp.Command], *, timeout: float = DEADLINE, **arguments: Any) -> Answer:
         """Ask until there is an answer.
 
         Raises:
@@ -106,7 +118,7 @@ class RemoteDriver:
         """
         is_repeated = False
         for _ in range(ATTEMPTS):
-            link = await self._links.link()
+            link = await self.links.link()
             try:
                 return await attempt(link)
             except LinkLost as lost:
@@ -133,35 +145,46 @@ class RemoteDriver:
         return await self._get_by_reading(path, answer["size"])
 
     async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
-        found = [Deferred.fromCoroutine(self.get(path)) for path in paths]
-        results: list[Content | StorageError] = []
-        for one in found:
-            try:
-                results.append(await one)
-            except StorageError as refusal:
-                results.append(refusal)
-        return results
+        found = [Deferred.fromCoroutine(self._get_or_refuse(path)) for path in paths]
+        try:
+            return [await one for one in found]
+        finally:
+            for one in found:
+                one.addErrback(lambda _: None)
+                one.cancel()  # those that the caller went away from
+
+    async def _get_or_refuse(self, path: str) -> Content | StorageError:
+        try:
+            return await self.get(path)
+        except StorageError as refusal:
+            return refusal
 
     async def _get_by_reading(self, path: str, size: int) -> Content:
-        while True:
+        for _ in range(LOOKS):
             if size > CONTENT_LIMIT:
                 raise TooLarge(f"{size} bytes are more than {CONTENT_LIMIT}", path=path)
             before = await self.stat(path)
             reading = await self.read(path)
             try:
+                size = reading.size
+                if size != before.size or size > CONTENT_LIMIT:
+                    continue
                 data = b"".join([chunk async for chunk in reading])
             finally:
                 await reading.aclose()
-            if before.size == len(data) and (await self.stat(path)).version == before.version:
+            if (await self.stat(path)).version == before.version:
                 return Content(data, before.version)
-            size = len(data)
+        raise Unavailable("the content was replaced again and again while it was read", path=path)
 
     async def list(self, path: str, *, after: str = "", limit: int = 1000) -> Listing:
         check_path(path, allow_root=True)
         answer = await self.ask(commands.List, path=path, after=after, limit=limit)
-        kinds = answer["kinds"].decode("ascii", "replace")
-        children = tuple(Child(name, kind == "d") for name, kind in zip(answer["names"], kinds, strict=False))
-        return Listing(children, answer["has_more"])
+        names, kinds = answer["names"], answer["kinds"]
+        if len(names) != len(kinds):
+            raise Internal(f"the driver lists {len(names)} names of {len(kinds)} kinds", path=path)
+        _check_order([after, *names], answer["has_more"], path)
+        children = (Child(name, kind == b"d"[0]) for name, kind in zip(names, kinds, strict=True))
+        return Listing(tuple(children), answer["has_more"])
 
     async def walk(
         self, path: str, *, after: str = "", skip_subtree: bool = False, limit: int = 1000
@@ -170,10 +193,15 @@ class RemoteDriver:
         answer = await self.ask(
             commands.Walk, path=path, after=after, skip_subtree=skip_subtree, limit=limit, timeout=60.0
         )
-        return Walk(tuple(Entry(**entry) for entry in answer["entries"]), answer["has_more"])
+        entries = tuple(Entry(**entry) for entry in answer["entries"])
+        paths = [after or path.rstrip("/"), *(entry.path for entry in entries)]
+        _check_order([one.split("/") for one in paths], answer["has_more"], path)
+        return Walk(entries, answer["has_more"])
 
     async def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
         check_path(path)
+        if "redirects" not in (await self._links.link()).hello["features"]:
+            return None
         answer = await self.ask(commands.RedirectURL, path=path, method=method, expires_in=expires_in)
         url: str | None = answer["url"]
         return url
@@ -185,7 +213,7 @@ class RemoteDriver:
         if start < 0 or (stop is not None and stop < start):
             raise InvalidOffset(f"a read can't go from {start} to {stop}", path=path)
         for _ in range(ATTEMPTS):
-            link = await self._links.link()
+            link = await self.links.link()
             try:
                 if not link.has_no_files:
                     try:
@@ -200,7 +228,7 @@ class RemoteDriver:
         raise Unavailable(f"the driver ended {ATTEMPTS} times during this read", path=path) from failure
 
     async def _open_file(self, link: Link, path: str, start: int, stop: int | None) -> FileReading:
-        answer = await link.call(commands.OpenFile, path=path)
+        answer = await link.call(commands.OpenFile, discard=partial(_give_back, link), path=path)
         descriptor, size = answer["file"], answer["size"]
         try:
             link.tell(commands.Claim, claim=answer["claim"])
@@ -209,7 +237,7 @@ class RemoteDriver:
                 raise InvalidOffset(f"{start} is beyond the size of {size} bytes", path=path)
         except WrongDescriptor as error:
             os.close(descriptor)
-            link.abort()
+            link.distrust(f"a file for {path} that is not the one announced: {error}")
             raise LinkLost(str(error), path=path) from error
         except BaseException:
             os.close(descriptor)
@@ -219,26 +247,18 @@ class RemoteDriver:
     async def _open_stream(self, link: Link, path: str, start: int, stop: int | None) -> tuple[Inlet, int]:
         ours, theirs = make_lane(LANE_BUFFER)
         try:
-            device, inode, _ = identity(theirs.fileno())
-            answer = await link.call(
-                commands.OpenStream,
-                path=path,
-                start=start,
-                stop=stop,
-                lane=theirs.fileno(),
-                lane_device=device,
-                lane_inode=inode,
-            )
+            answer = await link.call(commands.OpenStream, lane=theirs, path=path, start=start, stop=stop)
+            size: int = answer["size"]
+            if start > size:
+                raise Internal(f"the driver reads from {start} in {size} bytes", path=path)
         except BaseException:
             ours.close()
             raise
-        finally:
-            theirs.close()
-        return Inlet(self._reactor, ours), answer["size"]
+        return LinkInlet(self._reactor, ours, link), size
 
     async def _reopen(self, path: str, size: int, stop: int, offset: int) -> Inlet:
         for _ in range(ATTEMPTS):
-            link = await self._links.link()
+            link = await self.links.link()
             try:
                 lane, now = await self._open_stream(link, path, offset, stop)
             except LinkLost:
@@ -264,8 +284,10 @@ class RemoteDriver:
             if not isinstance(repeated.refusal, Exists | Changed):
                 raise repeated.refusal from None
             # Refused by what is there: is that our own first attempt, whose answer was lost?
-            stored = await self.get(path)
-            if stored.data != data:
+            stored = await self._get_or_refuse(path)
+            if isinstance(stored, Unavailable):
+                raise stored from None
+            if isinstance(stored, StorageError) or stored.data != data:
                 raise repeated.refusal from None
             return stored.version
         version: str = answer["version"]
@@ -273,22 +295,13 @@ class RemoteDriver:
 
     async def _put_once(self, link: Link, data: bytes, arguments: dict[str, Any]) -> Answer:
         if len(data) <= commands.INLINE_LIMIT:
-            return await link.call(commands.Put, content=data, **arguments)
+            return await link.call(commands.Put, timeout=DURABLE_TIMEOUT, content=data, **arguments)
         ours, theirs = make_lane(LANE_BUFFER)
         lane = Inlet(self._reactor, ours)
-        device, inode, _ = identity(theirs.fileno())
         sending = Deferred.fromCoroutine(self._send_all(lane, data))
         try:
-            return await link.call(
-                commands.Put,
-                lane=theirs.fileno(),
-                lane_device=device,
-                lane_inode=inode,
-                timeout=60.0,
-                **arguments,
-            )
+            return await link.call(commands.Put, timeout=DURABLE_TIMEOUT, lane=theirs, **arguments)
         finally:
-            theirs.close()
             lane.close()
             await sending
 
@@ -300,7 +313,9 @@ class RemoteDriver:
         self, path: str, offset: int, *, algorithms: Sequence[str] = (), states: str | None = None
     ) -> RemoteWriter:
         check_path(path)
-        writer = RemoteWriter(self._reactor, self._links, self.budget, path, offset, algorithms, states)
+        if states is not None:
+            check_path(states)
+        writer = RemoteWriter(self._reactor, self.links, self.budget, path, offset, algorithms, states)
         await writer.open()
         return writer
 
@@ -326,9 +341,10 @@ class RemoteDriver:
         except _Repeated as repeated:
             if not isinstance(repeated.refusal, Missing):
                 raise repeated.refusal from None
-            await self.stat(
-                destination
-            )  # there: the first attempt did it; missing: the answer is right as well
+            try:
+                await self.stat(destination)  # it is there: the first attempt did it
+            except Missing:
+                raise repeated.refusal from None
 
     async def delete(self, path: str, *, if_version: str | None = None) -> None:
         check_path(path)
@@ -343,7 +359,11 @@ class RemoteDriver:
                 raise repeated.refusal from None
 
     async def sync(self, paths: Sequence[str]) -> None:
-        await self.ask(commands.Sync, paths=[check_path(path) for path in paths], timeout=COMMIT_TIMEOUT)
+        waiting = [check_path(path, allow_root=True) for path in paths]
+        while waiting:
+            count = _fitting(waiting)
+            await self.ask(commands.Sync, paths=waiting[:count], timeout=COMMIT_TIMEOUT)
+            waiting = waiting[count:]
 
 
 class _Repeated(StorageError):
@@ -352,6 +372,9 @@ class _Repeated(StorageError):
     def __init__(self, refusal: StorageError) -> None:
         super().__init__(refusal.message, path=refusal.path)
         self.refusal = refusal
+
+
+_Waiting = tuple[str, Deferred[Answer]]
 
 
 class _Batch:
@@ -364,7 +387,7 @@ class _Batch:
     def __init__(self, driver: RemoteDriver, clock: IReactorTime) -> None:
         self._driver = driver
         self._clock = clock
-        self._waiting: list[tuple[str, Deferred[Answer]]] = []
+        self._waiting: list[_Waiting] = []
 
     def get(self, path: str) -> Deferred[Answer]:
         waiter: Deferred[Answer] = Deferred(lambda _: None)
@@ -375,38 +398,83 @@ class _Batch:
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
+        waiting = [(path, waiter) for path, waiter in waiting if not waiter.called]
         while waiting:
-            batch, waiting = waiting[:BATCH_LIMIT], waiting[BATCH_LIMIT:]
+            count = _fitting([path for path, _ in waiting[:BATCH_LIMIT]])
+            batch, waiting = waiting[:count], waiting[count:]
             Deferred.fromCoroutine(self._get_all(batch))
 
-    async def _get_all(self, batch: list[tuple[str, Deferred[Answer]]]) -> None:
-        while batch:
+    async def _get_all(self, batch: list[_Waiting]) -> None:
+        while len(batch) > 1:
             try:
                 items = await self._ask([path for path, _ in batch])
+            except Unsupported:
+                break
             except StorageError as error:
                 for _, waiter in batch:
-                    _refuse(waiter, error)
+                    _give(waiter, error)
                 return
-            for (_, waiter), item in zip(batch, items, strict=False):
-                if item["error"] is not None:
-                    _refuse(waiter, commands.decode_refusal(item["error"], item["description"] or ""))
-                elif not waiter.called:
-                    waiter.callback(item)
+            for (path, waiter), item in zip(batch, items, strict=False):
+                _give(waiter, _outcome(path, item))
             batch = batch[len(items) :]
+        for one in batch:
+            Deferred.fromCoroutine(self._get_one(*one))
+
+    async def _get_one(self, path: str, waiter: Deferred[Answer]) -> None:
+        try:
+            _give(waiter, await self._driver.ask(commands.Get, path=path))
+        except StorageError as error:
+            _give(waiter, error)
 
     async def _ask(self, paths: list[str]) -> Sequence[Answer]:
-        if len(paths) == 1:
-            return [{"error": None, **await self._driver.ask(commands.Get, path=paths[0])}]
-        try:
-            answer = await self._driver.ask(commands.GetSeveral, paths=paths)
-        except Unsupported:
-            return [{"error": None, **await self._driver.ask(commands.Get, path=paths[0])}]
+        link = await self._driver.links.link()
+        if "get-several" not in link.hello["features"]:
+            raise Unsupported("the driver answers one at a time")
+        answer = await self._driver.ask(commands.GetSeveral, paths=paths)
         items: list[Answer] = answer["items"]
         if not items:
-            raise Unavailable("the driver answered a batch with nothing")
+            raise Internal("the driver answered a batch with nothing")
         return items
 
 
-def _refuse(waiter: Deferred[Answer], error: StorageError) -> None:
-    if not waiter.called:
-        waiter.errback(error)
+def _outcome(path: str, item: Answer) -> Answer | StorageError:
+    if item["error"] is not None:
+        return commands.decode_refusal(item["error"], item["description"] or "")
+    if item["size"] is None or item["version"] is None:
+        return Internal("the driver's answer to one of several makes no sense", path=path)
+    return item
+
+
+def _give(waiter: Deferred[Answer], outcome: Answer | StorageError) -> None:
+    if waiter.called:
+        return  # nobody waits any more
+    if isinstance(outcome, StorageError):
+        waiter.errback(outcome)
+    else:
+        waiter.callback(outcome)
+
+
+def _give_back(link: Link, answer: Answer) -> None:
+    """Close a file that arrived for nobody."""
+    os.close(answer["file"])
+    link.tell(commands.Claim, claim=answer["claim"])
+
+
+def _fitting(paths: Sequence[str]) -> int:
+    """How many of the paths fit one list; at least one."""
+    room = PATHS_LIMIT
+    for count, path in enumerate(paths):
+        room -= 2 + len(path)
+        if room < 0:
+            return count
+    return len(paths)
+
+
+def _check_order(names: Sequence[Any], has_more: bool, path: str) -> None:
+    """Make sure that a page leads on: its names rise from where it was asked to begin.
+
+    Raises:
+        Internal: whoever asks for page after page would never come to an end.
+    """
+    if any(one >= other for one, other in pairwise(names)) or (has_more and len(names) == 1):
+        raise Internal("the driver's page is not in order", path=path)

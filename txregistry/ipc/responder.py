@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from txregistry.ipc import commands
@@ -46,9 +47,9 @@ CLAIM_LIMIT = 1024
 #: Most that one writer may hold unconfirmed: what ``HostedDriver`` keeps in flight, and a lane.
 WRITER_WINDOW = 3 * 1024 * 1024
 
-#: A box is not much more than what its values hold; this is what an entry of a page costs besides
-#: its strings.
-_ENTRY_OVERHEAD = 80
+#: What an entry of a page costs besides its strings, at most: the lengths, the keys, two numbers of 20
+#: digits, a boolean.
+_ENTRY_OVERHEAD = 112
 
 _log = Logger()
 
@@ -58,10 +59,11 @@ class Serving:
     """What all connections of one driver share.
 
     Attributes:
-        driver: answers; or the refusal that Hello gives instead, when the driver's options were no
-            good.
+        driver: answers; or the refusal that everything gets instead: that its options are no good,
+            or, for the time being, that its backend can't be reached.
         name, version: for Hello.
         isolation: the level reached, for Hello.
+        features: likewise; without ``redirects`` nobody asks for a URL.
     """
 
     driver: Driver | StorageError
@@ -70,10 +72,21 @@ class Serving:
     reactor: IReactorFDSet
     clock: IReactorTime
     isolation: str = "none"
+    features: tuple[str, ...] = ("get-several", "redirects")
     bytes_moved: int = 0
     started: dict[int, float] = field(factory=dict)
     _next: int = 0
     _closings: set[Deferred[None]] = field(factory=set)
+
+    def check(self) -> None:
+        """Refuse to say hello for a driver that will never be of use.
+
+        Raises:
+            StorageError: why. What may pass is refused to each operation instead, so that the
+                registry can start and wait for it.
+        """
+        if isinstance(self.driver, StorageError) and not self.driver.is_retryable:
+            raise self.driver.with_traceback(None)
 
     def begin(self) -> int:
         """Note an operation; returns its number for :meth:`end`."""
@@ -113,27 +126,66 @@ class Responder(DescriptorKeeper):
     # -- the frame of every answer
 
     def _answer(self, work: Callable[[Driver], Awaitable[Answer]]) -> Deferred[Answer]:
-        return Deferred.fromCoroutine(self._guarded(work))
+        async def answered() -> Answer:
+            return await work(self._driver())
 
-    async def _guarded(self, work: Callable[[Driver], Awaitable[Answer]]) -> Answer:
+        return Deferred.fromCoroutine(self._guarded(answered))
+
+    def _answer_by_lane(
+        self, lane: tuple[int, int, int], work: Callable[[Driver, Inlet], Awaitable[Answer]]
+    ) -> Deferred[Answer]:
+        """Answer a request that brought a lane, given as descriptor, device and inode; it is closed
+        if the request is refused.
+        """
+
+        async def answered() -> Answer:
+            inlet = Inlet(self._serving.reactor, take_lane(*lane))
+            try:
+                return await work(self._driver(), inlet)
+            except BaseException:
+                inlet.close()
+                raise
+
+        return Deferred.fromCoroutine(self._guarded(answered))
+
+    def _driver(self) -> Driver:
+        driver = self._serving.driver
+        if isinstance(driver, StorageError):
+            raise driver.with_traceback(None)
+        return driver
+
+    async def _guarded(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
         number = self._serving.begin()
         try:
-            driver = self._serving.driver
-            if isinstance(driver, StorageError):
-                raise driver
-            return await work(driver)
+            return await work()
         except StorageError as error:
             raise encode_refusal(error) from error
         except WrongDescriptor as error:
-            self.abort()
+            self.distrust(str(error))
             raise encode_refusal(Internal(str(error))) from error
-        except CancelledError as error:
-            raise encode_refusal(Unavailable("the operation was cancelled")) from error
         except Exception as error:
             _log.failure("the driver failed at an operation")
             raise encode_refusal(Internal(f"{type(error).__name__}: {error}")) from error
         finally:
             self._serving.end(number)
+
+    def sendBox(self, box: amp.AmpBox) -> None:
+        try:
+            super().sendBox(box)
+        except amp.TooLong as error:
+            # What AMP would make of it is the end of the connection, with every call on it.
+            _log.error("an answer does not fit the wire: {error}", error=repr(error))
+            tag = box.get(amp.ANSWER, box.get(amp.ERROR))
+            refusal = encode_refusal(Internal("the driver's answer does not fit the wire"))
+            super().sendBox(
+                amp.AmpBox(
+                    {
+                        amp.ERROR: tag,
+                        amp.ERROR_CODE: refusal.code.encode(),
+                        amp.ERROR_DESCRIPTION: str(refusal).encode(),
+                    }
+                )
+            )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
@@ -152,7 +204,8 @@ class Responder(DescriptorKeeper):
 
     @commands.Hello.responder
     def hello(self, protocol_min: int, protocol_max: int) -> Deferred[Answer]:
-        async def work(_: Driver) -> Answer:
+        async def work() -> Answer:
+            self._serving.check()
             if protocol_min > PROTOCOL_MAX or protocol_max < PROTOCOL_MIN:
                 raise Unsupported(
                     f"this driver speaks protocol {PROTOCOL_MIN} to {PROTOCOL_MAX},"
@@ -162,11 +215,11 @@ class Responder(DescriptorKeeper):
                 "protocol": min(protocol_max, PROTOCOL_MAX),
                 "name": self._serving.name,
                 "version": self._serving.version,
-                "features": ["get-several"],
+                "features": list(self._serving.features),
                 "isolation": self._serving.isolation,
             }
 
-        return self._answer(work)
+        return Deferred.fromCoroutine(self._guarded(work))
 
     @commands.Ping.responder
     def ping(self) -> Answer:
@@ -175,7 +228,7 @@ class Responder(DescriptorKeeper):
             "oldest_ms": self._serving.oldest_ms(),
             "bytes_moved": self._serving.bytes_moved,
             "resident": _resident(),
-            "descriptors": len(os.listdir("/proc/self/fd")),
+            "descriptors": _descriptors(),
         }
 
     # -- looking
@@ -208,7 +261,9 @@ class Responder(DescriptorKeeper):
                 else:
                     item = _small(found)
                 room -= _ENTRY_OVERHEAD + sum(
-                    len(value) for value in item.values() if isinstance(value, str | bytes)
+                    len(value.encode() if isinstance(value, str) else value)
+                    for value in item.values()
+                    if not isinstance(value, int)
                 )
                 if room < 0 and items:
                     break
@@ -221,7 +276,7 @@ class Responder(DescriptorKeeper):
     def list(self, path: str, after: str, limit: int) -> Deferred[Answer]:
         async def work(driver: Driver) -> Answer:
             listing = await driver.list(path, after=after, limit=limit)
-            count = _fitting([2 + len(child.name) for child in listing.children])
+            count = _fitting([2 + len(child.name.encode()) for child in listing.children])
             children = listing.children[:count]
             return {
                 "names": [child.name for child in children],
@@ -236,7 +291,10 @@ class Responder(DescriptorKeeper):
         async def work(driver: Driver) -> Answer:
             page = await driver.walk(path, after=after, skip_subtree=skip_subtree, limit=limit)
             count = _fitting(
-                [_ENTRY_OVERHEAD + len(entry.path) + len(entry.version) for entry in page.entries]
+                [
+                    _ENTRY_OVERHEAD + len(entry.path.encode()) + len(entry.version.encode())
+                    for entry in page.entries
+                ]
             )
             return {
                 "entries": [_plain(entry) for entry in page.entries[:count]],
@@ -260,7 +318,7 @@ class Responder(DescriptorKeeper):
             if len(self._claims) >= CLAIM_LIMIT:
                 raise Unavailable("too many descriptors wait to be claimed")
             reading = await driver.read(path)
-            if reading.file is None:
+            if reading.file is None or self.is_ended:
                 await reading.aclose()
                 raise Unsupported("this content is not a file: read it by a stream lane", path=path)
             device, inode, size = identity(reading.file)
@@ -278,29 +336,24 @@ class Responder(DescriptorKeeper):
 
     @commands.Claim.responder
     def claim(self, claim: int) -> Deferred[Answer]:
-        async def work(_: Driver) -> Answer:
+        async def work() -> Answer:
             reading = self._claims.pop(claim, None)
             if reading is not None:
                 await reading.aclose()
             return {}
 
-        return self._answer(work)
+        return Deferred.fromCoroutine(self._guarded(work))
 
     @commands.OpenStream.responder
     def open_stream(
         self, path: str, start: int, stop: int | None, lane: int, lane_device: int, lane_inode: int
     ) -> Deferred[Answer]:
-        async def work(driver: Driver) -> Answer:
-            outflow = Inlet(self._serving.reactor, take_lane(lane, lane_device, lane_inode))
-            try:
-                reading = await driver.read(path, start, stop)
-            except BaseException:
-                outflow.close()
-                raise
+        async def work(driver: Driver, outflow: Inlet) -> Answer:
+            reading = await driver.read(path, start, stop)
             Deferred.fromCoroutine(self._pour(reading, outflow))
             return {"size": reading.size}
 
-        return self._answer(work)
+        return self._answer_by_lane((lane, lane_device, lane_inode), work)
 
     async def _pour(self, reading: Reading, lane: Inlet) -> None:
         """Owned by the lane: it ends when the front end closes its side, or when everything is
@@ -335,18 +388,17 @@ class Responder(DescriptorKeeper):
         lane_device: int | None,
         lane_inode: int | None,
     ) -> Deferred[Answer]:
-        async def work(driver: Driver) -> Answer:
-            data = content
-            if lane is not None:
-                assert lane_device is not None and lane_inode is not None
-                data = await self._receive(
-                    Inlet(self._serving.reactor, take_lane(lane, lane_device, lane_inode)), size
-                )
+        async def store(driver: Driver, data: bytes | None) -> Answer:
             if data is None or len(data) != size:
                 raise Corrupt(f"the content is not of the {size} bytes announced", path=path)
             return {"version": await driver.put(path, data, if_absent=bool(if_absent), if_version=if_version)}
 
-        return self._answer(work)
+        async def work(driver: Driver, inlet: Inlet) -> Answer:
+            return await store(driver, await self._receive(inlet, size))
+
+        if lane is None:
+            return self._answer(lambda driver: store(driver, content))
+        return self._answer_by_lane((lane, lane_device or 0, lane_inode or 0), work)
 
     async def _receive(self, lane: Inlet, size: int) -> bytes:
         try:
@@ -370,22 +422,18 @@ class Responder(DescriptorKeeper):
         lane_device: int,
         lane_inode: int,
     ) -> Deferred[Answer]:
-        async def work(driver: Driver) -> Answer:
-            inlet = Inlet(self._serving.reactor, take_lane(lane, lane_device, lane_inode))
-            try:
-                writer = await driver.open_writer(path, offset, algorithms=algorithms, states=states)
-            except BaseException:
-                inlet.close()
-                raise
-            self._next += 1
+        async def work(driver: Driver, inlet: Inlet) -> Answer:
+            writer = await driver.open_writer(path, offset, algorithms=algorithms, states=states)
             inflow = Inflow(inlet, writer, self._moved)
-            self._inflows[self._next] = inflow
             inflow.start()
+            self._next += 1
             if self.is_ended:
-                inflow.orphan()
+                self._serving.track(inflow.orphan())
+            else:
+                self._inflows[self._next] = inflow
             return {"writer": self._next, "window": WRITER_WINDOW}
 
-        return self._answer(work)
+        return self._answer_by_lane((lane, lane_device, lane_inode), work)
 
     def _moved(self, count: int) -> None:
         self._serving.bytes_moved += count
@@ -393,8 +441,10 @@ class Responder(DescriptorKeeper):
     @commands.CloseWriter.responder
     def close_writer(self, writer: int) -> Deferred[Answer]:
         async def work(_: Driver) -> Answer:
-            closing = await self._inflow(writer).close()
-            self._inflows.pop(writer, None)
+            try:
+                closing = await self._inflow(writer).close()
+            finally:
+                self._inflows.pop(writer, None)
             digests = [
                 {"algorithm": algorithm, "encoded": encoded} for algorithm, encoded in closing.digests.items()
             ]
@@ -405,8 +455,10 @@ class Responder(DescriptorKeeper):
     @commands.AbandonWriter.responder
     def abandon_writer(self, writer: int) -> Deferred[Answer]:
         async def work(_: Driver) -> Answer:
-            await self._inflow(writer).abandon()
-            self._inflows.pop(writer, None)
+            try:
+                await self._inflow(writer).abandon()
+            finally:
+                self._inflows.pop(writer, None)
             return {}
 
         return self._answer(work)
@@ -473,7 +525,17 @@ def _fitting(sizes: list[int]) -> int:
     return len(sizes)
 
 
-def _resident() -> int:
-    """Resident memory of this process in bytes."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _resident() -> int | None:
+    """Resident memory of this process in bytes; None if no descriptor is left to look with."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def _descriptors() -> int | None:
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return None

@@ -10,11 +10,12 @@ it.
            +------------+----------------+-------------------+
                         [---------- window ------------------]     kept here, bounded
 
-States, and what moves between them:
+States, and what moves between them; a lane may come and go in the first two:
 
-    OPEN  --lane ended-->  BROKEN  --fresh writer at the next write or close-->  OPEN
-    OPEN/BROKEN --close--> CLOSED (answered, or FAILED)
-    any   --refusal that a replay can't mend--> FAILED (every later call raises it)
+    OPEN     write and close are taken
+    CLOSING  close was called: the window is sent, confirmed and the size checked
+    ENDED    answered, abandoned, or refused by what sending again can't mend; every later call is
+             refused
 
 The size to go on from is always the driver's (``WrongOffset.actual``), never our own last
 confirmation.
@@ -22,6 +23,8 @@ confirmation.
 
 from __future__ import annotations
 
+import contextlib
+import enum
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,9 +35,9 @@ from twisted.logger import Logger
 
 from txregistry.ipc import commands
 from txregistry.ipc.budget import ReplayBudget
-from txregistry.ipc.descriptors import identity, make_lane
+from txregistry.ipc.descriptors import make_lane
 from txregistry.ipc.lanes import LANE_BUFFER, Outlet
-from txregistry.ipc.link import Link, LinkLost, Links
+from txregistry.ipc.link import Answer, Link, LinkLost, Links
 from txregistry.storage.contract import Closing
 from txregistry.storage.errors import Closed, StorageError, Unavailable, WrongOffset
 
@@ -49,7 +52,17 @@ FRUITLESS_LIMIT = 5
 #: of 1 MB/s, many times over.
 CLOSE_TIMEOUT = 300.0
 
+#: How often the driver may name another stored size at one opening. It grows while an older writer
+#: stores what was on its lane; more often than this it makes no sense.
+OPENINGS = 256
+
 _log = Logger()
+
+
+class _State(enum.Enum):
+    OPEN = enum.auto()
+    CLOSING = enum.auto()
+    ENDED = enum.auto()
 
 
 class RemoteWriter:
@@ -82,8 +95,8 @@ class RemoteWriter:
         self._writer_id = 0
         self._outlet: Outlet | None = None
         self._room: Deferred[None] | None = None
-        self._failure: StorageError | None = None
-        self._is_closed = False
+        self._state = _State.OPEN
+        self._refusal: StorageError = Closed("the writer was closed before", path=path)
         self._fruitless = 0
 
     @property
@@ -119,34 +132,30 @@ class RemoteWriter:
             self._hold(len(data))
         if self._outlet is None:
             await self._recover()
-        if self._outlet is not None:
-            self._outlet.wake()
-        while self._offset - self._stored > self._limit:
+        self._send()
+        while self._is_full():
             if self._outlet is None:
                 await self._recover()
+                self._send()
             else:
                 await self._wait()
                 self._check()
 
     async def close(self) -> Closing:
         self._check()
-        self._is_closed = True
+        self._state = _State.CLOSING
         try:
             return await self._finish()
         finally:
-            self._drop()
+            self._end()
 
     async def abandon(self) -> None:
-        if self._is_closed:
+        if self._state is _State.ENDED:
             return
-        self._is_closed = True
-        link, writer_id = self._link, self._writer_id
-        self._drop()
-        if link is not None and not link.is_lost:
-            try:
-                await link.call(commands.AbandonWriter, writer=writer_id)
-            except StorageError:
-                pass  # it is gone already, which is what was asked for
+        link = self._link
+        self._end()
+        if link is not None:
+            await _abandon(link, self._writer_id)
 
     # -- lanes.Source
 
@@ -166,16 +175,13 @@ class RemoteWriter:
         self._sent += count
         if not self._can_replay:
             self._forget_before(self._sent)
+            self._wake()
 
     def confirmed(self, outlet: Outlet, offset: int) -> None:
-        if outlet is not self._outlet or not self._stored < offset <= self._sent:
-            return  # a stale lane, old news, or nonsense: the size asked for at the next opening is the truth
-        self._stored = offset
-        self._fruitless = 0
-        self._forget_before(offset)
-        if self.progress is not None:
-            self.progress(offset)
-        self._wake()
+        # Else a stale lane, old news, or nonsense: the size asked for at the next opening is the truth.
+        if outlet is self._outlet and offset <= self._sent:
+            self._advance(offset)
+            self._wake()
 
     def ended(self, outlet: Outlet) -> None:
         if outlet is self._outlet:
@@ -185,35 +191,37 @@ class RemoteWriter:
     # -- opening, again and again
 
     async def _open_on(self, link: Link) -> None:
+        self._check_not_ended()
         ours, theirs = make_lane(LANE_BUFFER)
         try:
-            device, inode, _ = identity(theirs.fileno())
             arguments: dict[str, Any] = {"states": self._states} if self._states is not None else {}
             answer = await link.call(
                 commands.OpenWriter,
+                lane=theirs,
+                discard=lambda late: _discard(link, late),
                 path=self._path,
                 offset=self._sent,
                 algorithms=self._algorithms,
-                lane=theirs.fileno(),
-                lane_device=device,
-                lane_inode=inode,
                 **arguments,
             )
+            if self._state is _State.ENDED:
+                _discard(link, answer)
+            self._check_not_ended()
         except BaseException:
             ours.close()
             raise
-        finally:
-            theirs.close()
+        self._let_go()
         self._link, self._writer_id = link, answer["writer"]
+        link.watch(self._link_lost)
         self._limit = max(WINDOW, 2 * answer["window"])
         self._outlet = Outlet(self._reactor, ours, self)
-        self._outlet.wake()
 
     async def _recover(self) -> None:
-        """Get a fresh writer after the lane ended, and send again what the driver has not stored.
+        """Get a fresh writer after the lane ended; what the driver has not stored is sent to it
+        again.
 
         Raises:
-            StorageError: it can't be had; the writer has failed for good.
+            StorageError: it can't be had; the writer has ended.
         """
         try:
             await self._explain_end()
@@ -221,8 +229,7 @@ class RemoteWriter:
                 self._count_fruitless()
                 await self._reopen_on(await self._links.link())
         except StorageError as error:
-            self._failure = error
-            self._drop()
+            self._end(error)
             raise
 
     async def _explain_end(self) -> None:
@@ -231,16 +238,18 @@ class RemoteWriter:
         Raises:
             StorageError: a reason that sending again does not mend.
         """
-        if self._link is None or self._link.is_lost:
+        link = self._link
+        if link is None:
             return
+        self._let_go()
         try:
-            await self._link.call(commands.CloseWriter, writer=self._writer_id)
-        except (LinkLost, Unavailable):
+            await link.call(commands.CloseWriter, writer=self._writer_id)
+        except Unavailable:
             return
 
     async def _reopen_on(self, link: Link) -> None:
         """Open at the size that the driver has; a lost link is left to the caller's next turn."""
-        while True:
+        for _ in range(OPENINGS):
             try:
                 await self._open_on(link)
                 return
@@ -248,6 +257,7 @@ class RemoteWriter:
                 return
             except WrongOffset as wrong:
                 self._adopt(wrong)
+        raise Unavailable("the driver names one stored size after the other", path=self._path)
 
     def _adopt(self, wrong: WrongOffset) -> None:
         actual = wrong.actual
@@ -257,10 +267,7 @@ class RemoteWriter:
                 path=self._path,
             ) from wrong
         self._sent = actual
-        if actual > self._stored:
-            self._fruitless = 0
-            self._stored = actual
-            self._forget_before(actual)
+        self._advance(actual)
         _log.info(
             "upload goes on after a driver's death at {offset} of {path}", offset=actual, path=self._path
         )
@@ -282,20 +289,65 @@ class RemoteWriter:
             try:
                 answer = await link.call(commands.CloseWriter, timeout=CLOSE_TIMEOUT, writer=self._writer_id)
             except Unavailable:
-                self._lose(outlet)
+                self._lose()
                 continue
             if answer["size"] == self._offset:
-                self._stored = answer["size"]
+                self._advance(self._offset)
                 return Closing(
                     answer["size"], {item["algorithm"]: item["encoded"] for item in answer["digests"]}
                 )
-            self._lose(outlet)
+            self._lose()
 
-    def _lose(self, outlet: Outlet) -> None:
-        outlet.close()
-        self.ended(outlet)
+    # -- the lane's end
+
+    def _link_lost(self, link: Link) -> None:
+        if link is self._link:
+            self._lose()
+
+    def _lose(self) -> None:
+        """Drop the lane, and the driver's writer without asking why."""
+        self._let_go()
+        if self._outlet is not None:
+            self._outlet.close()
+            self._outlet = None
+        self._wake()
+
+    def _let_go(self) -> None:
+        if self._link is not None:
+            self._link.unwatch(self._link_lost)
+            self._link = None
+
+    def _end(self, refusal: StorageError | None = None) -> None:
+        """Refuse every later call, and free what is held."""
+        if self._state is not _State.ENDED:
+            self._state = _State.ENDED
+            self._refusal = refusal or self._refusal
+            self._lose()
+            self._forget_before(self._offset)
 
     # -- the window
+
+    def _send(self) -> None:
+        if self._outlet is not None:
+            self._outlet.wake()
+
+    def _is_full(self) -> bool:
+        """Whether the next bytes have to wait: for a confirmation, or without replay until the last
+        ones are on the lane.
+        """
+        if self._can_replay:
+            return self._offset - self._stored > self._limit
+        return self._sent < self._offset
+
+    def _advance(self, offset: int) -> None:
+        """The driver has stored everything before ``offset``."""
+        if offset <= self._stored:
+            return
+        self._stored = offset
+        self._fruitless = 0
+        self._forget_before(offset)
+        if self.progress is not None:
+            self.progress(offset)
 
     def _hold(self, count: int) -> None:
         if self._can_replay and not self._budget.take(count):
@@ -313,20 +365,16 @@ class RemoteWriter:
         if self._can_replay:
             self._budget.give(freed)
 
-    def _drop(self) -> None:
-        if self._outlet is not None:
-            self._outlet.close()
-            self._outlet = None
-        self._forget_before(self._offset)
-        self._wake()
-
     # -- waiting
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._is_closed:
-            raise Closed("the writer was closed before", path=self._path)
+        if self._state is not _State.OPEN:
+            raise self._refusal
+
+    def _check_not_ended(self) -> None:
+        """Somebody may have abandoned the writer during an await."""
+        if self._state is _State.ENDED:
+            raise self._refusal
 
     async def _wait(self) -> None:
         assert self._room is None, "one write at a time"
@@ -341,3 +389,13 @@ class RemoteWriter:
         room, self._room = self._room, None
         if room is not None and not room.called:
             room.callback(None)
+
+
+async def _abandon(link: Link, writer_id: int) -> None:
+    with contextlib.suppress(StorageError):  # else it is gone already, which is what was asked for
+        await link.call(commands.AbandonWriter, writer=writer_id)
+
+
+def _discard(link: Link, answer: Answer) -> None:
+    """Free a writer that was opened for nobody."""
+    Deferred.fromCoroutine(_abandon(link, answer["writer"]))
