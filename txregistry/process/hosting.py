@@ -97,6 +97,8 @@ class Host:
         except StorageError as error:
             driver = error
         self.serving = Serving(driver, name or "driver", txregistry.__version__, reactor, reactor)
+        if not getattr(self._store, "has_redirects", False):
+            self.serving.features = tuple(set(self.serving.features) - {"redirects"})
 
     def run(self, listener: socket.socket) -> None:
         """Serve connections that come in on ``listener``."""

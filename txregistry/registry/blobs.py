@@ -12,7 +12,7 @@ Driver calls of a request ("at once" costs one round trip):
     read      1
     mount     3: link and size at once, then the new link
     delete    2: link, delete
-    redirect  none, or 3: link and size at once, then the URL
+    redirect  none without redirects, else 3: the URL, then link and size at once
 """
 
 from __future__ import annotations
@@ -178,10 +178,14 @@ class Blobs:
         if not self._redirect_seconds:
             return None
         with border(Code.BLOB_UNKNOWN, str(digest)):
+            # The URL first: most drivers have none, and know it without being asked.
+            url = await self._driver.redirect_url(data_path(digest), method, self._redirect_seconds)
+            if url is None:
+                return None
             member = await self._find(repository, digest)
-            url = await self._driver.redirect_url(member.data_path, method, self._redirect_seconds)
-            if url is not None:
-                await self._pulled(repository, digest, member.size)
+            if member.target != digest:
+                url = await self._driver.redirect_url(member.data_path, method, self._redirect_seconds)
+            await self._pulled(repository, digest, member.size)
         return url
 
     async def _find(self, repository: RepositoryName, digest: Digest) -> Member:

@@ -403,7 +403,8 @@ class Store(Protocol):
 
     def sync(self, paths: Sequence[str]) -> None: ...
 
-    def redirect_url(self, path: str, method: str, expires_in: int) -> str | None: ...
+    def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
+        """As above. Asked only of a store that says ``has_redirects = True`` as well."""
 
     def close(self) -> None:
         """Free everything; the process ends."""
