@@ -5,10 +5,13 @@ import json
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, globalLogPublisher
 
 from txregistry.oci.errors import Code, OciError, several
 from txregistry.registry.body import BodyCut
-from txregistry.web.faults import STATUSES, guarded, refusal, status_of
+from txregistry.storage.errors import Missing, NoSpace, Unavailable
+from txregistry.web.faults import STATUSES, Faults, refusal, status_of
 from txregistry.web.outlets import ClientGone
 
 # Written out again, from the specification and what registry:3 answers.
@@ -36,6 +39,20 @@ EXPECTED = {
 }
 
 
+@pytest.fixture
+def logged():
+    """Warnings that were logged."""
+    events = []
+
+    def observe(event):
+        if event["log_level"] is LogLevel.warn:
+            events.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield events
+    globalLogPublisher.removeObserver(observe)
+
+
 class Asked:
     """A request to be answered."""
 
@@ -50,14 +67,15 @@ class Asked:
         self.events.append("abort")
 
 
-def run(request, error):
+def run(request, error, faults=None):
     """What is sent when the work on ``request`` raises ``error``."""
 
     async def work():
         raise error
 
     sent = []
-    Deferred.fromCoroutine(guarded(work(), request, sent.append))
+    faults = faults or Faults(lambda: 0.0)
+    Deferred.fromCoroutine(faults.guarded(work(), request, sent.append))
     return sent
 
 
@@ -146,3 +164,28 @@ def test_nobody_left_is_not_answered(failures, error):
     assert run(request, error) == []
     assert request.events == ["abort"]
     assert failures == []
+
+
+def test_trouble_with_storage_is_logged_now_and_then(logged):
+    """An operator learns why clients get 503, without a line for each of them."""
+    clock = Clock()
+    faults = Faults(clock.seconds)
+    for _ in range(20):
+        for cause in (NoSpace("the disk is full"), Unavailable("the driver is gone")):
+            error = OciError(Code.UNAVAILABLE)
+            error.__cause__ = cause
+            [answer] = run(Asked(), error, faults)
+            assert answer.status == 503 and b"disk" not in answer.body
+        clock.advance(1)
+    assert [event["reason"] for event in logged] == [
+        "NoSpace: the disk is full",
+        "Unavailable: the driver is gone",
+    ] * 2
+
+
+def test_what_is_not_there_is_no_trouble(logged):
+    """404 has a cause in storage, too, and is nobody's concern."""
+    error = OciError(Code.BLOB_UNKNOWN)
+    error.__cause__ = Missing()
+    run(Asked(), error)
+    assert logged == []

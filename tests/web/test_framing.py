@@ -31,6 +31,24 @@ class OrderTests:
         )
         assert [(await client.reply()).status for _ in range(3)] == [404, 202, 200]
 
+    @pytest.mark.parametrize("cut", range(1, 30))
+    async def test_requests_may_be_cut_anywhere(self, house, cut):
+        """Where the network cuts a stream means nothing."""
+        two = request("GET", "/v2/") * 2
+        place = len(two) // 2 + cut
+        client = await house.client()
+        client.send(two[:place])
+        assert (await client.reply()).status == 200
+        client.send(two[place:])
+        assert (await client.reply()).status == 200
+
+    async def test_tls_on_the_plain_port_is_told_at_once(self, house):
+        """A client that tries TLS first need not wait for a deadline."""
+        client = await house.client()
+        client.send(b"\x16\x03\x01\x02\x00\x01\x00")
+        assert (await client.reply()).status == 400
+        assert await client.ended()
+
     async def test_connection_is_kept_for_the_next_request(self, house):
         """Also after a refusal whose body came."""
         client = await house.client()

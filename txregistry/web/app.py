@@ -13,6 +13,7 @@ being made durable is carried to its end.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from klein import Klein
@@ -24,7 +25,7 @@ from txregistry.oci.names import RepositoryName
 from txregistry.web.answer import Answer
 from txregistry.web.call import Call, House
 from txregistry.web.egress import send_parts, send_whole
-from txregistry.web.faults import guarded, refusal
+from txregistry.web.faults import Faults, refusal
 from txregistry.web.filelane import Run
 from txregistry.web.request import RegistryRequest
 from txregistry.web.routes import NOWHERE, Row, make_rows
@@ -74,12 +75,13 @@ class RegistryApp(Klein):
         in_flight: requests that are being answered.
     """
 
-    def __init__(self, house: House, run: Run) -> None:
+    def __init__(self, house: House, run: Run, seconds: Callable[[], float]) -> None:
         super().__init__()
         self.standing = b""
         self.in_flight = 0
         self._house = house
         self._run = run
+        self._faults = Faults(seconds)
         self._most_in_flight = house.settings.limits.requests
         rows = make_rows(house.settings.prefix)
         self._map = RegistryMap(rows)
@@ -112,7 +114,7 @@ class RegistryApp(Klein):
 
     async def _serve(self, request: RegistryRequest, row: Row, found: re.Match[str] | None) -> None:
         try:
-            await guarded(
+            await self._faults.guarded(
                 self._attend(request, row, found), request, lambda answer: self.send(request, answer)
             )
         finally:

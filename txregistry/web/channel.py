@@ -133,10 +133,9 @@ class RegistryChannel(HTTPChannel):
                 self.transport.pauseProducing()
         elif stage is Stage.IDLE or stage is Stage.FIRST:
             self.pace.head_began(self.seconds())
-            if not can_begin(data):
+            if stage is Stage.FIRST and not can_begin(data):
                 # Most likely a client that tries TLS first and waits to be told that there is none.
                 self.refuse(_malformed("this is not HTTP; the port speaks it without TLS"))
-                return
         if not self.is_refused:
             LineReceiver.dataReceived(self, data)
 

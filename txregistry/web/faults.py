@@ -5,7 +5,7 @@ Room: web. Must not know why something was refused. ``STATUSES`` is the whole ma
 is over a limit is 413 and a malformed request 400 whatever their code.
 
 What nobody expected is logged with its traceback under an incident id; the client is told the id
-and nothing else.
+and nothing else. What storage said that led to a 503 is logged now and then.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ STATUSES = {
     Code.UNAVAILABLE: 503,
     Code.UNKNOWN: 500,
 }
+
+#: Seconds between two complaints about the same kind of trouble with storage. Arbitrary.
+COMPLAINT_PAUSE = 10.0
 
 #: Answers that tell when to come back, and what they say if the refusal does not, in seconds.
 #: Arbitrary; clients with a back-off of their own take it as a least.
@@ -95,36 +98,67 @@ class Asked(Protocol):
         """Break the connection."""
 
 
-async def guarded(work: Awaitable[None], request: Asked, send: Callable[[Answer], None]) -> None:
-    """Do ``work``, which answers ``request``; if it raises, answer that.
+class Faults:
+    """Answers what requests raise.
 
     Args:
-        send: sends an answer whose body is in memory.
+        seconds: the clock.
     """
-    try:
-        await work
-    except (BodyCut, ClientGone, CancelledError):
-        # Nobody is left to be answered.
-        request.abort()
-    except Exception as error:
-        if request.status:
-            _break_off(request)
-        elif isinstance(error, OciError) and status_of(error) != 500:
-            send(refusal(error))
-        else:
-            send(_incident(request))
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._complained: dict[str, float] = {}
+
+    async def guarded(self, work: Awaitable[None], request: Asked, send: Callable[[Answer], None]) -> None:
+        """Do ``work``, which answers ``request``; if it raises, answer that.
+
+        Args:
+            send: sends an answer whose body is in memory.
+        """
+        try:
+            await work
+        except (BodyCut, ClientGone, CancelledError):
+            # Nobody is left to be answered.
+            request.abort()
+        except Exception as error:
+            if request.status:
+                _break_off(request, error)
+            elif isinstance(error, OciError) and status_of(error) != 500:
+                self._complain(error)
+                send(refusal(error))
+            else:
+                send(_incident(request, error))
+
+    def _complain(self, error: OciError) -> None:
+        """Log what storage said that made us refuse something, each kind once in a while."""
+        cause = error.__cause__
+        if cause is None or status_of(error) < 500:
+            return
+        now, kind = self._seconds(), type(cause).__name__
+        if now - self._complained.get(kind, -COMPLAINT_PAUSE) >= COMPLAINT_PAUSE:
+            self._complained[kind] = now
+            log.warn("requests are refused: {reason}", reason=_reason(error))
 
 
-def _incident(request: Asked) -> Answer:
+def _incident(request: Asked, error: Exception) -> Answer:
     """Log what nobody expected and return the 500 that names the log entry."""
     number = token_hex(8)
-    method, path = request.method.decode("ascii"), request.path.decode("ascii")
-    log.failure("incident {incident}: {method} {path}", incident=number, method=method, path=path)
+    what, reason = _what(request), _reason(error)
+    log.failure("incident {incident}: {what}: {reason}", incident=number, what=what, reason=reason)
     return refusal(OciError(Code.UNKNOWN, {"incident": number}))
 
 
-def _break_off(request: Asked) -> None:
+def _break_off(request: Asked, error: Exception) -> None:
     """The head has left, so nothing can be said any more; the client must see that it has not all."""
-    method, path = request.method.decode("ascii"), request.path.decode("ascii")
-    log.failure("answer broken off: {method} {path}", method=method, path=path)
+    log.failure("answer broken off: {what}: {reason}", what=_what(request), reason=_reason(error))
     request.abort()
+
+
+def _what(request: Asked) -> str:
+    return f"{request.method.decode('ascii')} {request.path.decode('ascii')}"
+
+
+def _reason(error: Exception) -> str:
+    """Return what happened, for the log; of a refusal that storage is behind, what that said."""
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}"

@@ -206,4 +206,4 @@ def make_site(
     urls = make_urls(settings.prefix, settings.host, relative=settings.relative_urls)
     gate = Gate(State(read_only=settings.read_only, delete_enabled=settings.delete_enabled))
     house = House(registry, settings, urls, gate)
-    return RegistrySite(RegistryApp(house, run or in_pool), settings, reactor)
+    return RegistrySite(RegistryApp(house, run or in_pool, reactor.seconds), settings, reactor)
