@@ -87,7 +87,36 @@ class FetchTests:
         fetch(world, LATEST)
         world.driver.forget()
         assert fetch(world, LATEST).data == image()
-        assert [call.split("/")[-1] for call in world.calls] == ["link", "link"]
+        digits = pushed.encoded[:4]
+        assert world.calls == [
+            "get_several APP/_manifests/tags/latest/current/link"
+            f" APP/_manifests/revisions/sha256/{digits}/link"
+        ]
+
+    def test_tag_that_lost_its_manifest_is_not_believed(self, world, pushed):
+        fetch(world, LATEST)
+        world.delete("APP/_manifests/revisions")
+        with refused(Code.MANIFEST_UNKNOWN):
+            fetch(world, LATEST)
+
+    def test_tag_that_is_gone_is_not_believed(self, world, pushed):
+        fetch(world, LATEST)
+        world.delete("APP/_manifests/tags")
+        for _ in range(2):
+            with refused(Code.MANIFEST_UNKNOWN):
+                fetch(world, LATEST)
+
+    def test_garbage_in_a_tag_is_an_absent_tag(self, world, pushed):
+        fetch(world, LATEST)
+        world.put("APP/_manifests/tags/latest/current/link", b"")
+        with refused(Code.MANIFEST_UNKNOWN):
+            fetch(world, LATEST)
+
+    def test_storage_that_fails_is_not_an_absent_tag(self, world, pushed):
+        fetch(world, LATEST)
+        world.driver.fail("get_several", Unavailable("down"))
+        with refused(Code.UNAVAILABLE):
+            fetch(world, LATEST)
 
     def test_content_is_at_hand_after_a_push(self, world):
         digest = done(world.image())

@@ -30,6 +30,9 @@ from txregistry.storage.errors import TooLarge
 #: given from outside and runs elsewhere.
 Parse: TypeAlias = Callable[[bytes, str | None], Awaitable[Manifest]]
 
+#: Bytes for remembering where tags pointed: some thousands of them. Arbitrary.
+_GUESSES = 4 * 1024 * 1024
+
 log = Logger()
 
 
@@ -61,10 +64,36 @@ class ManifestReader:
         self._links = links
         self._parse = parse
         self._cache: BoundedCache[Digest, StoredManifest] = BoundedCache(cache_limit)
+        #: Where tags pointed when they were last read: never believed, but what to ask for as well.
+        self._pointed: BoundedCache[str, Digest] = BoundedCache(min(cache_limit, _GUESSES))
 
     async def resolve(self, repository: RepositoryName, tag: Tag) -> Digest | None:
         """Return what a tag points at, None if there is no such tag. One driver call."""
         return await self._links.read(tag_link(repository, tag))
+
+    async def read_tagged(self, repository: RepositoryName, tag: Tag) -> StoredManifest | None:
+        """Return the manifest that a tag points at, None if there is no such tag or manifest.
+
+        One driver call if the tag points where it did last time and that is cached, else two, one
+        after the other.
+
+        Raises:
+            OciError: MANIFEST_UNKNOWN: it is of a kind that is not served.
+        """
+        link = tag_link(repository, tag)
+        guess = self._pointed.get(link)
+        cached = None if guess is None else self._cache.get(guess)
+        if guess is None or cached is None:
+            pointed = await self._links.read(link)
+        else:
+            pointed, member = await self._links.read_both(link, manifest_link(repository, guess))
+            if pointed == member == guess:
+                return cached
+        if pointed is None:
+            self._pointed.drop(link)
+            return None
+        self._pointed.put(link, pointed, len(link))
+        return await self.read(repository, pointed)
 
     async def read(self, repository: RepositoryName, digest: Digest) -> StoredManifest | None:
         """Return a manifest of ``repository``, None if it has none of that digest.

@@ -96,9 +96,10 @@ class Manifests:
         Source: distribution-spec end-3.
         """
         with border(Code.MANIFEST_UNKNOWN, _unknown_detail(reference)):
-            tag = reference if isinstance(reference, Tag) else None
-            digest = await self._digest_of(repository, reference)
-            manifest = await self._reader.read(repository, digest)
+            if isinstance(reference, Tag):
+                tag, manifest = reference, await self._reader.read_tagged(repository, reference)
+            else:
+                tag, manifest = None, await self._reader.read(repository, reference)
             if manifest is None:
                 raise _unknown(reference)
             await self._observer.told(repository, manifest.digest)
