@@ -317,8 +317,8 @@ class PublishOrderTests:
         with pytest.raises((Corrupt, Denied)):
             store.publish("/u/data", "/data", 1)
         put(store, "/data", b"broken")
-        calls.fail("link", errno.EEXIST)
-        calls.fail("link", number, "/u/data")
+        calls.fail("link", errno.EEXIST, "/u/data")
+        calls.fail("link", number)
         with pytest.raises((Corrupt, Denied)):
             store.publish("/u/data", "/data", 1)
         assert store.get("/u/data").data == b"x"

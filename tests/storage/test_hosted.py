@@ -23,6 +23,7 @@ from txregistry.storage.errors import (
     Missing,
     StorageError,
     TooLarge,
+    Unavailable,
 )
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.memory import MemoryStore
@@ -145,6 +146,15 @@ class HostedDriverTests:
         assert store.events == [("open", "/u"), ("publish", "/blob")]
         with pytest.raises(Mismatch):
             await driver.commit("/u", "/blob", size=6, digest=sha256(b"liedef"))
+
+    @pytest_twisted.ensureDeferred
+    async def test_digest_that_went_too_far_is_no_answer(self, driver, store):
+        """A digest of more than what is staged verifies nothing; a repetition will."""
+        await fill(await driver.open_writer("/u", 0, algorithms=["sha256"]), b"abc")
+        driver._staged["/u"].digests.feed(3, b"more")
+        with pytest.raises(Unavailable):
+            await driver.commit("/u", "/blob", size=3, digest=sha256(b"abc"))
+        await driver.commit("/u", "/blob", size=3, digest=sha256(b"abc"))
 
     @pytest_twisted.ensureDeferred
     async def test_memory_of_uploads_is_bounded(self, driver, store, monkeypatch):
@@ -375,6 +385,15 @@ class HostedReadingTests:
         assert isinstance(result(start(reading.__anext__())), Closed)
         threads.run_all()
         assert result(piece)
+
+    def test_piece_that_nobody_took_ends_the_read(self, driver, threads):
+        """A reader that goes on after a cancelled piece is told, and never gets bytes with a gap."""
+        reading = self.opened(driver, threads)
+        piece = start(reading.__anext__())
+        piece.addErrback(lambda failure: failure.trap(CancelledError))
+        piece.cancel()
+        threads.run_all()
+        assert isinstance(result(start(reading.__anext__())), Closed)
 
     def test_cancelled_piece_is_accounted_for(self, driver, threads):
         """A reader that goes away while a thread reads leaves nothing open."""

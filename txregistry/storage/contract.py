@@ -230,13 +230,15 @@ class Driver(Protocol):
         """Compare and append: open the one writer of ``path`` if exactly ``offset`` bytes are
         stored there (0: or nothing is).
 
-        An older writer of the path is fenced.
+        An older writer of the path is fenced, unless ``offset`` can't be right whatever becomes of
+        the bytes that it has in flight: a stale retry does not end a live upload.
 
         Args:
             algorithms: digests to compute as bytes arrive: ``sha256``, ``sha512``.
             states: directory under which running hash states are kept, as
                 ``<states>/<algorithm>/<offset>``, in Go's binary form (108 bytes for sha256, 204
-                for sha512); None keeps none.
+                for sha512); None keeps none. The newest one at or below ``offset`` is continued
+                with the stored bytes after it; those beyond ``offset`` are removed.
 
         Raises:
             WrongOffset: with the stored size.
@@ -249,7 +251,8 @@ class Driver(Protocol):
 
         ``path`` stays until it is deleted. Afterwards ``destination`` holds ``size`` bytes of
         ``digest``: one that is there with the right size stays as it is, any other is replaced. A
-        writer still open on ``path`` is fenced.
+        writer still open on ``path`` is fenced. What is appended to ``path`` later does not reach
+        ``destination``.
 
         Args:
             digest: ``algorithm:hex``.
@@ -324,8 +327,8 @@ class FileContent:
 
 
 class StreamContent(Protocol):
-    """Content that is read by call: ``size`` is the whole object's, ``read_into`` fills from the
-    asked offset on.
+    """Content that is read by call, from the offset at which it was opened; ``size`` is the whole
+    object's.
     """
 
     size: int

@@ -36,6 +36,7 @@ from txregistry.storage.errors import (
     Missing,
     StorageError,
     TooLarge,
+    Unavailable,
     Unsupported,
     WrongOffset,
 )
@@ -245,20 +246,23 @@ class HostedDriver:
         staged = self._staged.get(path)
         if staged is None or (staged.size, staged.version) != (size, entry.version):
             staged = self._new_staged(path)
-        found = await self._digest(staged, algorithm, size)
+        found = await self._digest(path, staged, algorithm, size)
         if found != encoded and staged.digests.is_restored:
             # The state that was loaded may be at fault: one full hash decides.
             staged = self._new_staged(path)
-            found = await self._digest(staged, algorithm, size)
+            found = await self._digest(path, staged, algorithm, size)
         staged.size, staged.version = size, entry.version
         self._remember(path, staged)
         if found != encoded:
             raise Mismatch(f"the staged bytes are {algorithm}:{found}", path=path)
 
-    async def _digest(self, staged: Staged, algorithm: str, size: int) -> str:
+    async def _digest(self, path: str, staged: Staged, algorithm: str, size: int) -> str:
         await self._run(lambda: staged.digests.compute_also(algorithm))
         await staged.pursuit.reach(size)
         found = await self._run(lambda: staged.digests.at(size))
+        if algorithm not in found:
+            self._forget(path)
+            raise Unavailable("the bytes changed while they were hashed", path=path)
         return found[algorithm]
 
     async def _move(self, source: str, destination: str) -> None:

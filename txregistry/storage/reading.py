@@ -74,16 +74,17 @@ class HostedReading:
         self._position = start
         self._is_reading = False
         self._is_closed = False
+        self._is_torn = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._is_closed or self._is_reading:
-            raise Closed("the read was closed, or a piece of it is still awaited")
+        if self._is_closed or self._is_reading or self._is_torn:
+            raise Closed("the read was closed, or a piece of it was asked for and not awaited")
         if self._position >= self.stop:
             raise StopAsyncIteration
-        return await shielded(self._read())
+        return await shielded(self._read(), self._tear)
 
     async def aclose(self) -> None:
         if not self._is_closed:
@@ -102,6 +103,10 @@ class HostedReading:
                 await self._free()
         self._position += len(piece)
         return piece
+
+    def _tear(self, piece: bytes) -> None:
+        """Nobody took this piece: going on would leave it out in silence."""
+        self._is_torn = True
 
     async def _free(self) -> None:
         self.file = None
