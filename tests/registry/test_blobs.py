@@ -314,6 +314,14 @@ class RedirectTests:
             done(blobs.redirect(OTHER, blob, "GET"))
         assert world.witness.told_of == []
 
+    def test_alias_is_sent_to_its_data(self, world, blobs, blob):
+        alias = Digest.of(b"under another name")
+        world.put(f"APP/_layers/sha256/{alias.encoded}/link", str(blob).encode())
+        world.store.redirect_url = lambda path, method, seconds: f"https://store/{short(path)}"
+        digits = blob.encoded[:4]
+        where = f"https://store/blobs/sha256/{digits[:2]}/{digits}/data"
+        assert done(blobs.redirect(APP, alias, "GET")) == where
+
     def test_driver_without_a_url(self, world, blobs):
         digest = done(world.blob(b"blob", algorithm="sha512"))
         world.witness.__init__()

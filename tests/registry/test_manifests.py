@@ -118,6 +118,16 @@ class FetchTests:
         with refused(Code.UNAVAILABLE):
             fetch(world, LATEST)
 
+    def test_one_link_that_fails_is_not_an_absent_one(self, world, pushed, monkeypatch):
+        fetch(world, LATEST)
+
+        def get(path):
+            raise Unavailable("down", path=path)
+
+        monkeypatch.setattr(world.store, "get", get)
+        with refused(Code.UNAVAILABLE):
+            fetch(world, LATEST)
+
     def test_content_is_at_hand_after_a_push(self, world):
         digest = done(world.image())
         world.driver.forget()

@@ -155,14 +155,6 @@ class Manifests:
             else:
                 await self._finishing.run(self._delete_revision(repository, reference))
 
-    async def _digest_of(self, repository: RepositoryName, reference: Reference) -> Digest:
-        if isinstance(reference, Digest):
-            return reference
-        digest = await self._reader.resolve(repository, reference)
-        if digest is None:
-            raise _unknown(reference)
-        return digest
-
     async def _write(
         self,
         repository: RepositoryName,
