@@ -138,11 +138,17 @@ class House:
         return channel.requests[-1].body.received if channel.requests else -1
 
     def is_stuck(self):
-        """Whether the only connection can't get rid of more: a full second changed nothing."""
+        """Whether the only connection can't get rid of its answer."""
         [channel] = self.site.channels
-        if channel.pace.stage.name != "ANSWER" or not channel.wire.unacknowledged():
+        return channel.pace.stage.name == "ANSWER" and self.is_full()
+
+    def is_full(self):
+        """Whether what the kernel holds for the only connection has not changed for many turns."""
+        [channel] = self.site.channels
+        held = channel.wire.unacknowledged()
+        if not held:
             return False
-        state = (channel.requests[-1].sentLength, channel.wire.unacknowledged())
+        state = (channel, held, [each.sentLength for each in channel.requests])
         is_same, self._state, self._turns = state == self._state, state, self._turns + 1
         self._turns = self._turns if is_same else 0
         return self._turns > 200

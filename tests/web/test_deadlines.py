@@ -4,7 +4,9 @@
 import pytest
 from twisted.internet.defer import Deferred
 
+from txregistry.oci.digests import Digest
 from txregistry.oci.pages import Page
+from txregistry.registry import StoredManifest
 from txregistry.web import Limits
 
 from .content import push_blob
@@ -149,6 +151,55 @@ class StallTests:
         await slow.asked
         house.pass_time(1000)
         slow.answer.callback(Page(("v1",), False))
+        assert (await client.reply()).status == 200
+
+
+class LargeManifest:
+    """A registry with one manifest that is written at once and is more than the connection holds."""
+
+    manifest = StoredManifest(Digest.of(b"x"), "application/x", b"x" * 20_000_000)
+
+    def __init__(self):
+        self.manifests = self
+
+    async def fetch(self, repository, reference):
+        return self.manifest
+
+
+class WrittenAtOnceTests:
+    """Answers that were handed over whole, and that the client has yet to take."""
+
+    async def ask(self, house):
+        """A client that asks and does not read."""
+        house.serve(registry=LargeManifest())
+        client = await house.client(is_deaf=True)
+        client.send(request("GET", "/v2/a/manifests/x"))
+        await house.until(lambda: house.stages() == ["IDLE"] and house.is_full())
+        return client
+
+    async def test_answer_that_nobody_takes_is_dropped(self, house):
+        """After a minute without progress."""
+        client = await self.ask(house)
+        house.pass_time(59)
+        assert house.stages() == ["IDLE"]
+        house.pass_time(3)
+        await house.until(lambda: house.stages() == [])
+        await client.close()
+
+    async def test_slow_reader_is_not_idle(self, house):
+        """The minute for the next request begins when the answer is out."""
+        client = await self.ask(house)
+        for _ in range(3):
+            house.pass_time(50)
+            before = len(client.received)
+            client.transport.resumeProducing()
+            await client.until(lambda wanted=before: len(client.received) > wanted + 500_000)
+            client.transport.pauseProducing()
+            await house.until(lambda: house.is_full())
+        client.transport.resumeProducing()
+        assert len((await client.reply()).body) == 20_000_000
+        house.pass_time(59)
+        client.send(request("GET", "/v2/"))
         assert (await client.reply()).status == 200
 
 

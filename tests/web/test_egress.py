@@ -24,7 +24,8 @@ from zope.interface import implementer
 
 from txregistry.oci.digests import Digest
 from txregistry.storage.errors import Unavailable
-from txregistry.web import WebSettings, make_site
+from txregistry.web import Limits, WebSettings, make_site, outlets
+from txregistry.web.filelane import Truncated
 
 from .content import digest_of
 from .raw import RawClient, request
@@ -37,7 +38,7 @@ class Reading:
     """An open read of one file or of chunks that a test decides."""
 
     def __init__(self, blob, start, stop):
-        self.size, self.start, self.stop = blob.size, start, stop
+        self.size, self.start, self.stop = blob.size, start + blob.shift, stop
         self.file = blob.descriptor
         self._blob = blob
 
@@ -57,6 +58,8 @@ class Reading:
 class Blob:
     """A registry that has one blob, which is read as a test wants."""
 
+    shift = 0
+
     def __init__(self, size, *, descriptor=None, chunks=(), opening=None):
         self.blobs = self
         self.digest = Digest.parse(DIGEST)
@@ -75,7 +78,9 @@ class Blob:
 
     async def read(self, start, stop):
         self.events.append("opened")
-        if self.opening is not None:
+        if isinstance(self.opening, Deferred):
+            await self.opening
+        elif self.opening is not None:
             raise self.opening
         return Reading(self, start, stop)
 
@@ -218,6 +223,74 @@ class ThreadsTests:
         assert blob.events == ["opened", "closed"]
 
 
+class KernelTests:
+    """What the kernel says while it sends."""
+
+    @pytest.fixture(autouse=True)
+    def cached(self, monkeypatch):
+        """Everything seems to be cached, so no thread looks first."""
+        monkeypatch.setattr(outlets, "is_cached", lambda file, start, stop: True)
+
+    async def ask(self, house, blob):
+        """How the connection ends."""
+        house.serve(registry=blob)
+        client = await house.client()
+        client.send(request("GET", f"/v2/a/blobs/{DIGEST}"))
+        return await client.ended()
+
+    async def test_file_that_shrinks_breaks_the_answer(self, house, file, failures):
+        """Promise 5, also if it happens while it is sent."""
+        assert not await self.ask(house, Blob(len(DATA) + 1, descriptor=file))
+        assert failures.pop()["log_failure"].check(Truncated)
+
+    async def test_error_of_the_disk_breaks_the_answer(self, house, failures):
+        """It is in the log."""
+        directory = os.open("/", os.O_RDONLY)
+        assert not await self.ask(house, Blob(len(DATA), descriptor=directory))
+        os.close(directory)
+        assert failures.pop()["log_failure"].check(OSError)
+
+    @pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError])
+    async def test_client_that_left_is_no_failure(self, house, file, monkeypatch, error):
+        """Nobody is left to be told, and nothing is wrong with us."""
+
+        def gone(*arguments):
+            raise error
+
+        monkeypatch.setattr(outlets.os, "sendfile", gone)
+        blob = Blob(len(DATA), descriptor=file)
+        assert not await self.ask(house, blob)
+        assert blob.events == ["opened", "closed"]
+
+
+class LateTests:
+    """Clients that leave before the first byte of their answer."""
+
+    @pytest.mark.parametrize("size", [100, len(DATA)], ids=["small", "large"])
+    @pytest.mark.parametrize("has_file", [True, False], ids=["file", "stream"])
+    async def test_what_was_opened_is_closed(self, house, file, size, has_file):
+        """However it would have been sent."""
+        gate = Deferred()
+        blob = Blob(size, descriptor=file if has_file else None, chunks=(DATA[:size],), opening=gate)
+        house.serve(registry=blob)
+        client = await house.client()
+        client.send(request("GET", f"/v2/a/blobs/{DIGEST}"))
+        await house.until(lambda: blob.events == ["opened"])
+        await client.close()
+        await house.until(lambda: house.stages() == [])
+        gate.callback(None)
+        assert blob.events == ["opened", "closed"]
+
+
+async def test_other_part_than_asked_is_never_sent(house, failures):
+    """A reading that begins or ends elsewhere is a fault of ours."""
+    blob = Blob(100, chunks=(b"x" * 100,))
+    blob.shift = 1
+    house.serve(registry=blob)
+    assert (await house.ask("GET", f"/v2/a/blobs/{DIGEST}")).status == 500
+    assert failures.pop() and blob.events == ["opened", "closed"]
+
+
 class StreamsTests:
     """Content that is a stream."""
 
@@ -345,6 +418,15 @@ class TlsTests:
         client = await self.connect(house, certificate)
         client.send("junk\r\n\r\n")
         assert (await client.reply()).status == 400
+        await client.ended()
+
+    async def test_connection_above_the_cap_is_told(self, house, certificate):
+        """503 comes over TLS, too."""
+        house.serve(limits=Limits(connections=1))
+        await self.connect(house, certificate)
+        await house.accepted(1)
+        client = await self.connect(house, certificate)
+        assert (await client.reply()).status == 503
         await client.ended()
 
     async def test_failing_file_breaks_the_answer(self, house, file, certificate, failures):

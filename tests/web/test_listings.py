@@ -162,6 +162,9 @@ class ReferrersTests:
         subject, _, _ = await self.push(house)
         house.serve(referrers_maximum=1)
         target, seen = f"/v2/a/referrers/{subject}", []
+        filtered = await house.ask("GET", f"{target}?artifactType=application/sig%2Bx")
+        for link in filtered.all("Link"):
+            assert "artifactType=application%2Fsig%2Bx&last=" in link
         while target:
             reply = await house.ask("GET", target)
             seen += [row["digest"] for row in json.loads(reply.body)["manifests"]]
