@@ -25,7 +25,7 @@ from zope.interface import implementer
 from txregistry.oci.digests import Digest
 from txregistry.storage.errors import Unavailable
 from txregistry.web import Limits, WebSettings, make_site, outlets
-from txregistry.web.filelane import Truncated
+from txregistry.web.filelane import Truncated, is_in_memory
 
 from .content import digest_of
 from .raw import RawClient, request
@@ -449,3 +449,15 @@ class TlsTests:
         client.send(request("GET", "/v2/"))
         await client.ended()
         assert b"HTTP" not in client.received
+
+
+class FileSystemTests:
+    def test_memory_is_told_from_a_disk(self, tmp_path):
+        """A file on tmpfs is sent at once, one on a disk only if it is cached."""
+        with tempfile.TemporaryFile(dir="/dev/shm") as file:
+            assert is_in_memory(file.fileno())
+        with open("/proc/self/exe", "rb") as file:
+            assert not is_in_memory(file.fileno())
+
+    def test_closed_descriptor_is_not_in_memory(self):
+        assert not is_in_memory(-1)

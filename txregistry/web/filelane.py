@@ -3,18 +3,27 @@
 
 Room: web. Must not know HTTP. Offsets are explicit, since the descriptor is shared. What is in the
 page cache is read here and now; ``RWF_NOWAIT`` tells. Anything else is read by a thread first. A file
-system that can't tell (NFS) is read by threads only.
+system that can't tell (NFS) is read by threads only, but for those that live in memory altogether.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from attrs import frozen
 
 T = TypeVar("T")
+
+#: f_type of tmpfs and ramfs, the first member of struct statfs (statfs(2)); the whole has 120 bytes.
+_IN_MEMORY = frozenset((0x01021994, 0x858458F6))
+_STATFS_SIZE = 256
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 #: How much a thread reads at once, in bytes.
 _PIECE = 256 * 1024
@@ -38,8 +47,16 @@ def is_cached(file: int, start: int, stop: int) -> bool:
 def _is_byte_cached(file: int, offset: int) -> bool:
     try:
         return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-    except OSError:
+    except OSError as error:
+        return error.errno == errno.EOPNOTSUPP and is_in_memory(file)
+
+
+def is_in_memory(file: int) -> bool:
+    """Say whether the file system of ``file`` keeps all in memory, so that no read waits for a disk."""
+    status = ctypes.create_string_buffer(_STATFS_SIZE)
+    if _libc.fstatfs(file, status) != 0:
         return False
+    return int.from_bytes(status.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) in _IN_MEMORY
 
 
 def warm(file: int, start: int, stop: int) -> None:
