@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from txregistry.oci.digests import Digest
 from txregistry.storage.errors import Unavailable
-from txregistry.web import Limits, WebSettings, make_site, outlets
+from txregistry.web import Limits, WebSettings, filelane, make_site, outlets
 from txregistry.web.filelane import Truncated, is_in_memory
 
 from .content import digest_of
@@ -175,8 +175,9 @@ class ThreadsTests:
     """Files that are not cached, or that can't tell."""
 
     @pytest.fixture
-    def cold(self):
-        """A file in memory, which can't tell that it is."""
+    def cold(self, monkeypatch):
+        """A file of a file system that can't tell what is cached."""
+        monkeypatch.setattr(filelane, "is_in_memory", lambda file: False)
         descriptor = os.memfd_create("x", os.MFD_CLOEXEC)
         os.write(descriptor, DATA)
         yield descriptor
@@ -190,6 +191,14 @@ class ThreadsTests:
         house.port = port.getHost().port
         assert (await house.ask("GET", f"/v2/a/blobs/{DIGEST}")).body == DATA
         await site.drain(10)
+
+    async def test_file_in_memory_needs_no_thread(self, house):
+        """No disk is waited for where there is none."""
+        with tempfile.TemporaryFile(dir="/dev/shm") as file:
+            file.write(DATA)
+            file.flush()
+            house.serve(registry=Blob(len(DATA), descriptor=file.fileno()), run=lambda function: 1 / 0)
+            assert (await house.ask("GET", f"/v2/a/blobs/{DIGEST}")).body == DATA
 
     async def test_client_that_leaves_while_a_thread_reads(self, house, cold):
         """The file is closed only when the thread is done with it."""
