@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A confined process can't do what it was to give up; each case runs in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from txregistry.process.isolation import MEASURES, landlock_abi
+
+PROLOGUE = """
+import json, os, socket, sys
+from txregistry.process.isolation import confine
+def attempt(work):
+    try:
+        work()
+    except OSError as error:
+        return error.errno
+    return 0
+"""
+
+
+def confined(script, *arguments):
+    """What a script prints as JSON, run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROLOGUE + textwrap.dedent(script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+class ConfineTests:
+    def test_every_measure_of_this_kernel_is_reached(self, tmp_path):
+        """What the kernel has is used; the user is the registry's affair."""
+        reached = confined("print(json.dumps(confine([sys.argv[1]], needs_network=False)))", tmp_path)
+        abi = landlock_abi()
+        expected = ["no-new-privs", "limits"] + ["files"] * (abi >= 1) + ["network"] * (abi >= 4)
+        assert reached == expected
+        assert set(reached) < set(MEASURES)
+
+    def test_files_elsewhere_are_out_of_reach(self, tmp_path):
+        """The store's own directory is free; its neighbour can be neither read nor written."""
+        assert landlock_abi() >= 1, "this kernel has no Landlock: the measure can't be tested here"
+        own, other = tmp_path / "own", tmp_path / "other"
+        own.mkdir()
+        other.mkdir()
+        (other / "secret").write_text("x")
+        result = confined(
+            """
+            own, other = sys.argv[1:]
+            confine([own], needs_network=False)
+            import decimal  # modules that are imported late are still found
+            print(json.dumps({
+                "write own": attempt(lambda: open(own + "/a", "w").close()),
+                "rename own": attempt(lambda: os.rename(own + "/a", own + "/b")),
+                "truncate own": attempt(lambda: os.truncate(own + "/b", 0)),
+                "link own": attempt(lambda: os.link(own + "/b", own + "/c")),
+                "read other": attempt(lambda: open(other + "/secret").close()),
+                "write other": attempt(lambda: open(other + "/a", "w").close()),
+                "list other": attempt(lambda: os.listdir(other)),
+                "write etc": attempt(lambda: open("/etc/txregistry-test", "w").close()),
+            }))
+            """,
+            own,
+            other,
+        )
+        assert {name: error for name, error in result.items() if "own" in name} == {
+            "write own": 0,
+            "rename own": 0,
+            "truncate own": 0,
+            "link own": 0,
+        }
+        assert {error for name, error in result.items() if "own" not in name} == {13}
+
+    @pytest.mark.parametrize("needs_network", [True, False])
+    def test_network_is_there_only_for_those_who_need_it(self, tmp_path, needs_network):
+        """A file system driver that was taken over can't call home."""
+        assert landlock_abi() >= 4, "this kernel's Landlock can't confine TCP: the measure can't be tested here"
+        result = confined(
+            """
+            listener = socket.create_server(("127.0.0.1", 0))
+            confine([sys.argv[1]], needs_network=sys.argv[2] == "True")
+            address = listener.getsockname()
+            print(json.dumps({
+                "connect": attempt(lambda: socket.create_connection(address).close()),
+                "listen": attempt(lambda: socket.create_server(("127.0.0.1", 0)).close()),
+            }))
+            """,
+            tmp_path,
+            needs_network,
+        )
+        assert result == ({"connect": 0, "listen": 0} if needs_network else {"connect": 13, "listen": 13})
+
+    def test_sockets_and_descriptors_that_were_passed_still_work(self, tmp_path):
+        """Lanes, and files that somebody else opened, are not paths."""
+        (tmp_path / "outside").write_text("content")
+        own = tmp_path / "own"
+        own.mkdir()
+        result = confined(
+            """
+            file = os.open(sys.argv[2], os.O_RDONLY)
+            confine([sys.argv[1]], needs_network=False)
+            one, other = socket.socketpair()
+            one.send(os.pread(file, 100, 0))
+            print(json.dumps(other.recv(100).decode()))
+            """,
+            own,
+            tmp_path / "outside",
+        )
+        assert result == "content"
+
+    def test_store_that_can_not_say_keeps_its_files(self, tmp_path):
+        """Better a driver that works than one that is confined to nothing."""
+        result = confined(
+            """
+            reached = confine(None, needs_network=True)
+            open(sys.argv[1] + "/a", "w").close()
+            print(json.dumps(reached))
+            """,
+            tmp_path,
+        )
+        assert result == ["no-new-privs", "limits"]
