@@ -66,6 +66,14 @@ class StartTests:
         assert reply.headers["docker-content-digest"] == digest_of(data)
         assert (await house.ask("GET", reply.headers["location"])).body == data
 
+    @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+    async def test_empty_blob_in_one_request(self, house, algorithm):
+        """No bytes are all bytes of the empty blob, by whatever digest."""
+        digest = digest_of(b"", algorithm)
+        reply = await house.ask("POST", f"/v2/a/blobs/uploads/?digest={digest}", body=b"")
+        assert (reply.status, reply.headers["docker-content-digest"]) == (201, digest)
+        assert (await house.ask("GET", f"/v2/a/blobs/{digest}")).status == 200
+
     async def test_digest_without_a_body_is_an_announcement(self, house):
         """Clients that only announce go on with a session."""
         reply = await house.ask("POST", f"/v2/a/blobs/uploads/?digest={DIGEST}", body=b"")

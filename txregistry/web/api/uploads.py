@@ -7,7 +7,7 @@ about the offset carries both, so that the client can go on from there.
 
 from __future__ import annotations
 
-from txregistry.oci.digests import EMPTY_SHA256, Digest, check_algorithm
+from txregistry.oci.digests import Digest, check_algorithm
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName, UploadId
 from txregistry.oci.ranges import Span, parse_content_range, render_upload_range
@@ -28,7 +28,7 @@ async def start(call: Call) -> Answer:
     if call.parameters("digest"):
         digest = Digest.parse(call.single_digest())
         # Without a body it is only announced what is going to be pushed, but for the empty blob.
-        if call.body.length != 0 or digest == EMPTY_SHA256:
+        if call.body.length != 0 or digest.matches(b""):
             stored = await call.registry.uploads.push(call.repository, digest, call.body)
             return _created(call, stored)
     mounted = await _mount(call)
