@@ -7,6 +7,8 @@ import pytest
 
 from .raw import request
 
+WRITES = {"DELETE", "PATCH", "POST", "PUT"}
+
 
 async def test_version_check_is_what_clients_look_for(house):
     """GET /v2/ says that this is a registry."""
@@ -171,6 +173,7 @@ class ReadOnlyTests:
         reply = await client.reply()
         assert (reply.status, reply.code) == (405, "UNSUPPORTED")
         assert reply.headers["connection"] == "close"
+        assert not WRITES & set(reply.headers["allow"].split(", "))
 
     async def test_reads_go_on(self, house):
         """Nothing else changes."""
@@ -187,6 +190,7 @@ class DeleteDisabledTests:
         house.serve(delete_enabled=False)
         reply = await house.ask("DELETE", f"/v2/a/{target}")
         assert (reply.status, reply.code) == (405, "UNSUPPORTED")
+        assert "GET" in reply.headers["allow"] and "DELETE" not in reply.headers["allow"]
 
     async def test_cancelling_an_upload_is_no_delete(self, house):
         """B-094: what a client pushes itself it may take back."""

@@ -3,6 +3,7 @@
 
 import pytest
 
+from txregistry.auth.decisions import Action
 from txregistry.web.app import RegistryMap
 from txregistry.web.routes import make_rows
 
@@ -115,4 +116,5 @@ def test_prefix_moves_everything_but_liveness():
 def test_allow_lists_every_method():
     """405 and OPTIONS tell what is possible."""
     row, _ = ROOT.bind(path_info="/v2/a/blobs/uploads/u").match(return_rule=True)
-    assert row.allow == "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
+    assert row.allow(lambda action: True) == "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
+    assert row.allow(lambda action: action is not Action.PUSH) == "DELETE, OPTIONS"

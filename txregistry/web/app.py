@@ -128,7 +128,14 @@ class RegistryApp(Klein):
             return
         if self.in_flight > self._most_in_flight:
             raise OciError(Code.UNAVAILABLE, "too many requests at once")
-        answer = await method.route(self._admit(request, method.action, found.groupdict()))
+        try:
+            call = self._admit(request, method.action, found.groupdict())
+        except OciError as error:
+            if error.code is not Code.UNSUPPORTED:
+                raise
+            self.send(request, self._not_offered(row, error))
+            return
+        answer = await method.route(call)
         if isinstance(answer.body, bytes) or request.method == b"HEAD":
             self.send(request, answer)
         else:
@@ -152,10 +159,12 @@ class RegistryApp(Klein):
     def _without_route(self, request: RegistryRequest, row: Row) -> Answer:
         if row is NOWHERE:
             return refusal(OciError(Code.UNSUPPORTED, message="there is nothing at this path"), status=404)
-        self._house.gate.check(self._house.gate.identify(), Action.LOGIN)
-        allow = ("Allow", row.allow)
+        gate = self._house.gate
+        gate.check(gate.identify(), Action.LOGIN)
         if request.method == b"OPTIONS":
-            return Answer(200, (allow,))
-        return refusal(OciError(Code.UNSUPPORTED, message="the method is not for this path")).with_headers(
-            allow
-        )
+            return Answer(200, (("Allow", row.allow(gate.is_offered)),))
+        return self._not_offered(row, OciError(Code.UNSUPPORTED, message="the method is not for this path"))
+
+    def _not_offered(self, row: Row, error: OciError) -> Answer:
+        """Return the 405 with what is offered. Source: RFC 9110 section 15.5.6."""
+        return refusal(error).with_headers(("Allow", row.allow(self._house.gate.is_offered)))

@@ -38,6 +38,10 @@ class Gate:
         if not decision.is_allowed:
             raise decision.refusal()
 
+    def is_offered(self, action: Action) -> bool:
+        """Say whether the registry does such things at present, whoever asks."""
+        return decide(ANONYMOUS, action, REGISTRY, self.state).is_allowed
+
     def reader(self, identity: Identity) -> Callable[[RepositoryName], bool]:
         """Return a function that says whether ``identity`` may pull from a repository."""
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
-from attrs import field, frozen
+from attrs import frozen
 
 from txregistry.auth.decisions import Action
 from txregistry.web.answer import Answer
@@ -50,11 +50,11 @@ class Row:
     pattern: re.Pattern[str]
     methods: Mapping[str, Method]
     segment_count: int = 0
-    allow: str = field(init=False)
 
-    @allow.default
-    def _allow(self) -> str:
-        return ", ".join(sorted([*self.methods, "OPTIONS"]))
+    def allow(self, is_offered: Callable[[Action], bool]) -> str:
+        """Return the Allow header: the methods whose action is offered."""
+        offered = [name for name, method in self.methods.items() if is_offered(method.action)]
+        return ", ".join(sorted([*offered, "OPTIONS"]))
 
 
 _PULL_MANIFEST = Method(Action.PULL, manifests.fetch)
