@@ -52,6 +52,12 @@ class LinkLost(Unavailable):
     code = "Unavailable"
 
 
+class NoAnswer(Unavailable):
+    """The deadline passed before the answer: whether the operation was done is unknown."""
+
+    code = "Unavailable"
+
+
 class Links(Protocol):
     """Where a live connection comes from."""
 
@@ -158,7 +164,7 @@ class Link(DescriptorKeeper):
 
         Raises:
             LinkLost: the connection ended.
-            Unavailable: the deadline passed; whether the operation was done is unknown.
+            NoAnswer: the deadline passed.
             StorageError: the driver's refusal.
         """
         call = _Call(command, arguments, self._clock.seconds() + timeout, lane, discard)
@@ -296,7 +302,7 @@ class Link(DescriptorKeeper):
         for call in overdue:
             waiter = self._settle(call)
             if waiter is not None:
-                waiter.errback(Unavailable(f"the driver did not answer {call.name} in time"))
+                waiter.errback(NoAnswer(f"the driver did not answer {call.name} in time"))
         if len(overdue) > OVERDUE_LIMIT:
             self.distrust(f"no answer to {len(overdue)} questions")
         elif self._calls and self._sweep is None and not self.is_lost:

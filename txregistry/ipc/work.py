@@ -44,6 +44,6 @@ class Worker(AMPChild):  # type: ignore[misc]  # ampoule has no annotations
             answer = {"manifest": parse_manifest(data, content_type).to_plain()}
         except OciError as refusal:
             answer = {"refusal": refusal.to_plain()}
-        with open(result, "wb") as file:
+        with open(result, "r+b") as file:  # empty and ours; never cut what might be another's
             file.write(json.dumps(answer).encode())
         return {}

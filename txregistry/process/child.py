@@ -9,11 +9,14 @@ Room: process. The child gets, and nothing else:
     4   its options as a JSON document, by a sealed memory file (TXREGISTRY_OPTIONS_FD=4)
 
 The listening socket is ours and outlives the child: a connection made while it restarts waits in
-the backlog.
+the backlog. The interrupt of a terminal, which goes to all its processes, does not reach the child:
+the registry ends it after the last request.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -24,6 +27,7 @@ from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -38,8 +42,12 @@ BACKLOG = 1024
 #: from it.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 
-#: Seconds until a child that was asked to end is killed.
-END_TIMEOUT = 5.0
+#: Seconds until a child that was asked to end is killed: what the protocol promises it.
+END_TIMEOUT = 20.0
+
+#: Seconds for which the output of a child that is gone is waited for: whatever it has started may
+#: hold its pipes open for ever.
+LAST_WORDS_TIMEOUT = 1.0
 
 #: Backoff after deaths before a greeting, in seconds.
 BACKOFF = 0.05
@@ -47,28 +55,40 @@ BACKOFF_LIMIT = 5.0
 
 _LINE_LIMIT = 4_000
 #: The shell sets LISTEN_PID to what becomes the driver's own process id, which is not known before
-#: the fork.
-_TRAMPOLINE = ("/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh")
+#: the fork. What it ignores stays ignored.
+_TRAMPOLINE = ("/bin/sh", "-c", "trap '' INT; LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"", "sh")
+
+_PREFIX = "txregistry-"
+_SOCKET = "driver.sock"
+#: Seconds after which a directory whose socket nobody listens on is taken to be left over.
+_SWEEP_AGE = 60.0
 
 _log = Logger()
 
 
 class Child(ProcessProtocol):
-    """One run of the driver program: its lines to the log, its end to whoever asks."""
+    """One run of the driver program: its lines to the log, its end to whoever asks.
 
-    def __init__(self, name: str) -> None:
+    Attributes:
+        ended: fires with the reason, in words, once it is gone and its last lines are here.
+    """
+
+    def __init__(self, name: str, clock: IReactorTime) -> None:
         self._name = name
-        self._partial = b""
+        self._clock = clock
+        self._partial = {1: b"", 2: b""}
+        self._late: IDelayedCall | None = None
         self.last_lines: deque[str] = deque(maxlen=5)
         self.ended: Deferred[str] = Deferred()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        *lines, self._partial = (self._partial + data).split(b"\n")
+        *lines, partial = (self._partial[childFD] + data).split(b"\n")
         for line in lines:
             self._say(line)
-        if len(self._partial) > _LINE_LIMIT:
-            self._say(self._partial)
-            self._partial = b""
+        if len(partial) > _LINE_LIMIT:
+            self._say(partial)
+            partial = b""
+        self._partial[childFD] = partial
 
     def _say(self, line: bytes) -> None:
         text = line[:_LINE_LIMIT].decode("utf-8", "backslashreplace").rstrip()
@@ -76,8 +96,15 @@ class Child(ProcessProtocol):
             self.last_lines.append(text)
             _log.info("[{driver}] {line}", driver=self._name, line=text)
 
+    def processExited(self, reason: Failure) -> None:
+        assert self.transport is not None
+        self._late = self._clock.callLater(LAST_WORDS_TIMEOUT, self.transport.loseConnection)
+
     def processEnded(self, reason: Failure) -> None:
-        self._say(self._partial)
+        if self._late is not None and self._late.active():
+            self._late.cancel()
+        for partial in self._partial.values():
+            self._say(partial)
         self.ended.callback(reason.getErrorMessage())
 
 
@@ -86,7 +113,8 @@ class ChildDriver:
 
     Args:
         when_died: called after each death that was not asked for.
-        has_greeted: whether the run that just ended ever said hello; asked at each death.
+        greetings: how often a driver has said hello; a run during which that did not grow was
+            fruitless.
 
     Attributes:
         path: of the socket to connect to.
@@ -106,6 +134,7 @@ class ChildDriver:
         assert spec.command is not None
         self._spec = spec
         self._command = spec.command
+        self._document = b""
         self._reactor = reactor
         self._clock = clock
         self._when_died = when_died
@@ -130,50 +159,69 @@ class ChildDriver:
         """The last line that the driver wrote, for an error message."""
         return self._child.last_lines[-1] if self._child is not None and self._child.last_lines else ""
 
-    def start(self) -> None:
-        """Start the program; :meth:`bind` comes before."""
-        self._spawn()
-
     def bind(self) -> None:
         """Make the socket, so that its path is known.
 
         Raises:
-            StartError: the program is not there.
+            StartError: the program is not there, its options can't be passed, or there is no place
+                for the socket.
         """
-        if shutil.which(self._command[0]) is None:
+        program = shutil.which(self._command[0])
+        if program is None:
             raise StartError(
                 f"the storage driver's program {self._command[0]!r} does not exist or can't be executed:"
                 " correct storage.external.command"
             )
-        self._directory = tempfile.mkdtemp(prefix="txregistry-", dir=_runtime_directory())
-        self.path = os.path.join(self._directory, "driver.sock")
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(self.path)
-        self._listener.listen(BACKLOG)
+        # It is started in another directory.
+        self._command = (os.path.abspath(program), *self._command[1:])
+        self._document = _document(self._spec)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._directory = _make_directory()
+            self.path = os.path.join(self._directory, _SOCKET)
+            listener.bind(self.path)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            self._remove_directory()
+            raise StartError(
+                f"the socket of storage driver {self._spec.name!r} can't be made"
+                f" at {self.path or tempfile.gettempdir()}: {error}; XDG_RUNTIME_DIR or TMPDIR may name"
+                " another directory"
+            ) from error
+        self._listener = listener
 
-    def _spawn(self) -> None:
+    def start(self) -> None:
+        """Start the program; :meth:`bind` comes before."""
         assert self._listener is not None
-        child = Child(self._spec.name)
-        options = _options_file(self._spec)
+        child = Child(self._spec.name, self._clock)
+        self._greeted_before = self._greetings()
+        try:
+            self._transport = self._spawn(child, self._listener)
+        except OSError as error:  # no process, memory or descriptor left for it
+            self._ended(str(error))
+            return
+        self._child = child
+        child.ended.addCallback(self._ended)
+
+    def _spawn(self, child: Child, listener: socket.socket) -> IProcessTransport:
+        options = _options_file(self._document)
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         environment |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "driver", "TXREGISTRY_OPTIONS_FD": "4"}
         command = [*_TRAMPOLINE, *self._command]
-        self._greeted_before = self._greetings()
         try:
-            self._transport = self._reactor.spawnProcess(
+            return self._reactor.spawnProcess(
                 child,
                 command[0],
                 command,
                 env=environment,
                 path="/",
-                childFDs={0: "w", 1: "r", 2: "r", 3: self._listener.fileno(), 4: options},
+                childFDs={0: "w", 1: "r", 2: "r", 3: listener.fileno(), 4: options},
             )
         finally:
             os.close(options)
-        self._child = child
-        child.ended.addCallback(self._ended, child)
 
-    def _ended(self, reason: str, child: Child) -> None:
+    def _ended(self, reason: str) -> None:
         self._transport = None
         if self._is_stopping:
             return
@@ -187,13 +235,17 @@ class ChildDriver:
             reason=reason,
             delay=delay,
         )
-        self._later = self._clock.callLater(delay, self._spawn)
+        self._later = self._clock.callLater(delay, self.start)
         self._when_died()
 
     def kill(self) -> None:
         """End the present run at once; it is started again."""
-        if self._transport is not None and self._transport.pid is not None:
-            self._transport.signalProcess("KILL")
+        self._signal("KILL")
+
+    def _signal(self, name: str) -> None:
+        if self._transport is not None:
+            with contextlib.suppress(ProcessExitedAlready):
+                self._transport.signalProcess(name)
 
     async def stop(self) -> None:
         """Ask the driver to end, kill it if it does not, and remove the socket."""
@@ -201,40 +253,67 @@ class ChildDriver:
         if self._later is not None and self._later.active():
             self._later.cancel()
         if self._transport is not None and self._child is not None:
-            self._transport.signalProcess("TERM")
+            self._signal("TERM")
             late = self._clock.callLater(END_TIMEOUT, self.kill)
-            if not self._child.ended.called:
-                gone: Deferred[None] = Deferred()
-                self._child.ended.addCallback(lambda _: gone.callback(None))
-                await gone
+            gone: Deferred[None] = Deferred()
+            self._child.ended.addCallback(lambda _: gone.callback(None))
+            await gone
             if late.active():
                 late.cancel()
         if self._listener is not None:
             self._listener.close()
+            self._remove_directory()
+
+    def _remove_directory(self) -> None:
+        if self._directory:
             shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _runtime_directory() -> str | None:
-    """Where the socket's private directory is made; None for the system's choice. A socket's path
-    holds 107 bytes at most.
-    """
-    for place in (
+def _make_directory() -> str:
+    """A private directory for the socket, whose path may have 107 bytes at most."""
+    place = tempfile.gettempdir()
+    for wanted in (
         os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0],
         os.environ.get("XDG_RUNTIME_DIR", ""),
     ):
-        if place and len(place) < 60 and os.access(place, os.W_OK):
-            return place
-    return None
+        if wanted and len(os.fsencode(wanted)) < 60 and os.access(wanted, os.W_OK):
+            place = wanted
+            break
+    directory = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
+    _sweep(place, os.stat(directory))
+    return directory
 
 
-def _options_file(spec: DriverSpec) -> int:
-    """A sealed memory file with the options as JSON, at offset 0; the caller closes it."""
+def _sweep(place: str, fresh: os.stat_result) -> None:
+    """Remove our directories whose registry was killed: nobody listens on their sockets any more."""
+    for name in os.listdir(place):
+        directory = os.path.join(place, name)
+        if not name.startswith(_PREFIX):
+            continue
+        with contextlib.suppress(OSError):  # somebody else removes it
+            status = os.lstat(directory)
+            is_old = fresh.st_mtime - status.st_mtime > _SWEEP_AGE  # else it may just be coming up
+            if status.st_uid == fresh.st_uid and is_old and _is_deserted(os.path.join(directory, _SOCKET)):
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_deserted(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(path) == errno.ECONNREFUSED
+
+
+def _document(spec: DriverSpec) -> bytes:
     try:
-        document = json.dumps(dict(spec.options)).encode()
+        return json.dumps(dict(spec.options)).encode()
     except (TypeError, ValueError) as error:
         raise StartError(
             f"the options of storage driver {spec.name!r} can't be written as JSON: {error}"
         ) from error
+
+
+def _options_file(document: bytes) -> int:
+    """A sealed memory file with the options, at offset 0; the caller closes it."""
     descriptor = os.memfd_create("driver-options", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(descriptor, document)
     os.lseek(descriptor, 0, os.SEEK_SET)

@@ -6,12 +6,13 @@ on another (see ``child``); started by hand or by systemd, with ``--socket PATH`
 socket, and ``--options FILE``.
 
 A store that refuses its options is not fatal here: Hello carries the reason to the registry, which
-prints it as one sentence.
+prints it as one sentence. A store whose backend can't be reached is made later.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -22,21 +23,27 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import (
     FilteringLogObserver,
+    Logger,
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
     textFileLogObserver,
 )
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 import txregistry
 from txregistry.ipc.responder import Responder, Serving
+from txregistry.process.accepting import Acceptor
 from txregistry.process.child import BACKLOG
 from txregistry.storage.contract import Driver, Store
-from txregistry.storage.errors import BadOptions, StorageError
+from txregistry.storage.errors import BadOptions, Internal, StorageError
 from txregistry.storage.hosted import HostedDriver
 
 T = TypeVar("T")
@@ -44,11 +51,16 @@ T = TypeVar("T")
 #: Threads for blocking calls of the store, unless its options say otherwise.
 THREADS = 16
 
+#: Seconds between two tries to make a store whose backend can't be reached.
+MAKE_INTERVAL = 5.0
+
 #: Seconds that writers may take to store what arrived when the process is asked to end.
 DRAIN_TIMEOUT = 20.0
 
 _FIRST_INHERITED = 3
 _PR_SET_PDEATHSIG = 1
+
+_log = Logger()
 
 
 def main(create: Callable[[Mapping[str, object]], Store], name: str = "") -> None:
@@ -59,7 +71,7 @@ def main(create: Callable[[Mapping[str, object]], Store], name: str = "") -> Non
             operator.
         name: for messages before there is a store; by default the program's.
     """
-    from twisted.internet import reactor  # the driver's own process: the reactor is chosen here
+    from twisted.internet import reactor  # noqa: PLC0415  # chosen here, in the driver's own process
 
     arguments = _arguments()
     _log_to_stderr()
@@ -68,7 +80,12 @@ def main(create: Callable[[Mapping[str, object]], Store], name: str = "") -> Non
         options = _options(arguments.options)
     except (OSError, ValueError) as error:
         sys.exit(f"{name or sys.argv[0]}: {error}")
-    Host(reactor, create, options, name).run(listener)
+    try:
+        Host(reactor, create, options, name).run(listener)
+    finally:
+        if arguments.socket is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(arguments.socket)
 
 
 class Host:
@@ -76,6 +93,7 @@ class Host:
 
     Args:
         reactor: runs it.
+        create: makes the store; tried again for as long as its refusal says that this may help.
     """
 
     def __init__(
@@ -86,39 +104,71 @@ class Host:
         name: str,
     ) -> None:
         self._reactor = reactor
+        self._create = create
+        self._options = options
         self._connections: set[_Connection] = set()
-        reactor.suggestThreadPoolSize(THREADS)
-        driver: Driver | StorageError
         self._store: Store | None = None
-        try:
-            self._store = create(options)
-            driver = HostedDriver(self._store, run=self._in_thread)
+        self._acceptor: Acceptor | None = None
+        self._is_ending = False
+        reactor.suggestThreadPoolSize(THREADS)
+        driver = self._make()
+        if self._store is not None:
             name = self._store.name
-        except StorageError as error:
-            driver = error
         self.serving = Serving(driver, name or "driver", txregistry.__version__, reactor, reactor)
-        if not getattr(self._store, "has_redirects", False):
-            self.serving.features = tuple(set(self.serving.features) - {"redirects"})
+
+    def _make(self) -> Driver | StorageError:
+        """The driver, or why there is none; blocking."""
+        try:
+            self._store = store = self._create(self._options)
+        except StorageError as refusal:
+            return refusal
+        except Exception as error:  # a driver author's code, as in the responder
+            _log.failure("the store can't be made")
+            return Internal(f"{type(error).__name__}: {error}")
+        return HostedDriver(store, run=self._in_thread)
+
+    async def _make_later(self) -> None:
+        """Wait for a backend that can't be reached; operations are refused meanwhile."""
+        while isinstance(self.serving.driver, StorageError) and self.serving.driver.is_retryable:
+            _log.warn("the store can't be made yet: {refusal}", refusal=str(self.serving.driver))
+            await deferLater(self._reactor, MAKE_INTERVAL)
+            self.serving.driver = await self._in_thread(self._make)
 
     def run(self, listener: socket.socket) -> None:
-        """Serve connections that come in on ``listener``."""
+        """Serve connections that come in on ``listener``, until the process is told to end."""
         factory = Factory.forProtocol(lambda: _Connection(self.serving, self._connections))
         factory.noisy = False
-        listener.setblocking(False)  # the flag is shared with our copy; a blocking accept stops everything
-        self._reactor.adoptStreamPort(listener.fileno(), socket.AF_UNIX, factory)
-        listener.close()
+        self._acceptor = Acceptor(self._reactor, listener, factory)
+        self._acceptor.start()
         if "TXREGISTRY_OPTIONS_FD" in os.environ:
             self._end_with_parent()
         self._reactor.addSystemEventTrigger("before", "shutdown", self._drain)
+        self._reactor.callWhenRunning(self._begin)
         self._reactor.run()
         if self._store is not None:
             self._store.close()
+
+    def _begin(self) -> None:
+        # The reactor's own handler complains about a second signal, and parents like to send two.
+        signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self.end))
+        Deferred.fromCoroutine(self._make_later())
+
+    def end(self) -> None:
+        """End the process once what arrived is stored; repeatable."""
+        if not self._is_ending:
+            self._is_ending = True
+            self._reactor.stop()
 
     def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
     def _drain(self) -> Deferred[Any]:
-        """End every connection; what arrived on its lanes is stored first."""
+        """Take no more connections and end those that there are; what arrived on their lanes is
+        stored first.
+        """
+        self._is_ending = True
+        if self._acceptor is not None:
+            self._acceptor.stop()
         for connection in tuple(self._connections):
             connection.end()
         settled = self.serving.settled()
@@ -128,7 +178,7 @@ class Host:
     def _end_with_parent(self) -> None:
         """Exit when the registry does: by the kernel's signal, and by the end of descriptor 0."""
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        self._reactor.addReader(_Lifeline(self._reactor))
+        self._reactor.addReader(_Lifeline(self._reactor, self.end))
 
 
 class _Connection(Responder):
@@ -151,11 +201,13 @@ class _Connection(Responder):
             self.transport.loseConnection()
 
 
+@implementer(IReadDescriptor)
 class _Lifeline:
     """Reads descriptor 0, which ends when the registry does."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, ended: Callable[[], None]) -> None:
         self._reactor = reactor
+        self._ended = ended
 
     def fileno(self) -> int:
         return 0
@@ -165,13 +217,11 @@ class _Lifeline:
 
     def doRead(self) -> None:
         if not os.read(0, 4096):
-            self._reactor.removeReader(self)
-            self._reactor.stop()
+            self.connectionLost(None)
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Failure | None) -> None:
         self._reactor.removeReader(self)
-        if self._reactor.running:
-            self._reactor.stop()
+        self._ended()
 
 
 def _arguments() -> argparse.Namespace:

@@ -6,11 +6,10 @@ Room: process. Connects, says hello, pings, connects again. It does not care who
 restarts simply waits in the backlog.
 
     CONNECTING --hello--> READY --lost--> CONNECTING
-         \\--hello refused--> REFUSED (the reason is raised to everybody who asks; tried again after
-         RETRY)
+         \\--hello refused--> REFUSED (whoever asks is told why; tried again after RETRY_LIMIT)
 
-Deaths are counted only without progress: a connection that was never greeted. Five in a row open
-the breaker: whoever asks is refused at once until a greeting succeeds.
+What counts against a driver is a connection, or a life, without a greeting. Five in a row open the
+breaker: whoever asks is refused at once until a greeting succeeds.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from txregistry.ipc import commands
-from txregistry.ipc.link import Answer, Link, LinkLost
+from txregistry.ipc.link import Answer, Link, NoAnswer
 from txregistry.storage.errors import StorageError, Unavailable
 
 #: Seconds that a request waits for a driver that restarts.
@@ -43,6 +42,10 @@ PING_TIMEOUT = 8.0
 #: Connections without a greeting, in a row, after which nobody waits any more.
 FRUITLESS_LIMIT = 5
 
+#: A connection that lived shorter than so many seconds is not followed by the next one at once: a driver
+#: that greets and hangs up must not keep this process busy.
+SHORT_LIFE = 1.0
+
 _log = Logger()
 
 
@@ -51,7 +54,8 @@ class LinkKeeper:
 
     Args:
         path: the socket.
-        when_stuck: called when the driver stops answering pings; may kill it.
+        when_stuck: called when the driver answers neither hello nor pings any more; may kill it.
+        patience: seconds that a request waits for the next connection.
 
     Attributes:
         last_ping: the newest answer to a ping; empty before the first.
@@ -73,7 +77,9 @@ class LinkKeeper:
         self._when_stuck = when_stuck
         self._patience = patience
         self._link: Link | None = None
-        self._connecting: Deferred[None] | None = None
+        self._attempt: Link | None = None
+        self._is_counted = False
+        self._greeted_at = 0.0
         self._waiting: list[Deferred[Link]] = []
         self._later: IDelayedCall | None = None
         self._fruitless = 0
@@ -91,7 +97,12 @@ class LinkKeeper:
             raise Unavailable(f"the driver refused: {self._refusal}")
         if self._is_stopped or self._fruitless > FRUITLESS_LIMIT:
             raise Unavailable("the driver does not come up")
-        return await self._next_link(self._patience)
+        try:
+            return await self._next_link(self._patience)
+        except Unavailable:
+            raise
+        except StorageError as refusal:  # of a hello: that of an operation is another matter
+            raise Unavailable(f"the driver refused: {refusal}") from refusal
 
     async def greeted(self) -> Answer:
         """Wait, without limit, for the first answer to a hello.
@@ -130,20 +141,23 @@ class LinkKeeper:
 
     def start(self) -> None:
         """Begin to connect."""
-        self._connecting = Deferred.fromCoroutine(self._connect())
+        Deferred.fromCoroutine(self._connect())
 
     def stop(self) -> None:
         """End the connection and the attempts; whoever waits is refused."""
         self._is_stopped = True
-        if self._later is not None and self._later.active():
-            self._later.cancel()
-        if self._link is not None and self._link.transport is not None:
-            self._link.transport.loseConnection()
+        self._cancel_later()
+        for link in (self._link, self._attempt):
+            if link is not None:
+                link.abort()
         self._settle(Unavailable("the driver was stopped"))
 
     def driver_died(self) -> None:
-        """The driver's process ended before a greeting; counts as a connection without progress."""
+        """The driver's process ended. If that was before a greeting, it counts, and the connection
+        that ends with it does not count once more.
+        """
         if self._link is None:
+            self._is_counted = True
             self._count_fruitless()
 
     def _count_fruitless(self) -> None:
@@ -152,60 +166,72 @@ class LinkKeeper:
             self._settle(Unavailable("the driver does not come up"))
 
     async def _connect(self) -> None:
+        self._is_counted = False
         endpoint = UNIXClientEndpoint(self._reactor, self._path)
         factory = Factory.forProtocol(lambda: Link(self._clock, self._lost))
         factory.noisy = False
         try:
             link = await endpoint.connect(factory)
         except (ConnectError, OSError):
-            self._count_fruitless()
-            self._retry()
+            self._failed()
             return
+        self._attempt = link
+        if self._is_stopped:
+            link.abort()
         try:
             await link.greet()
-        except LinkLost:
+        except Unavailable as error:
+            if isinstance(error, NoAnswer):
+                self._when_stuck()
             link.abort()
-            self._retry()
-            return
+            self._failed()
         except StorageError as refusal:
             self._refusal = refusal
             self._settle(refusal)
             link.abort()
             self._retry(RETRY_LIMIT)
-            return
-        self._ready(link)
+        else:
+            self._ready(link)
+        self._attempt = None
+
+    def _failed(self) -> None:
+        if not self._is_counted:
+            self._count_fruitless()
+        self._retry(min(RETRY * 2 ** min(self._fruitless, 10), RETRY_LIMIT))
 
     def _ready(self, link: Link) -> None:
         self._refusal = None
         self._fruitless = 0
+        self._greeted_at = self._clock.seconds()
         self.greetings += 1
         self._link = link
         self._settle(link)
         self._ping_later(link)
 
-    def _retry(self, delay: float | None = None) -> None:
-        if self._is_stopped:
-            return
-        if delay is None:
-            delay = min(RETRY * 2 ** min(self._fruitless, 10), RETRY_LIMIT)
-        self._later = self._clock.callLater(delay, self.start)
+    def _retry(self, delay: float) -> None:
+        if not self._is_stopped:
+            self._later = self._clock.callLater(delay, self.start)
 
     def _lost(self, link: Link) -> None:
-        if link is self._link:
-            self._link = None
-            if not self._is_stopped:
-                self.start()
+        if link is not self._link:
+            return
+        self._link = None
+        self._cancel_later()
+        if self._clock.seconds() - self._greeted_at < SHORT_LIFE:
+            self._retry(RETRY)
+        elif not self._is_stopped:
+            self.start()
+
+    def _cancel_later(self) -> None:
+        if self._later is not None and self._later.active():
+            self._later.cancel()
 
     # -- liveness
 
     def _ping_later(self, link: Link) -> None:
-        self._later = self._clock.callLater(PING_INTERVAL, self._ping, link)
+        self._later = self._clock.callLater(PING_INTERVAL, lambda: Deferred.fromCoroutine(self._ping(link)))
 
-    def _ping(self, link: Link) -> None:
-        if link is self._link:
-            Deferred.fromCoroutine(self._ping_once(link))
-
-    async def _ping_once(self, link: Link) -> None:
+    async def _ping(self, link: Link) -> None:
         try:
             self.last_ping = await link.call(commands.Ping, timeout=PING_TIMEOUT)
         except StorageError as error:
@@ -215,8 +241,7 @@ class LinkKeeper:
                 )
                 self._when_stuck()
                 link.abort()
-            return
-        if link is self._link:
+        else:
             self._ping_later(link)
 
 

@@ -6,7 +6,6 @@ Room: process. The one way in for ``service`` and ``cli``.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -99,7 +98,7 @@ class OpenDriver:
             if self.child is None:
                 _log.warn("no driver listens on {path} yet", path=self.spec.socket)
                 return {}
-            raise StartError(self._why_not()) from error
+            raise StartError(self._why_not(is_late=not timeout.active())) from error
         except StorageError as refusal:
             raise StartError(f"storage driver {self.spec.name!r}: {refusal.message}") from refusal
         finally:
@@ -107,21 +106,13 @@ class OpenDriver:
             if timeout.active():
                 timeout.cancel()
 
-    def _why_not(self) -> str:
+    def _why_not(self, *, is_late: bool) -> str:
         words = self.child.last_words if self.child is not None else ""
-        return f"storage driver {self.spec.name!r} ended before it was ready" + (
-            f": {words}" if words else ""
-        )
+        what = f"did not say hello within {START_TIMEOUT:g} s" if is_late else "ended before it was ready"
+        return f"storage driver {self.spec.name!r} {what}" + (f": {words}" if words else "")
 
     async def stop(self) -> None:
         """End the connection and the process."""
         self.links.stop()
         if self.child is not None:
             await self.child.stop()
-
-
-def is_socket_there(spec: DriverSpec) -> bool:
-    """Whether a driver to attach to has its socket already; if not, the registry starts all the
-    same and waits.
-    """
-    return spec.socket is not None and os.path.exists(spec.socket)

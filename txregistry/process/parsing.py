@@ -17,6 +17,7 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from txregistry.ipc.work import ParseManifest, Worker
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.manifests import Manifest, parse_manifest
+from txregistry.storage.blocking import shielded
 
 #: Largest document that is parsed on the reactor, in bytes: well under a millisecond.
 INLINE_LIMIT = 32 * 1024
@@ -48,7 +49,9 @@ class ManifestParser:
         if not self._is_started:
             self._is_started = True
             await self._pool.start()
-        answer = await self._ask(data, content_type)
+        # A caller that goes away must not close the files: the worker would open whatever has their
+        # numbers by then.
+        answer = await shielded(self._ask(data, content_type))
         if "refusal" in answer:
             raise OciError.from_plain(answer["refusal"])
         return Manifest.from_plain(answer["manifest"])
@@ -63,7 +66,9 @@ class ManifestParser:
             answer: dict[str, dict[str, object]] = json.loads(os.pread(result, os.fstat(result).st_size, 0))
             return answer
         except (ProcessTerminated, ProcessDone) as error:
-            raise OciError(Code.UNAVAILABLE, "the manifest could not be parsed in time", retry_after=5) from error
+            raise OciError(
+                Code.UNAVAILABLE, "the manifest could not be parsed in time", retry_after=5
+            ) from error
         finally:
             os.close(document)
             os.close(result)

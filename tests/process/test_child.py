@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program that main runs as a driver: what it gets, and what becomes of it when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import tempfile
+import time
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from txregistry.process import child as child_module
+from txregistry.process.child import BACKOFF_LIMIT, END_TIMEOUT, LAST_WORDS_TIMEOUT, ChildDriver
+from txregistry.process.spec import DriverSpec, StartError
+
+from ..census import until
+from .programs import IDLE, command_line, environment, ignored_signals, is_alive, python
+
+#: Tells on its standard output what it was given, then waits.
+TELLING = """
+import json, os, socket, sys
+told = {
+    "pid": os.getpid(),
+    "listen_pid": os.environ["LISTEN_PID"],
+    "listen_fds": os.environ["LISTEN_FDS"],
+    "names": os.environ["LISTEN_FDNAMES"],
+    "options": json.loads(open(int(os.environ["TXREGISTRY_OPTIONS_FD"])).read()),
+    "socket": socket.socket(fileno=3).getsockname(),
+    "directory": os.getcwd(),
+}
+print(json.dumps(told), flush=True)
+sys.stdin.buffer.read()
+"""
+
+
+class House:
+    """Drivers of a test; what still runs at its end is killed."""
+
+    def __init__(self):
+        self.clock = Clock()
+        self.drivers = []
+        self.deaths = []
+
+    def driver(self, *command, options=None, greetings=lambda: 0, using=reactor):
+        driver = ChildDriver(
+            DriverSpec("tested", command=command, options=options or {}),
+            using,
+            self.clock,
+            when_died=lambda: self.deaths.append(driver.deaths),
+            greetings=greetings,
+        )
+        self.drivers.append(driver)
+        return driver
+
+    def run(self, *command, **more):
+        driver = self.driver(*command, **more)
+        driver.bind()
+        driver.start()
+        return driver
+
+    async def up(self, driver, words="up"):
+        await until(lambda: driver.last_words == words, words)
+
+    async def end(self):
+        for driver in self.drivers:
+            stopping = Deferred.fromCoroutine(driver.stop())
+            driver.kill()
+            await stopping
+
+
+@pytest_twisted.async_yield_fixture
+async def house():
+    house = House()
+    yield house
+    await house.end()
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """Where sockets are made: a directory of the test's own, with a short path."""
+    with tempfile.TemporaryDirectory(prefix="child-") as directory:
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+        yield directory
+
+
+class GivingTests:
+    """What a driver is given."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_options_travel_by_descriptor_only(self, house):
+        """A secret in the options is on no command line and in no environment."""
+        driver = house.run(*python(TELLING), options={"secret": "hunter2", "n": [1]})
+        await until(lambda: driver.last_words)
+        told = json.loads(driver.last_words)
+        assert told["options"] == {"secret": "hunter2", "n": [1]}
+        assert not [part for part in command_line(driver.pid) if b"hunter2" in part]
+        assert not [value for value in environment(driver.pid).values() if b"hunter2" in value]
+
+    @pytest_twisted.ensureDeferred
+    async def test_socket_is_handed_over_as_systemd_does(self, house):
+        """Any driver that knows sd_listen_fds finds its socket, and LISTEN_PID is its own id."""
+        driver = house.run(*python(TELLING))
+        await until(lambda: driver.last_words)
+        told = json.loads(driver.last_words)
+        assert told["pid"] == int(told["listen_pid"]) == driver.pid
+        assert (told["listen_fds"], told["names"]) == ("1", "driver")
+        assert (told["socket"], told["directory"]) == (driver.path, "/")
+
+    @pytest_twisted.ensureDeferred
+    async def test_environment_is_small(self, house, monkeypatch):
+        """Credentials and settings of the front end stay with it."""
+        for name in ("AWS_SECRET_ACCESS_KEY", "http_proxy", "PYTHONPATH", "LD_PRELOAD_X"):
+            monkeypatch.setenv(name, "/nowhere")
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        allowed = {*child_module.INHERITED, "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"}
+        # The shell that the driver is started by may note where it was.
+        allowed |= {"TXREGISTRY_OPTIONS_FD", "PWD", "OLDPWD", "SHLVL", "_"}
+        assert {name.decode() for name in environment(driver.pid)} <= allowed
+
+    @pytest_twisted.ensureDeferred
+    async def test_interrupt_of_the_terminal_does_not_reach_it(self, house):
+        """Control-C lets the front end finish its requests before the driver ends."""
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        assert signal.SIGINT in ignored_signals(driver.pid)
+        os.kill(driver.pid, signal.SIGINT)
+        assert is_alive(driver.pid)
+
+    @pytest_twisted.ensureDeferred
+    async def test_program_may_be_named_from_where_the_registry_was_started(
+        self, house, tmp_path, monkeypatch
+    ):
+        """A relative path means what it meant when it was written."""
+        program = tmp_path / "driver"
+        program.write_text("#!/bin/sh\necho up\nread line\n")
+        program.chmod(0o755)
+        monkeypatch.chdir(tmp_path)
+        driver = house.run("./driver")
+        await house.up(driver)
+
+    @pytest_twisted.ensureDeferred
+    async def test_lines_go_to_the_log_whole(self, house):
+        """Both outputs are taken line by line; what is not text and what is too long is cut down."""
+        text = (
+            "import os, sys; os.write(1, b'one'); os.write(2, b'other'); os.write(1, b' line\\n');"
+            "os.write(2, b' line\\n'); os.write(1, b'x' * 5000); os.write(2, b'\\xff\\n\\nend');"
+            "os.read(0, 1)"
+        )
+        driver = house.run(*python(text))
+        await until(lambda: driver.last_words == "\\xff")
+        await until(lambda: len(driver._child.last_lines) == 4)
+        assert sorted(driver._child.last_lines) == ["\\xff", "one line", "other line", "x" * 4000]
+
+
+class RefusalTests:
+    """What is told before anything runs."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_missing_program_is_one_sentence(self, house, place):
+        """The operator learns which program is not there and which key names it."""
+        driver = house.driver("/no/such/program", "--flag")
+        with pytest.raises(StartError, match=r"'/no/such/program' does not exist.*storage.external.command"):
+            driver.bind()
+        assert os.listdir(place) == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_options_must_be_json(self, house, place):
+        """Options that can't be passed are refused before there is a socket or a process."""
+        driver = house.driver(*python(IDLE), options={"when": object()})
+        with pytest.raises(StartError, match="'tested' can't be written as JSON"):
+            driver.bind()
+        assert os.listdir(place) == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_place_with_too_long_a_path_is_one_sentence(self, house, tmp_path, monkeypatch):
+        """A socket's path has 107 bytes at most; the sentence names the way out."""
+        place = tmp_path / ("x" * 100)
+        place.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", os.fspath(place))
+        with pytest.raises(StartError, match="XDG_RUNTIME_DIR or TMPDIR"):
+            house.driver(*python(IDLE)).bind()
+        assert os.listdir(place) == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_missing_place_is_one_sentence(self, house, monkeypatch):
+        """A temporary directory that is not there is named, too."""
+        monkeypatch.setattr(tempfile, "tempdir", "/no/such/place")
+        with pytest.raises(StartError, match="/no/such/place"):
+            house.driver(*python(IDLE)).bind()
+
+
+class PlaceTests:
+    """Where the socket is."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_socket_is_private(self, house, place):
+        """Nobody else on the host can connect; the runtime directory is preferred."""
+        driver = house.driver(*python(IDLE))
+        driver.bind()
+        assert os.path.dirname(os.path.dirname(driver.path)) == place
+        assert os.stat(os.path.dirname(driver.path)).st_mode & 0o777 == 0o700
+
+    @pytest_twisted.ensureDeferred
+    async def test_runtime_directory_is_preferred(self, house, place, monkeypatch):
+        """Where the service's manager gives a directory, the socket is there."""
+        with tempfile.TemporaryDirectory(prefix="run-", dir="/tmp") as directory:
+            monkeypatch.setenv("RUNTIME_DIRECTORY", f"{directory}:/else")
+            driver = house.driver(*python(IDLE))
+            driver.bind()
+            assert driver.path.startswith(directory + "/")
+
+    @pytest_twisted.ensureDeferred
+    async def test_what_a_killed_registry_left_is_removed(self, house, place):
+        """Directories of dead sockets don't pile up; living ones and those of others stay."""
+        now = time.time()
+        names = ("txregistry-dead", "txregistry-living", "txregistry-young", "txregistry-empty", "other")
+        sockets = {name: socket.socket(socket.AF_UNIX) for name in names}
+        for name, listener in sockets.items():
+            os.mkdir(os.path.join(place, name))
+            if name != "txregistry-empty":
+                listener.bind(os.path.join(place, name, "driver.sock"))
+            if name == "txregistry-living":
+                listener.listen()
+            if name != "txregistry-young":
+                os.utime(os.path.join(place, name), (now - 3600, now - 3600))
+        house.driver(*python(IDLE)).bind()
+        for listener in sockets.values():
+            listener.close()
+        left = set(os.listdir(place))
+        assert set(names) - left == {"txregistry-dead"}
+
+    @pytest_twisted.ensureDeferred
+    async def test_stop_removes_it(self, house, place):
+        """A registry that was ended leaves nothing behind, whether its driver ran or not."""
+        driver = house.driver(*python(IDLE))
+        driver.bind()
+        await driver.stop()
+        assert os.listdir(place) == []
+        await driver.stop()
+
+
+class RestartTests:
+    """What becomes of a driver that ends."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_death_before_a_hello_is_followed_by_growing_pauses(self, house):
+        """A program that can't run does not keep the host busy."""
+        driver = house.run(*python("raise SystemExit('no such bucket')"))
+        pauses = []
+        for count in range(1, 11):
+            await until(lambda count=count: len(house.deaths) == count)
+            (call,) = house.clock.getDelayedCalls()
+            pauses.append(call.getTime() - house.clock.seconds())
+            assert driver.last_words == "no such bucket"
+            house.clock.advance(pauses[-1])
+        assert pauses[0] < 0.2
+        assert pauses == sorted(pauses)
+        assert pauses[-1] == BACKOFF_LIMIT
+        assert house.deaths == list(range(1, 11))
+
+    @pytest_twisted.ensureDeferred
+    async def test_death_after_a_hello_is_followed_at_once(self, house):
+        """kill -9 of a driver that was at work costs no pause."""
+        greetings = []
+        driver = house.run(*python(IDLE), greetings=lambda: len(greetings))
+        for count in (1, 2):
+            await house.up(driver)
+            pid = driver.pid
+            greetings.append("hello")
+            driver.kill()
+            await until(lambda count=count: len(house.deaths) == count)
+            assert driver.pid is None
+            house.clock.advance(0)
+            assert driver.pid not in (None, pid)
+
+    @pytest_twisted.ensureDeferred
+    async def test_pipes_that_others_hold_do_not_delay_it(self, house):
+        """What the program started may live on with its output: the driver comes back all the same."""
+        # What it leaves behind reads descriptor 0 until that ends.
+        text = "import subprocess, sys; subprocess.Popen(['cat']); print('up', flush=True); sys.exit(3)"
+        driver = house.run(*python(text))
+        await house.up(driver)
+        await until(lambda: house.clock.getDelayedCalls())
+        assert house.deaths == []
+        house.clock.advance(LAST_WORDS_TIMEOUT)
+        await until(lambda: house.deaths)
+
+    @pytest_twisted.ensureDeferred
+    async def test_start_that_fails_is_tried_again(self, house):
+        """A host without a free process for a moment does not lose its driver for good."""
+
+        class Full:
+            tries = 0
+
+            def spawnProcess(self, *arguments, **more):
+                self.tries += 1
+                if self.tries == 1:
+                    raise BlockingIOError(11, "Resource temporarily unavailable")
+                return reactor.spawnProcess(*arguments, **more)
+
+        driver = house.run(*python(IDLE), using=Full())
+        assert house.deaths == [1]
+        assert driver.last_words == ""
+        house.clock.advance(BACKOFF_LIMIT)
+        await house.up(driver)
+
+    @pytest_twisted.ensureDeferred
+    async def test_kill_of_one_that_is_gone_is_no_error(self, house):
+        """A kill that comes too late does nothing."""
+        driver = house.run(*python(""))
+        transport = driver._transport
+        driver.kill()
+        await until(lambda: transport.pid is None)
+        driver._transport = transport  # reaped, and its output not yet at its end
+        driver.kill()
+        driver._transport = None
+        driver.kill()
+
+
+class StopTests:
+    """How a driver is ended."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_is_asked_first(self, house):
+        """It may store what it has before it goes."""
+        text = (
+            "import os, signal, sys;"
+            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(os.write(1, b'bye\\n') - 4));"
+            "os.write(1, b'up\\n'); sys.stdin.buffer.read()"
+        )
+        driver = house.run(*python(text))
+        await house.up(driver)
+        pid = driver.pid
+        await driver.stop()
+        assert not is_alive(pid)
+        assert driver.last_words == "bye"
+        assert house.deaths == []
+        assert house.clock.getDelayedCalls() == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_that_does_not_listen_is_killed(self, house):
+        """A driver that hangs delays the end only for so long."""
+        text = (
+            "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True);"
+            "sys.stdin.buffer.read()"
+        )
+        driver = house.run(*python(text))
+        await house.up(driver)
+        pid = driver.pid
+        stopping = Deferred.fromCoroutine(driver.stop())
+        house.clock.advance(END_TIMEOUT - 1)
+        assert is_alive(pid)
+        house.clock.advance(1)
+        await stopping
+        assert not is_alive(pid)
+
+    @pytest_twisted.ensureDeferred
+    async def test_pause_before_a_restart_is_ended(self, house):
+        """Nothing is started after the stop."""
+        driver = house.run(*python("raise SystemExit(1)"))
+        await until(lambda: house.deaths)
+        await driver.stop()
+        assert house.clock.getDelayedCalls() == []
+        assert driver.pid is None
