@@ -32,6 +32,7 @@ from typing import Any, ClassVar
 
 from twisted.protocols import amp
 
+from txregistry.ipc.items import ItemList
 from txregistry.storage import errors
 from txregistry.storage.errors import CODES, Internal, StorageError
 
@@ -189,20 +190,7 @@ class GetSeveral(_Command):
 
     commandName = b"GetSeveral"
     arguments: ClassVar = [(b"paths", amp.ListOf(amp.Unicode()))]
-    response: ClassVar = [
-        (
-            b"items",
-            amp.AmpList(
-                [
-                    (b"content", amp.String(optional=True)),
-                    (b"size", Whole(optional=True)),
-                    (b"version", amp.Unicode(optional=True)),
-                    (b"error", amp.Unicode(optional=True)),
-                    (b"description", amp.Unicode(optional=True)),
-                ]
-            ),
-        )
-    ]
+    response: ClassVar = [(b"items", ItemList())]
 
 
 _LANE: list[tuple[bytes, amp.Argument]] = [
@@ -312,12 +300,16 @@ class AbandonWriter(_Command):
 
 
 class Commit(_Command):
+    """``record_path`` and ``record``: what is to be kept beside the destination (feature ``records``)."""
+
     commandName = b"Commit"
     arguments: ClassVar = [
         (b"path", amp.Unicode()),
         (b"destination", amp.Unicode()),
         (b"size", amp.Integer()),
         (b"digest", amp.Unicode()),
+        (b"record_path", amp.Unicode(optional=True)),
+        (b"record", amp.String(optional=True)),
     ]
     response: ClassVar = []
 

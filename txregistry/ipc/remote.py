@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.protocols import amp
 
 from txregistry.ipc import commands
+from txregistry.ipc.batch import Batch, fitting
 from txregistry.ipc.budget import ReplayBudget
 from txregistry.ipc.descriptors import WrongDescriptor, check_file, make_lane
 from txregistry.ipc.lanes import LANE_BUFFER, Inlet
@@ -40,6 +41,7 @@ from txregistry.storage.errors import (
     Exists,
     Internal,
     InvalidOffset,
+    InvalidPath,
     Missing,
     StorageError,
     TooLarge,
@@ -55,12 +57,6 @@ ATTEMPTS = 5
 #: How often content that comes by a lane is read again because it was replaced meanwhile. Arbitrary:
 #: more often, and nobody is putting; the driver makes no sense.
 LOOKS = 1000
-
-#: Paths in one GetSeveral at most, as the wire document has it.
-BATCH_LIMIT = 64
-
-#: Bytes of paths in one list of them, which has to fit an AMP value.
-PATHS_LIMIT = 60_000
 
 #: Seconds for what ends with a sync of a disk.
 DURABLE_TIMEOUT = 60.0
@@ -93,7 +89,7 @@ class RemoteDriver:
         self.links = links
         self._run = run
         self.budget = budget or ReplayBudget()
-        self._batch = _Batch(self, clock)
+        self._batch = Batch(self.ask, links, clock)
 
     # -- asking
 
@@ -139,23 +135,26 @@ class RemoteDriver:
 
     async def get(self, path: str) -> Content:
         check_path(path)
-        answer = await self._batch.get(path)
-        if answer["content"] is not None:
-            return Content(answer["content"], answer["version"])
-        return await self._get_by_reading(path, answer["size"])
+        (outcome,) = await self._batch.get((path,))
+        if isinstance(outcome, StorageError):
+            raise outcome
+        return outcome if isinstance(outcome, Content) else await self._get_by_reading(path, outcome)
 
     async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
-        found = [Deferred.fromCoroutine(self._get_or_refuse(path)) for path in paths]
-        try:
-            return [await one for one in found]
-        finally:
-            for one in found:
-                one.addErrback(lambda _: None)
-                one.cancel()  # those that the caller went away from
+        refusals = {path: refusal for path in paths if (refusal := _refusal_of(path)) is not None}
+        asked = [path for path in paths if path not in refusals] if refusals else paths
+        outcomes = iter(await self._batch.get(asked) if asked else ())
+        results: list[Content | StorageError] = []
+        for path in paths:
+            outcome = refusals.get(path) or next(outcomes)
+            results.append(
+                await self._read_or_refuse(path, outcome) if isinstance(outcome, int) else outcome
+            )
+        return results
 
-    async def _get_or_refuse(self, path: str) -> Content | StorageError:
+    async def _read_or_refuse(self, path: str, size: int) -> Content | StorageError:
         try:
-            return await self.get(path)
+            return await self._get_by_reading(path, size)
         except StorageError as refusal:
             return refusal
 
@@ -200,7 +199,7 @@ class RemoteDriver:
 
     async def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
         check_path(path)
-        if "redirects" not in (await self._links.link()).hello["features"]:
+        if "redirects" not in (await self.links.link()).hello["features"]:
             return None
         answer = await self.ask(commands.RedirectURL, path=path, method=method, expires_in=expires_in)
         url: str | None = answer["url"]
@@ -284,7 +283,7 @@ class RemoteDriver:
             if not isinstance(repeated.refusal, Exists | Changed):
                 raise repeated.refusal from None
             # Refused by what is there: is that our own first attempt, whose answer was lost?
-            stored = await self._get_or_refuse(path)
+            stored = (await self.get_several((path,)))[0]
             if isinstance(stored, Unavailable):
                 raise stored from None
             if isinstance(stored, StorageError) or stored.data != data:
@@ -319,13 +318,24 @@ class RemoteDriver:
         await writer.open()
         return writer
 
-    async def commit(self, path: str, destination: str, *, size: int, digest: str) -> None:
+    async def commit(
+        self,
+        path: str,
+        destination: str,
+        *,
+        size: int,
+        digest: str,
+        record: tuple[str, bytes] | None = None,
+    ) -> None:
+        record_path, content = record or (None, None)
         await self.ask(
             commands.Commit,
             path=check_path(path),
             destination=check_path(destination),
             size=size,
             digest=digest,
+            record_path=record_path,
+            record=content,
             timeout=COMMIT_TIMEOUT + size / COMMIT_RATE,
         )
 
@@ -361,7 +371,7 @@ class RemoteDriver:
     async def sync(self, paths: Sequence[str]) -> None:
         waiting = [check_path(path, allow_root=True) for path in paths]
         while waiting:
-            count = _fitting(waiting)
+            count = fitting(waiting)
             await self.ask(commands.Sync, paths=waiting[:count], timeout=COMMIT_TIMEOUT)
             waiting = waiting[count:]
 
@@ -374,100 +384,19 @@ class _Repeated(StorageError):
         self.refusal = refusal
 
 
-_Waiting = tuple[str, Deferred[Answer]]
-
-
-class _Batch:
-    """Collects the ``get`` calls of one turn of the reactor into one command.
-
-    A busy front end asks for many small links at once; one box, one hop into a thread and one
-    answer for all of them cost little more than for one.
-    """
-
-    def __init__(self, driver: RemoteDriver, clock: IReactorTime) -> None:
-        self._driver = driver
-        self._clock = clock
-        self._waiting: list[_Waiting] = []
-
-    def get(self, path: str) -> Deferred[Answer]:
-        waiter: Deferred[Answer] = Deferred(lambda _: None)
-        if not self._waiting:
-            self._clock.callLater(0, self._send)
-        self._waiting.append((path, waiter))
-        return waiter
-
-    def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        waiting = [(path, waiter) for path, waiter in waiting if not waiter.called]
-        while waiting:
-            count = _fitting([path for path, _ in waiting[:BATCH_LIMIT]])
-            batch, waiting = waiting[:count], waiting[count:]
-            Deferred.fromCoroutine(self._get_all(batch))
-
-    async def _get_all(self, batch: list[_Waiting]) -> None:
-        while len(batch) > 1:
-            try:
-                items = await self._ask([path for path, _ in batch])
-            except Unsupported:
-                break
-            except StorageError as error:
-                for _, waiter in batch:
-                    _give(waiter, error)
-                return
-            for (path, waiter), item in zip(batch, items, strict=False):
-                _give(waiter, _outcome(path, item))
-            batch = batch[len(items) :]
-        for one in batch:
-            Deferred.fromCoroutine(self._get_one(*one))
-
-    async def _get_one(self, path: str, waiter: Deferred[Answer]) -> None:
-        try:
-            _give(waiter, await self._driver.ask(commands.Get, path=path))
-        except StorageError as error:
-            _give(waiter, error)
-
-    async def _ask(self, paths: list[str]) -> Sequence[Answer]:
-        link = await self._driver.links.link()
-        if "get-several" not in link.hello["features"]:
-            raise Unsupported("the driver answers one at a time")
-        answer = await self._driver.ask(commands.GetSeveral, paths=paths)
-        items: list[Answer] = answer["items"]
-        if not items:
-            raise Internal("the driver answered a batch with nothing")
-        return items
-
-
-def _outcome(path: str, item: Answer) -> Answer | StorageError:
-    if item["error"] is not None:
-        return commands.decode_refusal(item["error"], item["description"] or "")
-    if item["size"] is None or item["version"] is None:
-        return Internal("the driver's answer to one of several makes no sense", path=path)
-    return item
-
-
-def _give(waiter: Deferred[Answer], outcome: Answer | StorageError) -> None:
-    if waiter.called:
-        return  # nobody waits any more
-    if isinstance(outcome, StorageError):
-        waiter.errback(outcome)
-    else:
-        waiter.callback(outcome)
+def _refusal_of(path: str) -> InvalidPath | None:
+    """What is wrong with a path, None if nothing is."""
+    try:
+        check_path(path)
+    except InvalidPath as refusal:
+        return refusal
+    return None
 
 
 def _give_back(link: Link, answer: Answer) -> None:
     """Close a file that arrived for nobody."""
     os.close(answer["file"])
     link.tell(commands.Claim, claim=answer["claim"])
-
-
-def _fitting(paths: Sequence[str]) -> int:
-    """How many of the paths fit one list; at least one."""
-    room = PATHS_LIMIT
-    for count, path in enumerate(paths):
-        room -= 2 + len(path)
-        if room < 0:
-            return count
-    return len(paths)
 
 
 def _check_order(names: Sequence[Any], has_more: bool, path: str) -> None:

@@ -26,6 +26,7 @@ from txregistry.ipc import commands
 from txregistry.ipc.commands import PROTOCOL_MAX, PROTOCOL_MIN, encode_refusal
 from txregistry.ipc.descriptors import DescriptorKeeper, WrongDescriptor, identity, take_lane
 from txregistry.ipc.inflow import Inflow
+from txregistry.ipc.items import Item
 from txregistry.ipc.lanes import Inlet
 from txregistry.storage.contract import CONTENT_LIMIT, Content, Driver, Entry, Reading
 from txregistry.storage.errors import (
@@ -63,7 +64,6 @@ class Serving:
             or, for the time being, that its backend can't be reached.
         name, version: for Hello.
         isolation: the level reached, for Hello.
-        features: likewise; without ``redirects`` nobody asks for a URL.
     """
 
     driver: Driver | StorageError
@@ -72,7 +72,6 @@ class Serving:
     reactor: IReactorFDSet
     clock: IReactorTime
     isolation: str = "none"
-    features: tuple[str, ...] = ("get-several", "redirects")
     bytes_moved: int = 0
     started: dict[int, float] = field(factory=dict)
     _next: int = 0
@@ -87,6 +86,10 @@ class Serving:
         """
         if isinstance(self.driver, StorageError) and not self.driver.is_retryable:
             raise self.driver.with_traceback(None)
+
+    def features(self) -> list[str]:
+        """What Hello says that the driver can do besides what it must."""
+        return ["get-several"] + ["redirects"] * getattr(self.driver, "has_redirects", True)
 
     def begin(self) -> int:
         """Note an operation; returns its number for :meth:`end`."""
@@ -215,7 +218,7 @@ class Responder(DescriptorKeeper):
                 "protocol": min(protocol_max, PROTOCOL_MAX),
                 "name": self._serving.name,
                 "version": self._serving.version,
-                "features": list(self._serving.features),
+                "features": self._serving.features(),
                 "isolation": self._serving.isolation,
             }
 
@@ -252,19 +255,11 @@ class Responder(DescriptorKeeper):
     @commands.GetSeveral.responder
     def get_several(self, paths: Any) -> Deferred[Answer]:
         async def work(driver: Driver) -> Answer:
-            items: list[Answer] = []
+            items: list[Item] = []
             room = commands.PAGE_BYTES
             for found in await driver.get_several(paths):
-                if isinstance(found, StorageError):
-                    refusal = encode_refusal(found)
-                    item = {"error": refusal.code, "description": str(refusal)}
-                else:
-                    item = _small(found)
-                room -= _ENTRY_OVERHEAD + sum(
-                    len(value.encode() if isinstance(value, str) else value)
-                    for value in item.values()
-                    if not isinstance(value, int)
-                )
+                item = _item(found)
+                room -= _ENTRY_OVERHEAD + sum(map(len, item.values()))
                 if room < 0 and items:
                     break
                 items.append(item)
@@ -440,7 +435,7 @@ class Responder(DescriptorKeeper):
 
     @commands.CloseWriter.responder
     def close_writer(self, writer: int) -> Deferred[Answer]:
-        async def work(_: Driver) -> Answer:
+        async def work(driver: Driver) -> Answer:
             try:
                 closing = await self._inflow(writer).close()
             finally:
@@ -496,6 +491,17 @@ def _nothing(work: Callable[[Driver], Awaitable[None]]) -> Callable[[Driver], Aw
         return {}
 
     return answered
+
+
+def _item(found: Content | StorageError) -> Item:
+    """One of several contents, as it travels."""
+    if isinstance(found, StorageError):
+        refusal = encode_refusal(found)
+        return {b"error": refusal.code.encode(), b"description": str(refusal).encode()}
+    item = {b"size": b"%d" % len(found.data), b"version": found.version.encode()}
+    if len(found.data) <= commands.INLINE_LIMIT:
+        item[b"content"] = found.data
+    return item
 
 
 def _small(content: Content) -> Answer:
