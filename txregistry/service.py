@@ -28,7 +28,7 @@ from txregistry.config import Storage as StorageSettings
 from txregistry.listening import Listener, ListenError, listen
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
-from txregistry.process.spec import DriverSpec, StartError, find_driver
+from txregistry.process.spec import DriverSpec, StartError, find_driver, user_ids
 from txregistry.registry import Options as RegistryOptions
 from txregistry.registry import Registry, load_or_create_secret, open_registry, purge_uploads
 from txregistry.storage.contract import Driver
@@ -84,9 +84,12 @@ def driver_spec(storage: StorageSettings) -> DriverSpec:
         StartError: there is no driver of that name.
     """
     driver = storage.driver
+    user, group = user_ids(storage.user, storage.group)
     if isinstance(driver, NamedDriver):
-        return find_driver(driver.name, driver.options)
-    return DriverSpec("external", driver.command or None, driver.socket or None, driver.options)
+        spec = find_driver(driver.name, driver.options)
+    else:
+        spec = DriverSpec("external", driver.command or None, driver.socket or None, driver.options)
+    return attrs.evolve(spec, isolation=storage.isolation, user=user, group=group)
 
 
 class RegistryService(Service):

@@ -37,6 +37,7 @@ from txregistry_drivers.filesystem.contents import READ_FLAGS, Contents, version
 from txregistry_drivers.filesystem.locking import NameLocks
 from txregistry_drivers.filesystem.names import DurableNames
 from txregistry_drivers.filesystem.publishing import Publishing
+from txregistry_drivers.filesystem.reach import reachable
 from txregistry_drivers.filesystem.refusals import refusal, writing
 from txregistry_drivers.filesystem.synced import SyncedFiles
 from txregistry_drivers.filesystem.temporary import PREFIX, is_foreign_leftover
@@ -64,9 +65,11 @@ class FilesystemStore:
 
     Attributes:
         max_threads: calls that may run at once, as the operator wishes.
+        directories: what is read and written; the rest of the machine may be out of reach.
     """
 
     name = "filesystem"
+    needs_network = False
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class FilesystemStore:
         self.max_threads = max_threads
         self._root = root.rstrip("/")
         self._lock = lock
+        self.directories = reachable(self._root)
         self._is_synced = durability is not Durability.NONE
         self._names = DurableNames(self._root, is_on=self._is_synced)
         self._synced = SyncedFiles(is_on=self._is_synced)
@@ -90,6 +94,7 @@ class FilesystemStore:
         self._publishing = Publishing(
             self._root,
             names=self._names,
+            contents=self._contents,
             synced=self._synced if durability is Durability.STRICT else None,
         )
         self._syncs_moved = durability is Durability.STRICT
@@ -134,6 +139,13 @@ class FilesystemStore:
         self._full(path)
         self._full(destination)
         self._publishing.publish(path, destination, size)
+
+    def publish_recorded(
+        self, path: str, destination: str, size: int, record_path: str, record: bytes
+    ) -> None:
+        for one in (path, destination, record_path):
+            self._full(one)
+        self._publishing.publish(path, destination, size, (record_path, record))
 
     def move(self, source: str, destination: str) -> None:
         full, target = self._full(source), self._full(destination)

@@ -83,7 +83,9 @@ class ConfineTests:
     @pytest.mark.parametrize("needs_network", [True, False])
     def test_network_is_there_only_for_those_who_need_it(self, tmp_path, needs_network):
         """A file system driver that was taken over can't call home."""
-        assert landlock_abi() >= 4, "this kernel's Landlock can't confine TCP: the measure can't be tested here"
+        assert landlock_abi() >= 4, (
+            "this kernel's Landlock can't confine TCP: the measure can't be tested here"
+        )
         result = confined(
             """
             listener = socket.create_server(("127.0.0.1", 0))

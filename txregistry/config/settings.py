@@ -251,11 +251,16 @@ class Storage:
     Attributes:
         exclusive: nobody else writes to the storage, so what was read of it may be believed for a while.
         blob_limit: most bytes of a blob; 0 for no limit.
+        isolation: how far the driver's process confines itself.
+        user, group: that it runs under, by name or number; empty for ours.
     """
 
     driver: NamedDriver | ExternalDriver
     exclusive: bool = _key(FLAG, False)
     blob_limit: int = _key(whole(0), 0)
+    isolation: str = _key(choice("off", "preferred", "required"), "preferred")
+    user: str = _key(TEXT, "")
+    group: str = _key(TEXT, "")
     delete: Delete = _section(Delete)
     redirect: Redirect = _section(Redirect)
     maintenance: Maintenance = _section(Maintenance)

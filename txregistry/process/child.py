@@ -33,7 +33,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txregistry.process.spec import DriverSpec, StartError
+from txregistry.process.spec import ISOLATION, DriverSpec, StartError
 
 #: More than Twisted's 50, which refused bursts of connects.
 BACKLOG = 1024
@@ -208,6 +208,7 @@ class ChildDriver:
         options = _options_file(self._document)
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
         environment |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "driver", "TXREGISTRY_OPTIONS_FD": "4"}
+        environment[ISOLATION] = self._spec.isolation
         command = [*_TRAMPOLINE, *self._command]
         try:
             return self._reactor.spawnProcess(
@@ -216,6 +217,8 @@ class ChildDriver:
                 command,
                 env=environment,
                 path="/",
+                uid=self._spec.user,
+                gid=self._spec.group,
                 childFDs={0: "w", 1: "r", 2: "r", 3: listener.fileno(), 4: options},
             )
         finally:

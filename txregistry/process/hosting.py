@@ -42,6 +42,8 @@ import txregistry
 from txregistry.ipc.responder import Responder, Serving
 from txregistry.process.accepting import Acceptor
 from txregistry.process.child import BACKLOG
+from txregistry.process.isolation import confine
+from txregistry.process.spec import ISOLATION
 from txregistry.storage.contract import Driver, Store
 from txregistry.storage.errors import BadOptions, Internal, StorageError
 from txregistry.storage.hosted import HostedDriver
@@ -114,7 +116,30 @@ class Host:
         driver = self._make()
         if self._store is not None:
             name = self._store.name
+        measures, missing = self._confine()
+        if missing and os.environ.get(ISOLATION) == "required":
+            driver = BadOptions(
+                f"storage.isolation is required, and {missing} can't be had here: use a kernel that has it"
+                " (see the documentation), or set storage.isolation: preferred"
+            )
         self.serving = Serving(driver, name or "driver", txregistry.__version__, reactor, reactor)
+        self.serving.isolation = ",".join(measures) or "none"
+
+    def _confine(self) -> tuple[tuple[str, ...], str]:
+        """Give up what the store does not need, before there is a thread that would keep it.
+
+        Returns:
+            The measures reached, and those that were wanted and could not be had, for a message.
+        """
+        if os.environ.get(ISOLATION, "off") == "off":
+            return (), ""
+        directories = getattr(self._store, "directories", None)
+        needs_network = getattr(self._store, "needs_network", True)
+        measures = confine(directories, needs_network=needs_network)
+        wanted = {"no-new-privs", "limits"}
+        wanted |= {"files"} if directories is not None else set()
+        wanted |= set() if needs_network else {"network"}
+        return measures, " and ".join(sorted(wanted - set(measures)))
 
     def _make(self) -> Driver | StorageError:
         """The driver, or why there is none; blocking."""

@@ -74,6 +74,8 @@ def confine(writable: Sequence[str] | None, *, needs_network: bool) -> tuple[str
     if _limit():
         reached.append("limits")
     reached += _landlock(writable, needs_network=needs_network)
+    if _has_own_user():
+        reached.append("user")
     return tuple(measure for measure in MEASURES if measure in reached)
 
 
@@ -90,8 +92,24 @@ def library_directories() -> tuple[str, ...]:
     zones, /proc.
     """
     prefixes = {sys.prefix, sys.base_prefix, *(path for path in sys.path if path)}
-    system = ("/usr", "/lib", "/lib64", "/etc", "/proc", "/sys/devices/system/cpu", "/dev/null", "/dev/urandom")
+    system = (
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/etc",
+        "/proc",
+        "/sys/devices/system/cpu",
+        "/dev/null",
+        "/dev/urandom",
+    )
     return tuple(path for path in (*sorted(prefixes), *system) if os.path.exists(path))
+
+
+def _has_own_user() -> bool:
+    try:
+        return os.stat(f"/proc/{os.getppid()}").st_uid != os.geteuid()
+    except OSError:
+        return False
 
 
 def _prctl(option: int, value: int) -> bool:

@@ -175,29 +175,34 @@ class LinkKeeper:
         except (ConnectError, OSError):
             self._failed()
             return
-        self._attempt = link
-        if self._is_stopped:
-            link.abort()
         try:
-            await link.greet()
+            await self._greet(link)
         except Unavailable as error:
             if isinstance(error, NoAnswer):
                 self._when_stuck()
             link.abort()
             self._failed()
         except StorageError as refusal:
-            self._refusal = refusal
-            self._settle(refusal)
             link.abort()
+            self._refusal = refusal
             self._retry(RETRY_LIMIT)
+            self._settle(refusal)
         else:
             self._ready(link)
-        self._attempt = None
+
+    async def _greet(self, link: Link) -> None:
+        self._attempt = link
+        if self._is_stopped:
+            link.abort()
+        try:
+            await link.greet()
+        finally:
+            self._attempt = None
 
     def _failed(self) -> None:
+        self._retry(min(RETRY * 2 ** min(self._fruitless, 10), RETRY_LIMIT))
         if not self._is_counted:
             self._count_fruitless()
-        self._retry(min(RETRY * 2 ** min(self._fruitless, 10), RETRY_LIMIT))
 
     def _ready(self, link: Link) -> None:
         self._refusal = None
@@ -205,8 +210,8 @@ class LinkKeeper:
         self._greeted_at = self._clock.seconds()
         self.greetings += 1
         self._link = link
-        self._settle(link)
         self._ping_later(link)
+        self._settle(link)  # last: whoever waited goes on at once, and may stop all this
 
     def _retry(self, delay: float) -> None:
         if not self._is_stopped:

@@ -9,6 +9,9 @@ by a command or a socket in the configuration.
 from __future__ import annotations
 
 import difflib
+import grp
+import os
+import pwd
 import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -16,6 +19,9 @@ from importlib.metadata import entry_points
 from attrs import field, frozen
 
 GROUP = "txregistry.drivers"
+
+#: The variable that tells a driver how far it is to confine itself: off, preferred or required.
+ISOLATION = "TXREGISTRY_ISOLATION"
 
 
 class StartError(Exception):
@@ -33,17 +39,48 @@ class DriverSpec:
         command: program and arguments to start; None to attach.
         socket: path of the UNIX socket of a driver that somebody else starts; None to start one.
         options: handed to a started driver by descriptor; a driver on a socket has its own.
+        isolation: ``off``, ``preferred``: whatever can be had; ``required``: all, or no start.
+        user, group: ids that a started driver runs under; None for those of this process.
     """
 
     name: str
     command: tuple[str, ...] | None = None
     socket: str | None = None
     options: Mapping[str, object] = field(factory=dict, repr=False)
+    isolation: str = "preferred"
+    user: int | None = None
+    group: int | None = None
 
 
 def installed_drivers() -> dict[str, str]:
     """Name -> module of each installed driver."""
     return {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+def user_ids(user: str, group: str) -> tuple[int | None, int | None]:
+    """The ids of a user and a group that are named, or given as numbers; empty for none.
+
+    Without a group it is the user's own.
+
+    Raises:
+        StartError: there is no such user or group, or this process may not become it.
+    """
+    if not user and not group:
+        return None, None
+    try:
+        entry = None if not user or user.isdigit() else pwd.getpwnam(user)
+        uid = int(user) if user.isdigit() else None if entry is None else entry.pw_uid
+        if group:
+            gid: int | None = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+        else:
+            gid = entry.pw_gid if entry is not None else uid
+    except KeyError as error:
+        raise StartError(f"{error.args[0]}: create it, or correct storage.user and storage.group") from error
+    if os.geteuid() != 0 and (uid, gid) != (os.geteuid(), os.getegid()):
+        raise StartError(
+            "storage.user and storage.group need a start as root: remove them, or start the registry as root"
+        )
+    return uid, gid
 
 
 def find_driver(name: str, options: Mapping[str, object]) -> DriverSpec:

@@ -64,6 +64,8 @@ class MemoryStore:
     """
 
     name = "memory"
+    needs_network = False
+    directories: tuple[str, ...] = ()
 
     def __init__(self, *, now: Callable[[], int] = time.time_ns) -> None:
         self._now = now
