@@ -11,6 +11,7 @@ import pytest
 import pytest_twisted
 from attrs import evolve
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from txregistry.process.child import ChildDriver
 from txregistry.process.isolation import _has_own_user, landlock_abi
@@ -109,6 +110,8 @@ class ConfinedDriverTests:
         child.bind()
         child.start()
         try:
+            while Path(f"/proc/{child.pid}/comm").read_text() != "sleep\n":  # not there yet
+                await deferLater(reactor, 0.01)
             status = Path(f"/proc/{child.pid}/status").read_text()
             ids = {line.split()[0]: set(line.split()[1:]) for line in status.splitlines() if "id:" in line}
             assert ids["Uid:"] == {str(nobody.pw_uid)}
