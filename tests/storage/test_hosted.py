@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs, globalLogPublisher
 
 from txregistry.storage import hosted
 from txregistry.storage.blocking import Bell, guarded, run_inline, shielded
@@ -64,9 +64,11 @@ class HostedDriverTests:
     async def test_a_store_s_own_mistake_is_internal(self, driver, store):
         """Nothing but the contract's errors leaves a driver, whatever its author did."""
         store.faults["put"] = KeyError("oops")
-        with pytest.raises(Internal, match="KeyError: 'oops'") as caught:
+        with capturedLogs() as events, pytest.raises(Internal, match="KeyError: 'oops'") as caught:
             await driver.put("/a", b"x")
         assert isinstance(caught.value.__cause__, KeyError)
+        (event,) = events  # its author finds the traceback in the driver's log
+        assert event["log_failure"].check(KeyError)
 
     @pytest_twisted.ensureDeferred
     async def test_a_store_that_gives_too_much_is_cut(self, driver, store):

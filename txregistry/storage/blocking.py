@@ -36,7 +36,10 @@ async def run_inline(work: Callable[[], T], /) -> T:
 
 
 def guarded(run: Run) -> Run:
-    """``run`` for calls of a driver author: what is not a StorageError becomes Internal."""
+    """``run`` for calls of a driver author: what is not a StorageError becomes Internal.
+
+    Its traceback is logged here, in the driver's process: no other one will ever see it.
+    """
 
     def run_guarded(work: Callable[[], T], /) -> Awaitable[T]:
         def guard() -> T:
@@ -45,6 +48,7 @@ def guarded(run: Run) -> Run:
             except StorageError:
                 raise
             except Exception as err:  # the border round foreign code
+                log.failure("a fault of the store")
                 raise Internal(f"{type(err).__name__}: {err}") from err
 
         return run(guard)
