@@ -20,6 +20,7 @@ from twisted.internet.interfaces import ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txregistry.ipc import commands
 from txregistry.ipc.link import Link
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.ipc.responder import Responder, Serving
@@ -124,6 +125,24 @@ class MortalResponder(Responder):
             return work(driver, inlet)
 
         return super()._answer_by_lane(lane, noted)
+
+
+class _Greeter(Responder):
+    """Says hello as its driver's attributes ``hello`` and ``protocol`` want it."""
+
+    @commands.Hello.responder
+    def hello(self, protocol_min, protocol_max):
+        driver = self._serving.driver
+        refusal = getattr(driver, "hello", None)
+        if refusal is not None:
+            raise commands.encode_refusal(refusal)
+        answer = Responder.hello(self, protocol_min, protocol_max)
+        return answer.addCallback(lambda found: {**found, "protocol": getattr(driver, "protocol", 1)})
+
+
+def responder_of(driver):
+    """The driver's end of one connection."""
+    return _Greeter(Serving(driver, "loopback", "0", reactor, reactor))
 
 
 class Life:
