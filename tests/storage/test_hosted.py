@@ -247,12 +247,14 @@ class CancelledCallTests:
         assert closed == [True]
 
     def test_refusal_that_nobody_wants_is_silent(self, driver, store, threads, logged):
-        """An expected refusal concerns only its caller; a mistake in a store is Internal, and so too."""
-        self.cancelled(driver.delete("/nothing"))
-        store.faults["delete"] = ZeroDivisionError()
+        """An expected refusal concerns only its caller; of a mistake in a store its author is told, once."""
         self.cancelled(driver.delete("/nothing"))
         threads.run_all()
         assert logged == []
+        store.faults["delete"] = ZeroDivisionError()
+        self.cancelled(driver.delete("/nothing"))
+        threads.run_all()
+        assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
 
     def test_mistake_of_ours_that_nobody_wants_is_logged(self, logged):
         """A failure is raised or logged, never lost."""
