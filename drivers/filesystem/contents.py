@@ -75,13 +75,34 @@ class Contents:
             raise Corrupt(f"{len(data)} bytes could be read, not {status.st_size}", path=path)
         return Content(data, version_of(status))
 
+    def place(self, path: str, data: bytes, *, is_synced: bool) -> bool:
+        """Make ``path`` hold ``data``; its name becomes durable when its directory is synced.
+
+        Args:
+            is_synced: whether the bytes are durable before they have the name.
+
+        Returns:
+            Whether that took a change.
+        """
+        with contextlib.suppress(Missing, TooLarge, Corrupt):
+            if self.get(path).data == data:
+                return False
+        temporary, _ = self._write(path.rpartition("/")[0], data, is_synced=is_synced)
+        try:
+            os.rename(temporary, self._root + path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        return True
+
     def put(self, path: str, data: bytes, *, if_absent: bool, if_version: str | None) -> str:
         directory = path.rpartition("/")[0]
         full = self._root + path
         with writing(path):
             for _ in range(_ATTEMPTS):
                 self._check(path, full, if_absent=if_absent, if_version=if_version)
-                temporary, version = self._write(directory, data)
+                temporary, version = self._write(directory, data, is_synced=self._is_synced)
                 try:
                     with self._locks.held(self._root + directory + "/"):
                         self._check(path, full, if_absent=if_absent, if_version=if_version)
@@ -115,7 +136,7 @@ class Contents:
         if if_version is not None:
             self.check_version(path, if_version)
 
-    def _write(self, directory: str, data: bytes) -> tuple[str, str]:
+    def _write(self, directory: str, data: bytes, *, is_synced: bool) -> tuple[str, str]:
         """Put ``data`` under a temporary name; returns that (a full path) and the version."""
         temporary = f"{self._root}{directory}/{new_name()}"
         descriptor = self._create(temporary, directory)
@@ -123,7 +144,7 @@ class Contents:
             try:
                 write_all(descriptor, data, 0)
                 os.utime(descriptor, ns=(stamp := self._stamp(), stamp))
-                if self._is_synced:
+                if is_synced:
                     os.fsync(descriptor)
                 return temporary, version_of(os.fstat(descriptor))
             finally:

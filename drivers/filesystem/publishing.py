@@ -3,10 +3,11 @@
 
 Driver: filesystem. In this order, each step finished before the next begins::
 
-    0  a final name that holds as many bytes stays: go to 3
+    0  a final name that holds as many bytes stays: the record, then 4
     1  fsync the staged file                       strict only; not again if its writer has just done it
-    2  link it to the final name                   the commit point
-    3  fsync the final name's directory, and each directory above it that is new, upward
+    2  put the record beside the final name        if there is one; its bytes are synced, strict only
+    3  link it to the final name                   the commit point
+    4  fsync the final name's directory, and each directory above it that is new, upward
 
 The staged name stays. Where hard links don't go (blobs mounted from another file system, a file system
 without links) the bytes are copied to a temporary name beside the final one, synced and renamed.
@@ -19,6 +20,7 @@ import os
 import stat
 
 from txregistry.driver import InvalidPath, Mismatch, Missing, Unavailable
+from txregistry_drivers.filesystem.contents import Contents
 from txregistry_drivers.filesystem.copying import UNLINKABLE, copy_bytes
 from txregistry_drivers.filesystem.locking import try_lock
 from txregistry_drivers.filesystem.names import DurableNames
@@ -34,13 +36,21 @@ class Publishing:
         synced: syncs the bytes; None leaves that, and the syncing of names, to a later ``sync``.
     """
 
-    def __init__(self, root: str, *, names: DurableNames, synced: SyncedFiles | None) -> None:
+    def __init__(
+        self, root: str, *, names: DurableNames, contents: Contents, synced: SyncedFiles | None
+    ) -> None:
         self._root = root
         self._names = names
+        self._contents = contents
         self._synced = synced
 
-    def publish(self, path: str, destination: str, size: int) -> None:
+    def publish(
+        self, path: str, destination: str, size: int, record: tuple[str, bytes] | None = None
+    ) -> None:
         """Make ``destination`` hold the ``size`` bytes at ``path``.
+
+        Args:
+            record: a path in the same directory, and what it is to hold.
 
         Raises:
             Missing: nothing is at ``path``.
@@ -55,10 +65,14 @@ class Publishing:
             self._check(staged, path, size)
             with writing(destination):
                 is_new = not self._has_size(self._root + destination, size)
+                made = []
                 if is_new:  # else its bytes need no syncing
                     self._sync_bytes(staged, path)
-                    is_new = self._place(staged, path, destination, size)
-                self._sync_name(destination, is_new=is_new)
+                if record is not None and self._contents.place(*record, is_synced=self._synced is not None):
+                    made.append(record[0])
+                if is_new and self._place(staged, path, destination, size):
+                    made.append(destination)
+                self._sync_names(destination.rpartition("/")[0], made)
         finally:
             os.close(staged)
 
@@ -79,15 +93,15 @@ class Publishing:
                 spoil(self._root + path, staged)
                 raise
 
-    def _sync_name(self, destination: str, *, is_new: bool) -> None:
+    def _sync_names(self, directory: str, made: list[str]) -> None:
         if self._synced is None:
             return
         try:
-            self._names.sync(destination.rpartition("/")[0])
+            self._names.sync(directory)
         except OSError:
-            if is_new:  # so that a repetition does it all again and can't take it for done
+            for path in made:  # so that a repetition does it all again and can't take it for done
                 with contextlib.suppress(OSError):
-                    os.unlink(self._root + destination)
+                    os.unlink(self._root + path)
             raise
 
     def _place(self, staged: int, path: str, destination: str, size: int) -> bool:

@@ -57,7 +57,7 @@ async def read(content, start, stop):
 class StatTests:
     def test_size_is_told(self, world, blobs, blob):
         assert done(blobs.stat(APP, blob)) == 4
-        assert called(world) == ["get", "stat"]
+        assert called(world) == ["get_several", "stat"]
         assert world.witness.told_of == [("lib/app", blob)]
         assert world.witness.events == [Event(Action.PULL, APP, blob, TYPE, 4)]
 
@@ -95,7 +95,7 @@ class OpenTests:
     def test_small_blob_is_given_whole(self, world, blobs, blob):
         content = done(blobs.open(APP, blob))
         assert (content.digest, content.size, content.data) == (blob, 4, b"blob")
-        assert called(world) == ["get", "stat", "get"]
+        assert called(world) == ["get_several", "stat", "get"]
         assert world.witness.told_of == [("lib/app", blob)]
         assert world.witness.events == [Event(Action.PULL, APP, blob, TYPE, 4)]
 
@@ -236,7 +236,7 @@ class MountTests:
 
     def test_blob_is_mounted_by_a_link(self, world, blobs, blob):
         assert self.mount(blobs, blob)
-        assert called(world) == ["get", "stat", "put"]
+        assert called(world) == ["get_several", "stat", "put"]
         assert done(blobs.open(APP, blob)).data == b"blob"
         assert world.witness.told_of[0] == ("lib/app", blob)
         assert world.witness.events[0] == Event(Action.MOUNT, APP, blob, TYPE, 4, source=OTHER)
@@ -264,13 +264,13 @@ class MountTests:
         assert self.mount(blobs, blob, OTHER)
         world.driver.forget()
         assert self.mount(blobs, blob, None)
-        assert called(world) == ["get", "stat"]
+        assert called(world) == ["get_several", "stat"]
 
     def test_from_itself(self, world, blobs, blob):
         self.mount(blobs, blob)
         world.driver.forget()
         assert self.mount(blobs, blob, APP)
-        assert called(world) == ["get", "stat"]
+        assert called(world) == ["get_several", "stat"]
 
     def test_alias_is_mounted_as_one(self, world, blobs, blob):
         alias = Digest.of(b"blob", "sha512")
@@ -305,7 +305,7 @@ class RedirectTests:
 
     def test_client_is_sent_away(self, world, blobs, blob):
         assert done(blobs.redirect(APP, blob, "HEAD")) == "https://store/data?HEAD&1200"
-        assert called(world) == ["redirect_url", "get", "stat"]
+        assert called(world) == ["redirect_url", "get_several", "stat"]
         assert world.witness.told_of == [("lib/app", blob)]
         assert len(world.witness.events) == 1
 

@@ -47,6 +47,10 @@ def publish(store: Store) -> None:
     store.publish("/u/data", "/blobs/ab/data", 100_000)
 
 
+def publish_recorded(store: Store) -> None:
+    store.publish_recorded("/u/data", "/blobs/ab/data", 100_000, "/blobs/ab/size", b"100000")
+
+
 def publish_over_a_broken_one(store: Store) -> None:
     store.publish("/u/data", "/broken/data", 100_000)
 
@@ -124,6 +128,7 @@ OPERATIONS = (
     replace,
     create_below_new_directories,
     publish,
+    publish_recorded,
     publish_over_a_broken_one,
     go_on_after_publishing,
     delete_directory,
@@ -136,6 +141,8 @@ BETWEEN = {
     "go_on_after_publishing": lambda old, new, seen: (
         seen["/published/data"] in (b"published", new["/published/data"])
     ),
+    # The record comes first.
+    "publish_recorded": lambda old, new, seen: seen == old | {"/blobs/ab/size": b"100000"},
     # What is in the way goes first, then comes the rename: for an instant neither is there.
     "move_over_directory": lambda old, new, seen: seen.items() <= old.items(),
 }

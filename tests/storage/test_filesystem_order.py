@@ -173,6 +173,48 @@ class PublishOrderTests:
         store.publish("/u/data", "/data", 1)
         assert calls.take() == ["link /u/data /data", "fsync /"]
 
+    def test_record_is_synced_before_the_link(self, store, calls):
+        """The record has its name before the bytes have theirs; one sync of the directory is for both."""
+        stage(store, "/u/data", b"x")
+        put(store, "/b/other", b"")
+        calls.take()
+        store.publish_recorded("/u/data", "/b/data", 1, "/b/size", b"1")
+        assert calls.take() == [
+            "fdatasync /u/data",
+            *("fsync /b/*", "rename /b/* /b/size"),
+            *("link /u/data /b/data", "fsync /b"),
+        ]
+        assert store.get("/b/size").data == b"1"
+
+    def test_record_that_is_there_is_not_written_again(self, store, calls):
+        """Another one is replaced, beside a destination that stays, too."""
+        for record, seen in ((b"1", []), (b"2", ["fsync /*", "rename /* /size"])):
+            stage(store, "/u/data", b"x")
+            store.publish_recorded("/u/data", "/data", 1, "/size", b"1")
+            calls.take()
+            store.publish_recorded("/u/data", "/data", 1, "/size", record)
+            assert calls.take() == [*seen, "fsync /"]
+            store.delete("/u", if_version=None)
+
+    @pytest.mark.parametrize("call", ["rename", "fsync"])
+    def test_record_that_fails_publishes_nothing(self, store, calls, root, call):
+        """Neither half is there, and nothing of our own beside it."""
+        stage(store, "/u/data", b"x")
+        put(store, "/b/other", b"")
+        calls.fail(call, errno.ENOSPC)
+        with pytest.raises(NoSpace):
+            store.publish_recorded("/u/data", "/b/data", 1, "/b/size", b"1")
+        assert os.listdir(root / "b") == ["other"]
+
+    def test_names_that_could_not_be_synced_go(self, store, calls, root):
+        """Record and bytes: a repetition does it all again."""
+        stage(store, "/u/data", b"x")
+        put(store, "/b/other", b"")
+        calls.fail("fsync", errno.EIO, "/b")
+        with pytest.raises(Corrupt):
+            store.publish_recorded("/u/data", "/b/data", 1, "/b/size", b"1")
+        assert os.listdir(root / "b") == ["other"]
+
     def test_destination_of_the_right_size_stays(self, store, calls):
         """A duplicate costs one sync of the directory it found, whoever made that."""
         for name in ("1", "2"):

@@ -89,7 +89,7 @@ class Serving:
 
     def features(self) -> list[str]:
         """What Hello says that the driver can do besides what it must."""
-        return ["get-several"] + ["redirects"] * getattr(self.driver, "has_redirects", True)
+        return ["get-several", "records"] + ["redirects"] * getattr(self.driver, "has_redirects", True)
 
     def begin(self) -> int:
         """Note an operation; returns its number for :meth:`end`."""
@@ -467,9 +467,18 @@ class Responder(DescriptorKeeper):
     # -- the rest
 
     @commands.Commit.responder
-    def commit(self, path: str, destination: str, size: int, digest: str) -> Deferred[Answer]:
+    def commit(
+        self,
+        path: str,
+        destination: str,
+        size: int,
+        digest: str,
+        record_path: str | None,
+        record: bytes | None,
+    ) -> Deferred[Answer]:
+        kept = None if record_path is None or record is None else (record_path, record)
         return self._answer(
-            _nothing(lambda driver: driver.commit(path, destination, size=size, digest=digest))
+            _nothing(lambda driver: driver.commit(path, destination, size=size, digest=digest, record=kept))
         )
 
     @commands.Move.responder

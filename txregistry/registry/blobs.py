@@ -7,10 +7,10 @@ uploaded the same bytes as a blob, too.
 
 Driver calls of a request ("at once" costs one round trip):
 
-    stat      2 at once: link, size
+    stat      2 at once: link with recorded size, size
     open      of a cached blob 1: link; else 2 at once, and 1 for the content of a small one
     read      1
-    mount     3: link and size at once, then the new link
+    mount     3: link with recorded size and size at once, then the new link
     delete    2: link, delete
     redirect  none without redirects, else 3: the URL, then link and size at once
 """

@@ -22,9 +22,10 @@ from txregistry.oci.digests import Digest
 from txregistry.oci.errors import OciError
 from txregistry.oci.names import RepositoryName, Tag
 from txregistry.registry.cache import BoundedCache
+from txregistry.registry.size_records import is_as_recorded, size_path
 from txregistry.registry.tasks import if_there, together
 from txregistry.storage import paths
-from txregistry.storage.contract import Content, Driver
+from txregistry.storage.contract import Content, Driver, Entry
 from txregistry.storage.errors import Missing, StorageError
 
 #: Bytes of a link that are kept in the exclusive cache: its path and digest, roughly.
@@ -130,30 +131,59 @@ class Links:
             self._forget(link)
 
     async def find_blob(self, repository: RepositoryName, digest: Digest) -> Member | None:
-        """Look for a blob of ``repository``. Two driver calls at once; one more for an alias."""
-        return await self._find(blob_link(repository, digest), digest)
+        """Look for a blob of ``repository``, of the size that was recorded when it was published.
+
+        Two driver calls at once, the link and the record together in one; as many more for an alias.
+        """
+        (target, record), entry = await together(
+            self._read_recorded(blob_link(repository, digest), digest),
+            if_there(self._driver.stat(data_path(digest))),
+        )
+        if target is not None and target != digest:
+            (record,), entry = await together(
+                self._driver.get_several((size_path(target),)),
+                if_there(self._driver.stat(data_path(target))),
+            )
+        member = _member(digest, target, entry)
+        if member is None or not is_as_recorded(member.target, member.size, record):
+            return None
+        return member
 
     async def find_manifest(self, repository: RepositoryName, digest: Digest) -> Member | None:
-        """Look for a manifest of ``repository``. Driver calls as for a blob."""
-        return await self._find(manifest_link(repository, digest), digest)
+        """Look for a manifest of ``repository``, whose bytes are verified when they are read.
 
-    async def _find(self, link: str, digest: Digest) -> Member | None:
+        Two driver calls at once; one more for an alias.
+        """
+        link = manifest_link(repository, digest)
         target, entry = await together(self.read(link), if_there(self._driver.stat(data_path(digest))))
-        if target is None:
-            return None
-        if target != digest:
+        if target is not None and target != digest:
             entry = await if_there(self._driver.stat(data_path(target)))
-        if entry is None or entry.is_directory:
-            return None
-        if entry.size == 0 and not target.matches(b""):
-            log.error("the data of {digest} are empty; they count as absent", digest=str(target))
-            return None
-        return Member(digest, target, entry.size)
+        return _member(digest, target, entry)
+
+    async def _read_recorded(self, link: str, digest: Digest) -> tuple[Digest | None, Content | StorageError]:
+        """Return what ``link`` holds, and the recorded size of ``digest``. One driver call."""
+        if self._known is not None:
+            target, (record,) = await together(
+                self.read(link), self._driver.get_several((size_path(digest),))
+            )
+            return target, record
+        found, record = await self._driver.get_several((link, size_path(digest)))
+        return _found(link, found), record
 
     def _forget(self, link: str) -> None:
         self._changes += 1
         if self._known is not None:
             self._known.drop(link)
+
+
+def _member(digest: Digest, target: Digest | None, entry: Entry | None) -> Member | None:
+    """Return what was found, None if that is nothing or makes no sense."""
+    if target is None or entry is None or entry.is_directory:
+        return None
+    if entry.size == 0 and not target.matches(b""):
+        log.error("the data of {digest} are empty; they count as absent", digest=str(target))
+        return None
+    return Member(digest, target, entry.size)
 
 
 def _parse(link: str, content: Content) -> Digest | None:

@@ -5,6 +5,7 @@ Room: registry. Must not know requests. What is called here is never cancelled h
 (``tasks.Finishing``), and every step may be repeated::
 
     staged bytes  --commit-->  blobs/...  --link-->  _layers/...  --clear-->  no session
+                               size, data
 
 The session keeps its bytes until the link is written, so a crash in between loses nothing.
 """
@@ -18,6 +19,7 @@ from txregistry.oci.names import RepositoryName
 from txregistry.registry.links import Links, blob_link, data_path
 from txregistry.registry.observer import Action, Event, Observer
 from txregistry.registry.sessions import Place, Sessions
+from txregistry.registry.size_records import size_path, size_record
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import Mismatch, Missing, Unsupported
 
@@ -32,7 +34,7 @@ class Publication:
         self._observer = observer
 
     async def from_session(self, place: Place, digest: Digest, size: int) -> None:
-        """Publish what a session holds and end it. Three driver calls.
+        """Publish what a session holds and end it. Three driver calls, four for no bytes.
 
         Args:
             size: bytes that it holds.
@@ -45,19 +47,19 @@ class Publication:
             # Where nothing came nothing may be staged.
             if not digest.matches(b""):
                 raise OciError(Code.DIGEST_INVALID)
-            await self._driver.put(data_path(digest), b"")
+            await self._put(digest, b"")
         else:
             await self._commit(place, digest, size)
         await self._link(place.repository, digest, size)
         await self._sessions.clear(place)
 
     async def from_memory(self, repository: RepositoryName, digest: Digest, data: bytes) -> None:
-        """Publish bytes that were verified. Two driver calls."""
-        await self._driver.put(data_path(digest), data)
+        """Publish bytes that were verified. Three driver calls."""
+        await self._put(digest, data)
         await self._link(repository, digest, len(data))
 
     async def in_place_of_session(self, place: Place, digest: Digest, data: bytes) -> None:
-        """Publish verified bytes that never were in their session, and end it. Three driver calls."""
+        """Publish verified bytes that never were in their session, and end it. Four driver calls."""
         await self.from_memory(place.repository, digest, data)
         await self._sessions.clear(place)
 
@@ -76,13 +78,24 @@ class Publication:
 
     async def _commit(self, place: Place, digest: Digest, size: int) -> None:
         try:
-            await self._driver.commit(place.data, data_path(digest), size=size, digest=str(digest))
+            await self._driver.commit(
+                place.data,
+                data_path(digest),
+                size=size,
+                digest=str(digest),
+                record=(size_path(digest), size_record(size)),
+            )
         except (Mismatch, Unsupported) as error:
             raise OciError(Code.DIGEST_INVALID) from error
         except Missing:
             # A twin of this request may have come first and ended the session.
             if await self._links.find_blob(place.repository, digest) is None:
                 raise
+
+    async def _put(self, digest: Digest, data: bytes) -> None:
+        """Publish bytes at once: how many they are first, so that there are none of unknown size."""
+        await self._driver.put(size_path(digest), size_record(len(data)))
+        await self._driver.put(data_path(digest), data)
 
     async def _link(self, repository: RepositoryName, digest: Digest, size: int) -> None:
         """Make published bytes a blob of the repository."""

@@ -37,6 +37,9 @@ from txregistry.storage.errors import StorageError
 #: either side.
 CONTENT_LIMIT = 8 * 1024 * 1024
 
+#: Largest record of a commit, in bytes. Arbitrary: a size has 20 digits at most.
+RECORD_LIMIT = 1024
+
 
 @frozen
 class Entry:
@@ -245,7 +248,15 @@ class Driver(Protocol):
             InvalidOffset: ``offset`` is negative.
         """
 
-    async def commit(self, path: str, destination: str, *, size: int, digest: str) -> None:
+    async def commit(
+        self,
+        path: str,
+        destination: str,
+        *,
+        size: int,
+        digest: str,
+        record: tuple[str, bytes] | None = None,
+    ) -> None:
         """Verify what is staged at ``path``, make it durable and publish it as ``destination``, in
         that order; idempotent.
 
@@ -256,11 +267,16 @@ class Driver(Protocol):
 
         Args:
             digest: ``algorithm:hex``.
+            record: a path in the directory of ``destination``, and what it is to hold, at most
+                :data:`RECORD_LIMIT` bytes: it is there, durably, before ``destination`` is, also if
+                that stays as it is. A driver may leave it out.
 
         Raises:
             Missing: nothing is staged at ``path``.
             Mismatch: the staged bytes are others; nothing is published, ``path`` stays.
             Unsupported: the algorithm is not known.
+            InvalidPath: the record lies elsewhere.
+            TooLarge: the record.
         """
 
     async def move(self, source: str, destination: str) -> None:
@@ -398,6 +414,8 @@ class Store(Protocol):
         the right size may stay.
         """
 
+    # A store may have publish_recorded, too: see RecordingStore.
+
     def move(self, source: str, destination: str) -> None: ...
 
     def delete(self, path: str, *, if_version: str | None) -> None: ...
@@ -411,3 +429,18 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Free everything; the process ends."""
+
+
+@runtime_checkable
+class RecordingStore(Protocol):
+    """A store that publishes bytes and a record of them in one go, cheaper than by a ``put`` before.
+
+    Without it ``HostedDriver`` puts the record.
+    """
+
+    def publish_recorded(
+        self, path: str, destination: str, size: int, record_path: str, record: bytes
+    ) -> None:
+        """Publish as ``Store.publish`` does, and make ``record_path``, in the same directory, hold
+        ``record``: there before ``destination`` is, atomically, durable with it.
+        """

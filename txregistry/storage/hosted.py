@@ -19,11 +19,13 @@ from twisted.internet.defer import Deferred
 from txregistry.storage.blocking import Run, guarded, shielded
 from txregistry.storage.contract import (
     CONTENT_LIMIT,
+    RECORD_LIMIT,
     Appender,
     Content,
     Entry,
     Listing,
     Reading,
+    RecordingStore,
     Store,
     Walk,
     Writer,
@@ -32,6 +34,7 @@ from txregistry.storage.digesting import Pursuit, RunningDigests
 from txregistry.storage.errors import (
     Internal,
     InvalidOffset,
+    InvalidPath,
     Mismatch,
     Missing,
     StorageError,
@@ -62,6 +65,7 @@ class HostedDriver:
 
     def __init__(self, store: Store, *, run: Run, checkpoint: int = CHECKPOINT) -> None:
         self.name = store.name
+        self.has_redirects = bool(getattr(store, "has_redirects", False))
         self._store = store
         self._run = guarded(run)
         self._checkpoint = checkpoint
@@ -150,12 +154,22 @@ class HostedDriver:
             _check_algorithm(algorithm)
         return await shielded(self._open_writer(path, offset, algorithms, states), _discard_writer)
 
-    async def commit(self, path: str, destination: str, *, size: int, digest: str) -> None:
+    async def commit(
+        self,
+        path: str,
+        destination: str,
+        *,
+        size: int,
+        digest: str,
+        record: tuple[str, bytes] | None = None,
+    ) -> None:
         check_path(path)
         check_path(destination)
+        if record is not None:
+            _check_record(*record, destination)
         algorithm, _, encoded = digest.partition(":")
         _check_algorithm(algorithm)
-        await shielded(self._commit(path, destination, size, algorithm, encoded))
+        await shielded(self._commit(path, destination, size, algorithm, encoded, record))
 
     async def move(self, source: str, destination: str) -> None:
         check_path(source)
@@ -229,13 +243,30 @@ class HostedDriver:
             appender.close()
             raise
 
-    async def _commit(self, path: str, destination: str, size: int, algorithm: str, encoded: str) -> None:
+    async def _commit(
+        self,
+        path: str,
+        destination: str,
+        size: int,
+        algorithm: str,
+        encoded: str,
+        record: tuple[str, bytes] | None,
+    ) -> None:
         async with self._turns.of(path):
             await self._fence(path)
             await self._fence(destination)
             await self._verify(path, size, algorithm, encoded)
             self._forget(destination)
-            await self._run(lambda: self._store.publish(path, destination, size))
+            await self._run(lambda: self._publish(path, destination, size, record))
+
+    def _publish(self, path: str, destination: str, size: int, record: tuple[str, bytes] | None) -> None:
+        """Publish verified bytes; called in a thread."""
+        if record is not None and isinstance(self._store, RecordingStore):
+            self._store.publish_recorded(path, destination, size, *record)
+            return
+        if record is not None:
+            self._store.put(*record, if_absent=False, if_version=None)
+        self._store.publish(path, destination, size)
 
     async def _verify(self, path: str, size: int, algorithm: str, encoded: str) -> None:
         entry = await self._run(lambda: self._store.stat(path))
@@ -315,6 +346,14 @@ class HostedDriver:
 def _check_length(data: bytes, path: str) -> None:
     if len(data) > CONTENT_LIMIT:
         raise TooLarge(f"{len(data)} bytes are more than {CONTENT_LIMIT}", path=path)
+
+
+def _check_record(path: str, record: bytes, destination: str) -> None:
+    check_path(path)
+    if path == destination or path.rpartition("/")[0] != destination.rpartition("/")[0]:
+        raise InvalidPath(f"the record of {destination} is not beside it", path=path)
+    if len(record) > RECORD_LIMIT:
+        raise TooLarge(f"{len(record)} bytes are more than {RECORD_LIMIT}", path=path)
 
 
 def _check_algorithm(algorithm: str) -> None:

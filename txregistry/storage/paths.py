@@ -4,7 +4,7 @@ registry:3.
 
 Room: storage. The only place that knows where things lie; ``registry`` asks it for paths. What is
 ours alone has names that the other registry ignores: ``_manifests/referrers``, ``meta`` beside an
-upload's data, everything under ``OWN``.
+upload's data, ``size`` beside a blob's, everything under ``OWN``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ BLOBS = ROOT + "/blobs"
 REPOSITORIES = ROOT + "/repositories"
 OWN = ROOT + "/_txregistry"
 TOKEN_KEY = OWN + "/token-key"
+QUARANTINE = OWN + "/quarantine"
 
 
 def check_path(path: str, *, allow_root: bool = False) -> str:
@@ -47,12 +48,21 @@ def blob_data(algorithm: str, encoded: str) -> str:
     return f"{blob_directory(algorithm, encoded)}/data"
 
 
+def blob_size(algorithm: str, encoded: str) -> str:
+    """Our own record of how many bytes the blob has, in decimal; absent for blobs of another registry."""
+    return f"{blob_directory(algorithm, encoded)}/size"
+
+
 def repository(name: str) -> str:
     return f"{REPOSITORIES}/{name}"
 
 
+def layers(name: str) -> str:
+    return f"{REPOSITORIES}/{name}/_layers"
+
+
 def layer_directory(name: str, algorithm: str, encoded: str) -> str:
-    return f"{REPOSITORIES}/{name}/_layers/{algorithm}/{encoded}"
+    return f"{layers(name)}/{algorithm}/{encoded}"
 
 
 def layer_link(name: str, algorithm: str, encoded: str) -> str:
@@ -95,11 +105,16 @@ def tag_index_link(name: str, tag: str, algorithm: str, encoded: str) -> str:
     return f"{tag_index_directory(name, tag, algorithm, encoded)}/link"
 
 
+def all_referrers(name: str) -> str:
+    """The directory of every subject's referrers."""
+    return f"{manifests(name)}/referrers"
+
+
 def referrers(name: str, algorithm: str, encoded: str) -> str:
     """The directory of what refers to a subject; below it ``<algorithm>/<hex>/descriptor`` for each
     referrer.
     """
-    return f"{manifests(name)}/referrers/{algorithm}/{encoded}"
+    return f"{all_referrers(name)}/{algorithm}/{encoded}"
 
 
 def referrer_descriptor(name: str, subject: tuple[str, str], referrer: tuple[str, str]) -> str:

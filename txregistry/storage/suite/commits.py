@@ -10,9 +10,11 @@ import contextlib
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from txregistry.storage.errors import Mismatch, Missing, Unsupported
+from txregistry.storage.contract import RECORD_LIMIT
+from txregistry.storage.errors import InvalidPath, Mismatch, Missing, TooLarge, Unsupported
 from txregistry.storage.suite.case import (
     Environment,
+    NotOffered,
     cases,
     check,
     equal,
@@ -133,6 +135,39 @@ async def what_is_published_stays(env: Environment) -> None:
     equal(await fetch(driver, blob), b"published", "the blob after its upload was deleted")
 
 
+async def a_commit_keeps_a_record(env: Environment) -> None:
+    """What is to be kept beside the destination is there with it, also beside one that stays."""
+    data, driver = noise(1000), env.driver
+    blob, path = env.path("blobs/ab/data"), env.path("blobs/ab/size")
+    await stage(driver, env.path("u/data"), data)
+    wrong = (path, b"999")
+    await refuses(
+        Mismatch,
+        driver.commit(env.path("u/data"), blob, size=1000, digest=sha256(b""), record=wrong),
+        "a wrong digest",
+    )
+    check(not await exists(driver, path), "a mismatch has left a record")
+    for record in (b"1000", b"1000", b"another"):
+        await driver.commit(env.path("u/data"), blob, size=1000, digest=sha256(data), record=(path, record))
+        equal(await fetch(driver, blob), data, "the blob")
+        if not await exists(driver, path):
+            raise NotOffered("the driver keeps no records")
+        equal((await driver.get(path)).data, record, "the record")
+    elsewhere = driver.commit(
+        env.path("u/data"), blob, size=1000, digest=sha256(data), record=(env.path("size"), b"1")
+    )
+    await refuses(InvalidPath, elsewhere, "a record elsewhere")
+    itself = driver.commit(env.path("u/data"), blob, size=1000, digest=sha256(data), record=(blob, b"1"))
+    await refuses(InvalidPath, itself, "a record in the blob's place")
+    large = driver.commit(
+        env.path("u/data"), blob, size=1000, digest=sha256(data), record=(path, bytes(RECORD_LIMIT + 1))
+    )
+    await refuses(TooLarge, large, "a large record")
+    if env.reopen is not None:
+        driver = await env.reopened()
+        equal((await driver.get(path)).data, b"another", "the record after a crash")
+
+
 async def many_commit_the_same(env: Environment) -> None:
     """Uploads of the same content may be committed at the same time, to one destination."""
     data, blob, count = noise(200_000), env.path("blob"), env.size(6, 30)
@@ -182,6 +217,7 @@ CASES = cases(
     a_mismatch_leaves_the_destination,
     a_broken_destination_is_replaced,
     what_is_published_stays,
+    a_commit_keeps_a_record,
     many_commit_the_same,
     a_cancelled_call_harms_nobody,
 )
