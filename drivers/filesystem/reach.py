@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which directories the store reads and writes, so that everything else may be put out of its reach.
+"""Which directories the store reads and writes, so that everything else may be put out of its
+reach.
 
-Driver: filesystem. Operators mount parts of the tree through symbolic links; those near its top are followed here.
-What a link further down points at must lie below one of these, or the isolation be switched off.
+Driver: filesystem. Operators mount parts of the tree through symbolic links; those near its top are
+followed here. What a link further down points at must lie below one of these, or the isolation be
+switched off.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ _TREE = (
 
 
 def reachable(root: str) -> tuple[str, ...]:
-    """The root's real path, and those of links near the top of the tree (shards and repositories included)."""
+    """The root's real path, and those of links near the top of the tree (shards and repositories
+    included).
+    """
     found = {os.path.realpath(root)}
     for place in _TREE:
         directory = os.path.join(root, place)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real server processes for the functional tests: ours, and Debian's ``docker-registry`` as the peer.
+"""Real server processes for the functional tests: ours, and Debian's ``docker-registry`` as the
+peer.
 
-They listen on 127.0.0.1, end with the test, and are awaited by what they print or answer, never by a sleep of hope.
+They listen on 127.0.0.1, end with the test, and are awaited by what they print or answer, never by
+a sleep of hope.
 """
 
 from __future__ import annotations
@@ -120,7 +122,8 @@ class Registry(Server):
         self.root = directory / "storage"
         document = {
             "version": 0.1,
-            "storage": storage or {"filesystem": {"rootdirectory": str(self.root)}, "delete": {"enabled": True}},
+            "storage": storage
+            or {"filesystem": {"rootdirectory": str(self.root)}, "delete": {"enabled": True}},
             "http": {"addr": self.address, "secret": SECRET},
             "log": {"accesslog": {"disabled": True}},
         }

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real clients push to the registry and pull from it: skopeo and podman, OCI and Docker formats, one and many platforms."""
+"""Real clients push to the registry and pull from it: skopeo and podman, OCI and Docker formats,
+one and many platforms.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def skopeo(*arguments):
 def copy(source, destination, *options):
     """Copy without changing a byte, unless the options ask for another format."""
     kept = () if "--format" in options else ("--preserve-digests",)
-    return skopeo("copy", "--src-tls-verify=false", "--dest-tls-verify=false", *kept, *options, source, destination)
+    insecure = ("--src-tls-verify=false", "--dest-tls-verify=false")
+    return skopeo("copy", *insecure, *kept, *options, source, destination)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,8 @@ class SkopeoTests:
         copy(f"oci:{many_platforms.directory}:all", reference, "--all", "--format", form)
         copy(reference, f"dir:{tmp_path}/many", "--all")
         raw = json.loads((tmp_path / "many/manifest.json").read_text())
-        assert [entry["platform"]["architecture"] for entry in raw["manifests"]] == ["amd64", "arm64", "s390x"]
+        platforms = [entry["platform"]["architecture"] for entry in raw["manifests"]]
+        assert platforms == ["amd64", "arm64", "s390x"]
         assert ("docker" in raw["mediaType"]) == (form == "v2s2")
 
     def test_tags_are_listed_and_deleted(self, registry, image):
@@ -115,11 +119,14 @@ class SkopeoTests:
         repository = f"{registry.address}/sync/source"
         for tag in ("a", "b"):
             copy(f"oci:{image.directory}:latest", f"docker://{repository}:{tag}")
-        skopeo("sync", "--src-tls-verify=false", "--src", "docker", "--dest", "dir", repository, str(tmp_path))
+        skopeo(
+            "sync", "--src-tls-verify=false", "--src", "docker", "--dest", "dir", repository, str(tmp_path)
+        )
         destination = f"{registry.address}/sync/copy"
-        skopeo("sync", "--dest-tls-verify=false", "--src", "dir", "--dest", "docker", str(tmp_path), destination)
-        listed = json.loads(skopeo("list-tags", "--tls-verify=false", f"docker://{destination}/source"))["Tags"]
-        assert listed == ["a", "b"]
+        back = ("--src", "dir", "--dest", "docker", str(tmp_path), destination)
+        skopeo("sync", "--dest-tls-verify=false", *back)
+        listed = skopeo("list-tags", "--tls-verify=false", f"docker://{destination}/source")
+        assert json.loads(listed)["Tags"] == ["a", "b"]
 
 
 class PodmanTests:

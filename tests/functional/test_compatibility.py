@@ -48,7 +48,9 @@ class TakeOverTests:
             assert Client(reader).get_json("/v2/_catalog")["repositories"] == ["deep/er/app"]
 
     def test_upload_begun_by_one_is_finished_by_the_other(self, kind, tmp_path):
-        """Same secret, same tree: the second server takes the session at the offset where the first one left it."""
+        """Same secret, same tree: the second server takes the session at the offset where the first
+        one left it.
+        """
         data = os.urandom(3 * MIB + 77)
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         first, second = pair(kind, tmp_path)

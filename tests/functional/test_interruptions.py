@@ -46,7 +46,9 @@ class Content:
 
 
 class Interrupted:
-    """A client that pushes one blob, and resumes after each interruption at the offset that the server tells."""
+    """A client that pushes one blob, and resumes after each interruption at the offset that the
+    server tells.
+    """
 
     def __init__(self, server, content, repository="slow/app"):
         self.server = server
@@ -61,14 +63,16 @@ class Interrupted:
         """Stream ``[offset, stop)`` as one PATCH that announces the whole rest.
 
         Returns:
-            ``stopped`` when the client has left at ``stop``, ``done`` when the whole was answered, ``moved`` when the
-            server refused to begin, because it still took in what an earlier connection had left: ask again.
+            ``stopped`` when the client has left at ``stop``, ``done`` when the whole was answered,
+            ``moved`` when the server refused to begin, because it still took in what an earlier
+            connection had left: ask again.
         """
         connection = socket.create_connection(("127.0.0.1", self.server.port), timeout=60)
         try:
             head = (
-                f"PATCH {self.location} HTTP/1.1\r\nHost: {self.server.address}\r\nExpect: 100-continue\r\n"
-                f"Content-Type: application/octet-stream\r\nContent-Length: {self.content.size - self.offset}\r\n"
+                f"PATCH {self.location} HTTP/1.1\r\nHost: {self.server.address}\r\n"
+                "Expect: 100-continue\r\nContent-Type: application/octet-stream\r\n"
+                f"Content-Length: {self.content.size - self.offset}\r\n"
                 f"Content-Range: {self.offset}-{self.content.size - 1}\r\n\r\n"
             )
             connection.sendall(head.encode())
@@ -94,7 +98,8 @@ class Interrupted:
             connection.close()
 
     def interrupt(self, stop, kind, following):
-        """Push on until ``stop`` and strike there; after a driver's death the same request goes on to ``following``.
+        """Push on until ``stop`` and strike there; after a driver's death the same request goes on
+        to ``following``.
 
         Returns:
             Whether the whole blob was answered.
@@ -139,7 +144,9 @@ class InterruptionTests:
             yield server
 
     def test_a_gibibyte_interrupted_twenty_times_arrives(self, registry, record_property):
-        """Drops of the client, kill -9 of the driver and of the server: right digest, no session lost, under 5 % sent twice."""
+        """Drops of the client, kill -9 of the driver and of the server: right digest, no session
+        lost, under 5 % sent twice.
+        """
         content = Content(1024 * MIB)
         digest = content.digest()
         choice = random.Random(20)
@@ -186,7 +193,8 @@ class InterruptionTests:
         kills = 0
         for start in range(0, content.size, MIB):
             connection.send(content.chunk(start, start + MIB))
-            # What was sent is far more than what may wait for a confirmation: each run has made progress.
+            # What was sent is far more than what may wait for a confirmation: each run has made
+            # progress.
             if start % (24 * MIB) == 23 * MIB:
                 kills += registry.kill_driver()
         response = connection.getresponse()

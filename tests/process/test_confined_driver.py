@@ -140,5 +140,5 @@ class UserIdsTests:
 
     @pytest.mark.parametrize(("user", "group"), [("no-such-user", ""), ("nobody", "no-such-group")])
     def test_unknown_ones_are_one_sentence(self, user, group):
-        with pytest.raises(StartError, match="storage.user and storage.group"):
+        with pytest.raises(StartError, match=r"storage\.user and storage\.group"):
             user_ids(user, group)

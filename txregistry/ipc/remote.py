@@ -147,9 +147,7 @@ class RemoteDriver:
         results: list[Content | StorageError] = []
         for path in paths:
             outcome = refusals.get(path) or next(outcomes)
-            results.append(
-                await self._read_or_refuse(path, outcome) if isinstance(outcome, int) else outcome
-            )
+            results.append(await self._read_or_refuse(path, outcome) if isinstance(outcome, int) else outcome)
         return results
 
     async def _read_or_refuse(self, path: str, size: int) -> Content | StorageError:
