@@ -60,12 +60,16 @@ class Server:
         return f"http://{self.address}"
 
     def start(self):
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def launch(self):
+        """Start the process without waiting for it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
             )
-        self.wait_ready()
-        return self
 
     def wait_ready(self):
         deadline = time.monotonic() + START_TIMEOUT
