@@ -19,6 +19,7 @@ ROOMS = {
     "process": {"oci", "storage", "ipc"},
     "registry": {"oci", "storage"},
     "auth": {"oci", "storage"},
+    "admin": {"oci", "storage", "registry"},
     "web": {"oci", "storage", "registry", "auth"},
     "config": set(),
     "listening": {"config"},

@@ -10,6 +10,7 @@ the rule):
 ``process``   driver processes: start or attach, hello, liveness, restart
 ``registry``  what a registry does: uploads, blobs, manifests, tags, referrers, catalog (imports oci, storage)
 ``auth``      who may do what
+``admin``     checks, repairs, lists: what an operator does to a storage tree (imports oci, storage, registry)
 ``web``       HTTP: the routing table, bodies in and out, errors as answers (imports registry, auth, oci)
 ``config``    the configuration file;  ``listening`` sockets;  ``telemetry`` logs;  ``upkeep`` what repeats
 ``service``   the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;  ``drivertest`` the suite's command
