@@ -8,15 +8,19 @@ the driver's storage and removes it in the end, so that a driver with content ca
 from __future__ import annotations
 
 import contextlib
+import sys
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogBeginner
 from twisted.python.failure import Failure
+from zope.interface import provider
 
 from txregistry.config import Storage
+from txregistry.process.child import ChildDriver
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import StartError
 from txregistry.service import driver_spec
@@ -35,6 +39,8 @@ _MARK = "mark"
 def run_driver_test(storage: Storage, say: Callable[[str], None], *, is_large: bool = False) -> int:
     """Open the driver, run every case of the suite against it, and say how each ended.
 
+    What a driver that is started here writes itself (tracebacks, above all) goes to standard error.
+
     Args:
         say: told one line of the report at a time.
         is_large: use large data and many rounds.
@@ -46,6 +52,7 @@ def run_driver_test(storage: Storage, say: Callable[[str], None], *, is_large: b
         StartError: the driver can't be started or reached.
     """
     reactor = the_reactor()
+    globalLogBeginner.beginLoggingTo([_show], redirectStandardIO=False)
     outcome: list[int | Failure] = []
 
     def ended(result: int | Failure) -> None:
@@ -62,6 +69,15 @@ def run_driver_test(storage: Storage, say: Callable[[str], None], *, is_large: b
     if isinstance(outcome[0], Failure):
         outcome[0].raiseException()
     return outcome[0]
+
+
+@provider(ILogObserver)
+def _show(event: LogEvent) -> None:
+    """Print the driver's lines and our own mistakes; that it is killed and started again is no news."""
+    if event["log_level"] is LogLevel.critical:
+        print(eventAsText(event, includeTimestamp=False), file=sys.stderr)
+    elif "line" in event and event["log_namespace"] == ChildDriver.__module__:
+        print(f"[{event['driver']}] {event['line']}", file=sys.stderr)
 
 
 async def _test(storage: Storage, reactor: Any, say: Callable[[str], None], is_large: bool) -> int:

@@ -21,6 +21,19 @@ class ForgetfulStore(MemoryStore):
 main(lambda options: ForgetfulStore(), "forgetful")
 """
 
+MISTAKEN = """\
+from txregistry.driver import MemoryStore, main
+
+class MistakenStore(MemoryStore):
+    has_redirects = True
+
+    def redirect_url(self, path, method, expires_in):
+        print("asked for a redirect", flush=True)
+        return 1 / 0
+
+main(lambda options: MistakenStore(), "mistaken")
+"""
+
 
 def driver_test(*arguments):
     return subprocess.run(
@@ -61,6 +74,18 @@ class DriverTestTests:
         assert done.returncode == 1
         assert re.search(r"^FAILED .*\n +promised: ", done.stdout, re.MULTILINE)
         assert int(closing_line(done)[2]) > 0
+
+    def test_what_the_driver_writes_is_shown(self, tmp_path):
+        """The traceback of a mistake, and what its author prints, go to standard error."""
+        program = tmp_path / "driver.py"
+        program.write_text(MISTAKEN)
+        done = driver_test("--command", sys.executable, program)
+        assert done.returncode == 1
+        assert "unexpected Internal: ZeroDivisionError" in done.stdout
+        assert "[external] asked for a redirect\n" in done.stderr
+        assert "Traceback" in done.stderr
+        assert re.search(r"^\[external\] .* in redirect_url$", done.stderr, re.MULTILINE)
+        assert "started again" not in done.stderr
 
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
