@@ -134,20 +134,23 @@ class Repository:
         headers = {"Content-Type": media_type or type_of(data)}
         return self.client.put(self.manifest(reference), data, headers)
 
-    def push(self, data, reference=None, algorithm="sha256"):
-        """Push a manifest that must be taken, by its digest if nothing else is said; returns that."""
+    def push(self, data, tag=None, algorithm="sha256"):
+        """Push a manifest that must be taken, by its digest if it gets no tag; returns the digest."""
         digest = digest_of(data, algorithm)
-        answer = self.put(reference or digest, data)
+        reference = digest if tag is None else tag
+        if tag is not None and algorithm != "sha256":
+            reference = f"{digest}?tag={tag}"
+        answer = self.put(reference, data)
         assert answer.status == 201, answer
         assert answer.headers["Docker-Content-Digest"] == digest
         return digest
 
-    def push_image(self, reference=None, *layers, algorithm="sha256", **members):
+    def push_image(self, tag=None, *layers, algorithm="sha256", **members):
         """Push an image with its blobs; returns the manifest."""
         for blob in {members.get("config", EMPTY_JSON), *layers}:
             self.push_blob(blob, algorithm)
         data = image(*layers, algorithm=algorithm, **members)
-        self.push(data, reference, algorithm)
+        self.push(data, tag, algorithm)
         return data
 
     def push_artifact(self, subject, artifact_type, algorithm="sha256", **annotations):
