@@ -17,6 +17,7 @@ import os
 
 from twisted.internet import error, reactor
 from twisted.internet.interfaces import ITransport
+from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -216,11 +217,14 @@ class Loopback:
         self.near, self.far = End(self._piece), End(self._piece)
         self.near.join(self.far)
         link = Link(self._clock, self._lost)
-        self.responder = MortalResponder(self.serving)
+        self.responder = self.make_responder()
         self.near.protocol, self.far.protocol = link, self.responder
         self.responder.makeConnection(self.far)
         link.makeConnection(self.near)
         return link
+
+    def make_responder(self):
+        return MortalResponder(self.serving)
 
     def _lost(self, link):
         if self.current is link:
@@ -238,6 +242,7 @@ class Loopback:
             self._life = None
             for lane in self.responder.lanes:
                 lane.close()
+            self.responder.lanes.clear()
             self.near.lose(error.ConnectionLost())
 
     async def end(self):
@@ -255,3 +260,55 @@ def hosting(store):
 def over(loopback, **arguments):
     """A RemoteDriver over a loopback."""
     return RemoteDriver(reactor, reactor, loopback, inline, **arguments)
+
+
+class RawDriver(amp.AMP):
+    """A driver that says whatever its script makes it say.
+
+    Args:
+        script: called with this and each request; may be a coroutine function.
+    """
+
+    def __init__(self, script):
+        super().__init__()
+        self._script = script
+        self.received = []
+
+    def ampBoxReceived(self, box):
+        self.received.append(box)
+        if box[b"_command"] == b"Hello":
+            self.answer(box, protocol=b"1", name=b"raw", version=b"0", features=b"\0\x0bget-several")
+        else:
+            self._script(self, box)
+
+    def answer(self, request, **values):
+        """Answer a request with values as they are on the wire."""
+        self.say(_answer=request[b"_ask"], **values)
+
+    def refuse(self, request, code, description=b"{}"):
+        self.say(_error=request[b"_ask"], _error_code=code, _error_description=description)
+
+    def say(self, **values):
+        box = amp.AmpBox()
+        box.update({key.encode(): value for key, value in values.items()})
+        self.transport.write(box.serialize())
+
+    def take(self, request):
+        """The descriptor that came with a request; the caller closes it."""
+        return self._descriptors.pop(int(request[b"lane"]))
+
+    def connectionLost(self, reason):
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+        super().connectionLost(reason)
+
+
+class RawLoopback(Loopback):
+    """Links to a raw driver."""
+
+    def __init__(self, script, **arguments):
+        super().__init__(lambda run: None, **arguments)
+        self._script = script
+
+    def make_responder(self):
+        return RawDriver(self._script)

@@ -96,6 +96,10 @@ class DescriptorKeeper(amp.AMP):
         # AMP itself offers to speak TLS from here on, which is no command of ours.
         return None if name == amp.StartTLS.commandName else super().locateResponder(name)
 
+    def unhandledError(self, failure: Failure) -> None:
+        if not isinstance(failure.value, amp.RemoteAmpError):  # else a request that wants no answer
+            super().unhandledError(failure)
+
     # -- the end
 
     def distrust(self, what: str) -> None:
