@@ -20,6 +20,7 @@ from txregistry_drivers.filesystem.copying import UNLINKABLE, write_all
 from txregistry_drivers.filesystem.locking import NameLocks
 from txregistry_drivers.filesystem.names import DurableNames
 from txregistry_drivers.filesystem.refusals import refusal, writing
+from txregistry_drivers.filesystem.synced import syncing
 from txregistry_drivers.filesystem.temporary import new_name
 
 #: Opens a regular file; O_NONBLOCK so that a pipe which somebody left there can't hold us up.
@@ -145,7 +146,8 @@ class Contents:
                 write_all(descriptor, data, 0)
                 os.utime(descriptor, ns=(stamp := self._stamp(), stamp))
                 if is_synced:
-                    os.fsync(descriptor)
+                    with syncing():
+                        os.fsync(descriptor)
                 return temporary, version_of(os.fstat(descriptor))
             finally:
                 os.close(descriptor)

@@ -16,6 +16,7 @@ import os
 import threading
 
 from txregistry.driver import InvalidPath, Unavailable
+from txregistry_drivers.filesystem.synced import syncing
 
 #: Directories remembered; beyond it all are forgotten, which costs a few syncs. Arbitrary.
 _REMEMBERED = 32768
@@ -89,7 +90,8 @@ class DurableNames:
         except FileNotFoundError:
             return
         try:
-            os.fsync(descriptor)
+            with syncing():
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

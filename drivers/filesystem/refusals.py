@@ -20,9 +20,11 @@ from txregistry.driver import (
     NoSpace,
     ReadOnly,
     StorageError,
+    SyncFailed,
     TooLarge,
     Unavailable,
 )
+from txregistry_drivers.filesystem.synced import FailedSync
 
 #: Nothing is there for a reader; a writer was asked for something that can't be there.
 _MISPLACED = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EEXIST})
@@ -60,6 +62,8 @@ def refusal(error: OSError, path: str, *, is_write: bool = False) -> StorageErro
     """
     number = error.errno or 0
     message = os.strerror(number) if number else str(error)
+    if isinstance(error, FailedSync) and number == errno.EIO:
+        return SyncFailed(message, path=path)
     if number in _MISPLACED:
         return InvalidPath(message, path=path) if is_write else Missing(path=path)
     return _MEANING.get(number, Internal)(message, path=path)

@@ -13,9 +13,27 @@ import errno
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 
 #: Files remembered; a forgotten one is synced again. Arbitrary.
 _REMEMBERED = 4096
+
+
+class FailedSync(OSError):
+    """What the system said to a sync; another one of the same file may pass, and say nothing."""
+
+
+@contextlib.contextmanager
+def syncing() -> Iterator[None]:
+    """A span of syncs.
+
+    Raises:
+        FailedSync: one of them failed.
+    """
+    try:
+        yield
+    except OSError as err:
+        raise FailedSync(err.errno, err.strerror) from err
 
 
 class SyncedFiles:
@@ -34,7 +52,7 @@ class SyncedFiles:
         """Sync a file unless that is known to be done.
 
         Raises:
-            OSError: it failed; what the file holds now is not to be trusted.
+            FailedSync: it failed; what the file holds now is not to be trusted.
         """
         if not self._is_on:
             return
@@ -45,9 +63,10 @@ class SyncedFiles:
         if known is not None and known[:2] == stamp:
             if known[2]:
                 return
-            raise OSError(errno.EIO, "its sync failed before")
+            raise FailedSync(errno.EIO, "its sync failed before")
         try:
-            os.fdatasync(descriptor)
+            with syncing():
+                os.fdatasync(descriptor)
         except OSError:
             self._note(key, (*stamp, False))
             raise

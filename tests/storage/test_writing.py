@@ -8,7 +8,16 @@ import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
 from txregistry.storage.blocking import run_inline
-from txregistry.storage.errors import Closed, Corrupt, Fenced, Internal, Missing, NoSpace, WrongOffset
+from txregistry.storage.errors import (
+    Closed,
+    Corrupt,
+    Fenced,
+    Internal,
+    Missing,
+    NoSpace,
+    TooLarge,
+    WrongOffset,
+)
 from txregistry.storage.hashes import RunningHash
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.suite.case import fill, noise, sha256
@@ -205,13 +214,13 @@ class FailingWriterTests:
         """The error is told by write or close, once; then the writer is closed. What is stored goes on."""
         writer = await driver.open_writer(DATA, 0, algorithms=["sha256"], states=STATES)
         await writer.write(b"good")
-        store.faults["append"] = NoSpace("full")
-        with pytest.raises(NoSpace):
+        store.faults["append"] = TooLarge("full")
+        with pytest.raises(TooLarge):
             await writer.write(b"bad")
         assert store.appenders[0].is_closed
-        with pytest.raises(NoSpace):
+        with pytest.raises(TooLarge):
             await writer.write(b"bad")
-        with pytest.raises(NoSpace):
+        with pytest.raises(TooLarge):
             await writer.close()
         with pytest.raises(Closed):
             await writer.close()
@@ -242,7 +251,7 @@ class FailingWriterTests:
         writer = result(opening)
         start(writer.write(b"bad"))
         newer = start(driver.open_writer(DATA, 0))
-        store.faults["append"] = NoSpace("full")
+        store.faults["append"] = TooLarge("full")
         threads.run_all()
         assert result(newer).offset == 0
         assert isinstance(result(start(writer.close())), Fenced)
@@ -273,11 +282,11 @@ class FailingWriterTests:
         """What a network file system reports at close reaches the caller; an abandon has none."""
         writer = await driver.open_writer(DATA, 0)
         await writer.write(b"abc")
-        store.faults["free"] = NoSpace("full")
-        with pytest.raises(NoSpace):
+        store.faults["free"] = TooLarge("full")
+        with pytest.raises(TooLarge):
             await writer.close()
         writer = await driver.open_writer(DATA, 3)
-        store.faults["free"] = NoSpace("full")
+        store.faults["free"] = TooLarge("full")
         await writer.abandon()
         assert (await driver.open_writer(DATA, 3)).offset == 3
 

@@ -148,6 +148,7 @@ class Ping(_Command):
         (b"bytes_moved", Whole()),
         (b"resident", Whole(optional=True)),
         (b"descriptors", Whole(optional=True)),
+        (b"state", amp.Unicode(optional=True)),
     ]
 
 

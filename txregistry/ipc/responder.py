@@ -232,6 +232,7 @@ class Responder(DescriptorKeeper):
             "bytes_moved": self._serving.bytes_moved,
             "resident": _resident(),
             "descriptors": _descriptors(),
+            "state": getattr(self._serving.driver, "state", None),
         }
 
     # -- looking

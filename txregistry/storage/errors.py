@@ -151,6 +151,13 @@ class Corrupt(StorageError):
     code = "Corrupt"
 
 
+class SyncFailed(Corrupt):
+    """A sync failed: what was written since the last one may be lost, whatever a later one says.
+
+    Over the wire it is what it stands below. A driver that raises it is not written to any more.
+    """
+
+
 class Unsupported(StorageError):
     """The driver does not have that operation."""
 

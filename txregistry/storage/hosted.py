@@ -11,8 +11,11 @@ A change to a path takes its turn (``turns``), and goes on to its end even if it
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -44,34 +47,57 @@ from txregistry.storage.errors import (
     WrongOffset,
 )
 from txregistry.storage.hashes import ALGORITHMS
-from txregistry.storage.paths import check_path
+from txregistry.storage.paths import PROBE, check_path
 from txregistry.storage.reading import HostedReading, close_content
 from txregistry.storage.turns import Turns, is_within
 from txregistry.storage.walking import walk_page
+from txregistry.storage.writability import Writability
 from txregistry.storage.writing import CHECKPOINT, HostedWriter, Staged
 
 #: Paths whose running digests are remembered after their writer ended. Arbitrary; a forgotten one
 #: costs the loading of a state, or a hashing.
 _REMEMBERED = 1024
 
+#: Bytes of a probe. Arbitrary: a few blocks, so that one that is left over is not enough.
+_PROBE_SIZE = 64 * 1024
+
+T = TypeVar("T")
+
 
 class HostedDriver:
     """A :class:`~txregistry.storage.contract.Driver` over a store.
 
+    What needs room is refused at once while there is none (``writability``); reads, deletes and commits
+    of what is staged are tried all the same.
+
     Args:
         run: runs a blocking call: ``deferToThread`` in a driver's process, ``run_inline`` in tests.
         checkpoint: new bytes after which an open writer syncs and saves its hash states.
+        now: the clock, seconds; only differences count.
     """
 
-    def __init__(self, store: Store, *, run: Run, checkpoint: int = CHECKPOINT) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        run: Run,
+        checkpoint: int = CHECKPOINT,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = store.name
         self.has_redirects = bool(getattr(store, "has_redirects", False))
         self._store = store
-        self._run = guarded(run)
+        self._writability = Writability(now)
+        self._run = self._observed(guarded(run))
         self._checkpoint = checkpoint
         self._turns = Turns()
         self._writers: dict[str, HostedWriter] = {}
         self._staged: OrderedDict[str, Staged] = OrderedDict()
+
+    @property
+    def state(self) -> str:
+        """Whether the store takes writes: ``ok``, ``no-space``, ``read-only`` or ``suspect``."""
+        return self._writability.condition.value
 
     async def aclose(self) -> None:
         """Fence all writers, then free the store; nothing may be called afterwards."""
@@ -136,6 +162,7 @@ class HostedDriver:
     ) -> str:
         check_path(path)
         _check_length(data, path)
+        await self._check_write(path)
         if path in self._writers:
             await self._writers[path].fence()
         return await self._run(
@@ -152,6 +179,7 @@ class HostedDriver:
             raise InvalidOffset(f"not an offset: {offset}", path=path)
         for algorithm in algorithms:
             _check_algorithm(algorithm)
+        await self._check_write(path)
         return await shielded(self._open_writer(path, offset, algorithms, states), _discard_writer)
 
     async def commit(
@@ -169,21 +197,55 @@ class HostedDriver:
             _check_record(*record, destination)
         algorithm, _, encoded = digest.partition(":")
         _check_algorithm(algorithm)
+        self._writability.check_change(path)
         await shielded(self._commit(path, destination, size, algorithm, encoded, record))
 
     async def move(self, source: str, destination: str) -> None:
         check_path(source)
         check_path(destination)
+        self._writability.check_change(source)
         await shielded(self._move(source, destination))
 
     async def delete(self, path: str, *, if_version: str | None = None) -> None:
         check_path(path)
+        self._writability.check_change(path)
         await shielded(self._delete(path, if_version))
 
     async def sync(self, paths: Sequence[str]) -> None:
         for path in paths:
             check_path(path, allow_root=True)
+            self._writability.check_change(path)
         await self._run(lambda: self._store.sync(paths))
+
+    # --- whether there is room ------------------------------------------------------------------
+
+    def _observed(self, run: Run) -> Run:
+        """``run`` whose refusals are taken notice of."""
+
+        async def run_observed(work: Callable[[], T], /) -> T:
+            try:
+                return await run(work)
+            except StorageError as err:
+                self._writability.refused(err)
+                raise
+
+        return run_observed
+
+    async def _check_write(self, path: str) -> None:
+        """Refuse at once what the store would refuse; whoever comes when it is time probes first."""
+        if self._writability.takes_probe():
+            with contextlib.suppress(StorageError):  # it is taken notice of
+                await shielded(self._probe())
+        self._writability.check_write(path)
+
+    async def _probe(self) -> None:
+        await self._run(self._try_to_write)
+        self._writability.passed()
+
+    def _try_to_write(self) -> None:
+        """Write something and remove it; called in a thread."""
+        self._store.put(PROBE, bytes(_PROBE_SIZE), if_absent=False, if_version=None)
+        self._store.delete(PROBE, if_version=None)
 
     # --- each of these goes on when its caller is gone ------------------------------------------
 

@@ -26,6 +26,9 @@ BLOBS = ROOT + "/blobs"
 REPOSITORIES = ROOT + "/repositories"
 OWN = ROOT + "/_txregistry"
 TOKEN_KEY = OWN + "/token-key"
+
+#: Written and removed again to see whether the storage takes writes.
+PROBE = OWN + "/probe"
 QUARANTINE = OWN + "/quarantine"
 
 
