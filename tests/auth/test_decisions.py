@@ -65,6 +65,13 @@ def test_cancelling_an_upload_is_no_delete(state: State) -> None:
     assert decide(holder("delete"), Action.CANCEL, HERE, state).verdict is Verdict.DENY
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_status_of_an_upload_is_told_to_who_may_push(state: State) -> None:
+    """Also while the registry is read-only: what was sent is still there, to go on with later."""
+    assert decide(holder("push"), Action.STATUS, HERE, state).is_allowed
+    assert decide(holder("pull"), Action.STATUS, HERE, state).verdict is Verdict.DENY
+
+
 @pytest.mark.parametrize("action", list(Action))
 def test_nobody_without_rights_is_asked_to_log_in(action: Action) -> None:
     """Who has not logged in is challenged, with the right that is missing, whatever the registry's state."""

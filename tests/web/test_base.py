@@ -175,6 +175,12 @@ class ReadOnlyTests:
         assert reply.headers["connection"] == "close"
         assert not WRITES & set(reply.headers["allow"].split(", "))
 
+    async def test_upload_that_had_begun_is_still_told_of(self, house):
+        """Its client waits and goes on, rather than begin again."""
+        location = (await house.ask("POST", "/v2/a/blobs/uploads/", body=b"")).headers["location"]
+        house.serve(read_only=True)
+        assert (await house.ask("GET", location)).status == 204
+
     async def test_reads_go_on(self, house):
         """Nothing else changes."""
         house.serve(read_only=True)

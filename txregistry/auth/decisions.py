@@ -37,6 +37,7 @@ class Action(enum.Enum):
     TAG_CREATE = "tag_create"
     TAG_UPDATE = "tag_update"
     DELETE = "delete"
+    STATUS = "status"
     CANCEL = "cancel"
     CATALOG = "catalog"
     ADMIN = "admin"
@@ -127,8 +128,9 @@ class Rule:
     is_delete: bool = False
 
 
-#: Cancelling an upload takes back what the client itself is pushing: it needs the right to push and
-#: no deletes enabled.
+#: The status of an upload concerns those who push it, and is only told: a registry that is read-only
+#: for a while does not make them begin again. Cancelling one takes back what the client itself is
+#: pushing: it needs the right to push and no deletes enabled.
 RULES = {
     Action.LOGIN: Rule(None),
     Action.PULL: Rule("pull"),
@@ -136,6 +138,7 @@ RULES = {
     Action.TAG_CREATE: Rule("push", is_write=True),
     Action.TAG_UPDATE: Rule("push", is_write=True),
     Action.DELETE: Rule("delete", is_write=True, is_delete=True),
+    Action.STATUS: Rule("push"),
     Action.CANCEL: Rule("push", is_write=True),
     Action.CATALOG: Rule("*"),
     Action.ADMIN: Rule("admin"),

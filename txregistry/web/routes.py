@@ -59,7 +59,7 @@ class Row:
 
 _PULL_MANIFEST = Method(Action.PULL, manifests.fetch)
 _PULL_BLOB = Method(Action.PULL, blobs.fetch)
-_UPLOAD_STATUS = Method(Action.PUSH, uploads.status)
+_UPLOAD_STATUS = Method(Action.STATUS, uploads.status)
 _REFERRERS = Method(Action.PULL, referrers.page)
 _CHECK = Method(Action.LOGIN, base.check)
 
