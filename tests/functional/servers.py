@@ -41,7 +41,13 @@ def need(program):
 
 
 class Server:
-    """One server process and everything below it."""
+    """One server process and everything below it.
+
+    Attributes:
+        check: the path of its version check.
+    """
+
+    check = "/v2/"
 
     def __init__(self, directory, command, environment=None):
         self.directory = Path(directory)
@@ -81,7 +87,7 @@ class Server:
     def answers(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request("GET", "/v2/")
+            connection.request("GET", self.check)
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
@@ -132,6 +138,7 @@ class Registry(Server):
             "log": {"accesslog": {"disabled": True}},
         }
         merge(document, configuration or {})
+        self.check = document["http"].get("prefix", "/") + "v2/"
         self.configuration.write_text(yaml.safe_dump(document))
 
     def driver(self):
