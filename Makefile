@@ -16,12 +16,13 @@ INSTALLED_TESTS := $(VENV)/.installed-tests-$(STATE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test lint bench clean
+.PHONY: help serve test lint faults bench clean
 
 help:
 	@echo "make serve   serve a registry on 127.0.0.1:5000 that stores in ./registry-data"
 	@echo "make test    check the code and run all tests"
 	@echo "make lint    check the code only"
+	@echo "make faults  try to make it lose something, in the long form; FAULTS_RESULTS=FILE keeps the figures"
 	@echo "make bench   measure against registry:2 or registry:3"
 	@echo "make clean   remove what was installed and built; the data stays"
 
@@ -35,6 +36,9 @@ lint: $(INSTALLED_TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(INSTALLED_TESTS)
+	FAULTS=long $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 bench: $(INSTALLED_TESTS)
 	$(BIN)/python -m tests.bench.run $(ARGS)

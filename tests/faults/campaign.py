@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Campaigns: how often something was tried, and what came of it.
+
+``FAULTS=long`` in the environment asks for the long form. ``FAULTS_RESULTS`` names a file to which one
+JSON line is added for each campaign, with the seed by which it can be had again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import subprocess
+import time
+
+import pytest
+
+#: The lines of this run, for the summary at its end.
+LINES = []
+
+#: Losses after which the rest of a campaign tells nothing new.
+ENOUGH = 10
+
+
+def is_long():
+    """Whether the long form was asked for."""
+    return os.environ.get("FAULTS") == "long"
+
+
+def short_or_long(short, long):
+    """How many, in the form that was asked for; ``FAULTS_COUNT`` overrides both."""
+    return int(os.environ.get("FAULTS_COUNT") or (long if is_long() else short))
+
+
+def not_run(reason):
+    """Say that a campaign is not run for want of something; where everything must run, fail."""
+    text = f"not run: {reason}"
+    LINES.append(text)
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+class Campaign:
+    """Counts the trials of one campaign.
+
+    Use as a context; at its end the line is printed, and a loss fails the test.
+
+    Args:
+        expects_losses: a campaign against a product that was broken on purpose must find something.
+    """
+
+    def __init__(self, name, *, expects_losses=False):
+        self.name = name
+        self.expects_losses = expects_losses
+        self.seed = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(1 << 32))
+        self.choice = random.Random(self.seed)
+        self.tried = 0
+        self.losses = []
+        self.notes = {}
+        self._started = time.monotonic()
+
+    def goes_on(self, count, *, least, seconds):
+        """Whether to try once more: to ``count``, but no longer than ``seconds`` after ``least``.
+
+        The long form has all the time that it takes.
+        """
+        if self.tried >= count:
+            return False
+        is_late = time.monotonic() - self._started > seconds
+        if is_late and not is_long() and self.tried >= least:
+            self.notes["stopped for want of time before"] = count
+            return False
+        return True
+
+    def trial(self, where, problems):
+        """Count one trial; ``problems`` are the sentences that say what was lost in it."""
+        self.tried += 1
+        if problems:
+            self.losses.append((where, list(problems)))
+            assert self.expects_losses or len(self.losses) < ENOUGH, self._told()
+
+    @property
+    def line(self):
+        survived = self.tried - len(self.losses)
+        text = f"{self.name}: tried {self.tried}, survived {survived}, lost {len(self.losses)}"
+        notes = "".join(f", {key} {value}" for key, value in self.notes.items())
+        return f"{text}{notes} (seed {self.seed}, {time.monotonic() - self._started:.0f} s)"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        LINES.append(self.line)
+        print(self.line)
+        self._record()
+        if kind is None:
+            assert self.tried, "nothing was tried"
+            assert bool(self.losses) == self.expects_losses, self._told()
+
+    def _told(self):
+        shown = [f"{where}: {'; '.join(problems[:5])}" for where, problems in self.losses[:5]]
+        return "\n".join([self.line, *shown])
+
+    def _record(self):
+        path = os.environ.get("FAULTS_RESULTS")
+        if path:
+            row = {
+                "name": self.name,
+                "tried": self.tried,
+                "lost": len(self.losses),
+                "losses": self.losses[:20],
+                "seed": self.seed,
+                "seconds": round(time.monotonic() - self._started, 1),
+                "kernel": platform.release(),
+                "commit": _commit(),
+                **self.notes,
+            }
+            with open(path, "a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def _commit():
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=os.path.dirname(__file__),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return ""
+    return found.stdout.strip()

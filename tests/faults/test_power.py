@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Power cuts under load: the disk of a real server goes at a random moment, again and again.
+
+Nothing that a client was told before may be lost, whatever the file system does with what was not synced.
+An answer that comes while the power goes does not count. No machine could send it; and the kernel says
+that a sync succeeded which was overtaken by the shutdown (the last test here shows that without us).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.functional.servers import Registry
+
+from .campaign import Campaign, is_long, not_run, short_or_long
+from .disk import CannotMount, Disk, check_mounts, pick_directory
+from .journal import Journal
+from .oracle import examine
+from .patrons import Crowd, Line, Patron
+
+#: (options of the mount, options of mkfs). Each treats otherwise what was not synced.
+KINDS = (
+    ("data=ordered", ()),
+    ("data=writeback", ()),
+    ("nodelalloc", ()),
+    ("noauto_da_alloc", ()),
+    ("data=writeback,noauto_da_alloc,nodelalloc", ()),
+    ("data=ordered", ("-b", "1024")),
+    ("data=ordered,noauto_da_alloc", ("-O", "fast_commit")),
+)
+
+#: Cuts that one image lives through, in the long form.
+CUTS_OF_IMAGE = 12
+
+#: Seconds after which the short form ends with fewer cuts.
+SHORT_FORM = 60
+
+#: Seconds of load before the cut, at most.
+LOAD = 0.5
+
+#: Seconds in which a registry must be back by itself (L9).
+READY_TIMEOUT = 60.0
+
+
+class Host:
+    """A registry on a disk, and the clients that use it, until the power goes."""
+
+    def __init__(self, directory, disk, choice, storage):
+        self.disk = disk
+        self.choice = choice
+        self.journal = Journal()
+        self.server = Registry(directory, storage=storage)
+        self.patrons = [
+            Patron(self.server.port, self.journal, f"p{number}", random.Random(choice.random()))
+            for number in range(3)
+        ]
+
+    def live_and_lose_power(self):
+        """One life: come up, show that all is there, take load, and go dark.
+
+        Returns:
+            What was lost: one sentence each.
+        """
+        self.server.start()
+        self.journal.is_in_trouble = self.journal.is_dark = False
+        try:
+            problems = self._check_served()
+            crowd = Crowd(self.patrons)
+            crowd.start()
+            # A span of load is what is meant, so this is a sleep.
+            time.sleep(self.choice.uniform(0, LOAD))
+            self.journal.is_in_trouble = self.journal.is_dark = True
+            self.disk.cut()
+            crowd.join()
+        finally:
+            end_all(self.server)
+        self.disk.unmount()
+        self.disk.mount()
+        return problems + self.journal.settle(examine(self.disk.path / "storage"))
+
+    def _check_served(self):
+        keys = list(self.journal.possible)
+        line = Line(self.server.port)
+        try:
+            return self.journal.check_over_http(line, self.choice.sample(keys, min(40, len(keys))))
+        finally:
+            line.close()
+
+
+def end_all(server):
+    """kill -9 of a server and of all that it started; back when they are gone."""
+    pids = server.tree()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    server.process.wait()
+    deadline = time.monotonic() + 20
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a process does not end"
+        time.sleep(0.005)
+
+
+def is_alive(pid):
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def cut_power(campaign, directory, count, storage=None, kinds=KINDS):
+    """Cut the power ``count`` times, over all kinds of file systems."""
+    cuts_of_image = CUTS_OF_IMAGE if is_long() else 3
+    campaign.notes["acknowledged"] = 0
+    for number, (options, format_options) in enumerate(itertools.cycle(kinds)):
+        if not campaign.goes_on(count, least=20, seconds=SHORT_FORM):
+            break
+        with Disk(directory / f"image-{number}", options, format_options) as disk:
+            host = Host(directory / f"host-{number}", disk, campaign.choice, storage or stored_on(disk))
+            for _ in range(min(cuts_of_image, count - campaign.tried)):
+                where = f"cut {campaign.tried + 1}, {options} {' '.join(format_options)}"
+                campaign.trial(where, host.live_and_lose_power())
+                if disk.is_half_full():
+                    break
+            campaign.notes["acknowledged"] += host.journal.acknowledged
+
+
+def stored_on(disk):
+    return {"filesystem": {"rootdirectory": str(disk.path / "storage")}, "delete": {"enabled": True}}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    place = pick_directory(tmp_path)
+    try:
+        check_mounts(place)
+    except CannotMount as reason:
+        not_run(f"needs root and a loop device ({reason})")
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def test_power_cuts_lose_nothing_acknowledged(directory):
+    """Pushes, tags and deletes are there after the power went, in every kind of ext4."""
+    with Campaign("power cuts") as campaign:
+        cut_power(campaign, directory, short_or_long(50, 1000))
+        assert campaign.notes["acknowledged"] > campaign.tried
+
+
+def test_cut_is_one(directory):
+    """The kernel by itself: what was synced before the cut is there, what was not is not."""
+    with Campaign("power cuts without a registry") as campaign, Disk(directory / "image") as disk:
+        for number in range(short_or_long(5, 100)):
+            campaign.trial(f"cut {number}", _append_and_cut(disk, number, campaign.choice))
+
+
+def _append_and_cut(disk, number, choice):
+    path, synced = disk.path / f"file-{number}", []
+
+    def append():
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+            sync_directory(disk.path)
+            for end in itertools.count(100, 100):
+                os.pwrite(descriptor, b"x" * 100, end - 100)
+                os.fdatasync(descriptor)
+                synced.append((end, time.monotonic()))
+        os.close(descriptor)
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    time.sleep(choice.uniform(0.01, 0.05))
+    instant = time.monotonic()
+    disk.cut()
+    thread.join()
+    written = path.stat().st_size
+    disk.unmount()
+    disk.mount()
+    kept = path.stat().st_size if path.exists() else 0
+    path.unlink(missing_ok=True)
+    sure = max((end for end, when in synced if when < instant), default=0)
+    return [] if sure <= kept <= written else [f"{sure} bytes were synced, {kept} are there"]
+
+
+def sync_directory(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
