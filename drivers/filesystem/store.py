@@ -39,6 +39,7 @@ from txregistry_drivers.filesystem.names import DurableNames
 from txregistry_drivers.filesystem.publishing import Publishing
 from txregistry_drivers.filesystem.reach import reachable
 from txregistry_drivers.filesystem.refusals import refusal, writing
+from txregistry_drivers.filesystem.sweeping import Sweeping
 from txregistry_drivers.filesystem.synced import SyncedFiles
 from txregistry_drivers.filesystem.temporary import PREFIX, is_foreign_leftover
 from txregistry_drivers.filesystem.trash import Trash
@@ -99,6 +100,7 @@ class FilesystemStore:
         )
         self._syncs_moved = durability is Durability.STRICT
         self._trash = Trash(self._root)
+        self._sweeping = Sweeping(self.directories, self._trash, now)
 
     def stat(self, path: str) -> Entry:
         full = self._full(path)
@@ -118,6 +120,7 @@ class FilesystemStore:
 
     def put(self, path: str, data: bytes, *, if_absent: bool, if_version: str | None) -> str:
         self._full(path)
+        self._sweeping.begin()
         return self._contents.put(path, data, if_absent=if_absent, if_version=if_version)
 
     def open(self, path: str, start: int) -> FileContent:
@@ -133,6 +136,7 @@ class FilesystemStore:
 
     def append(self, path: str, offset: int) -> Appender:
         self._full(path)
+        self._sweeping.begin()
         return FileAppender(self._root, path, offset, names=self._names, synced=self._synced)
 
     def publish(self, path: str, destination: str, size: int) -> None:
@@ -220,6 +224,7 @@ class FilesystemStore:
         return None
 
     def close(self) -> None:
+        self._sweeping.stop()
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)

@@ -17,12 +17,18 @@ PREFIX = ".txregistry-"
 LOCK = PREFIX + "lock"
 TRASH = PREFIX + "trash"
 
+_OWN = re.compile(re.escape(PREFIX) + r"[0-9a-f]{24}\.tmp")
 _FOREIGN = re.compile(r".+\.[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\.tmp")
 
 
 def new_name() -> str:
     """A name that nobody has."""
     return f"{PREFIX}{os.urandom(12).hex()}.tmp"
+
+
+def is_own_leftover(name: str) -> bool:
+    """Whether a name is one that :func:`new_name` gave, which is left over if it is old."""
+    return _OWN.fullmatch(name) is not None
 
 
 def is_foreign_leftover(name: str) -> bool:

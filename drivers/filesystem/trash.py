@@ -3,7 +3,8 @@
 
 Driver: filesystem. The trash is a directory at the root; what lies on another file system (by an
 operator's symbolic link) becomes a hidden name in its own directory instead. A crash leaves entries
-behind that nobody sees; the first deletion of a later process removes those in the trash.
+behind that nobody sees; the first deletion of a later process removes those in the trash, or its sweep
+(``sweeping``), which removes the other ones, too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ class Trash:
         self._lock = threading.Lock()
         self._is_swept = False
 
+    def sweep(self) -> None:
+        """Remove all that is there."""
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._directory):
+                remove_entry(f"{self._directory}/{name}")
+
     def take(self, full: str) -> str:
         """Move a file or a directory (a full path) out of sight; returns where it is now.
 
@@ -45,16 +52,15 @@ class Trash:
 
     def remove(self, hidden: str) -> None:
         """Remove what was taken. Its name is gone already, so what can't be removed is left for later."""
-        _remove(hidden)
+        remove_entry(hidden)
         with self._lock:
             is_swept, self._is_swept = self._is_swept, True
         if not is_swept:
-            with contextlib.suppress(OSError):
-                for name in os.listdir(self._directory):
-                    _remove(f"{self._directory}/{name}")
+            self.sweep()
 
 
-def _remove(full: str) -> None:
+def remove_entry(full: str) -> None:
+    """Remove a file, or a directory with all below it, as far as that is possible."""
     try:
         os.unlink(full)
     except FileNotFoundError:
