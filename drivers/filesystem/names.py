@@ -16,6 +16,7 @@ import os
 import threading
 
 from txregistry.driver import InvalidPath, Unavailable
+from txregistry_drivers.filesystem.grouping import GroupedSyncs
 from txregistry_drivers.filesystem.synced import syncing
 
 #: Directories remembered; beyond it all are forgotten, which costs a few syncs. Arbitrary.
@@ -38,6 +39,7 @@ class DurableNames:
         self._root = root
         self._is_on = is_on
         self._lock = threading.Lock()
+        self._groups = GroupedSyncs(self._sync_now)
         self._known: _Tree = {}
         self._count = 0
         self._forgotten = 0
@@ -85,6 +87,9 @@ class DurableNames:
         """Sync one directory and nothing above it; one that is gone again has no names to keep."""
         if not self._is_on:
             return
+        self._groups.sync(directory)
+
+    def _sync_now(self, directory: str) -> None:
         try:
             descriptor = os.open(self._root + directory + "/", _DIRECTORY_FLAGS)
         except FileNotFoundError:
