@@ -21,7 +21,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import define, field, frozen
 
 from txregistry.admin.check.digest_table import DigestTable
-from txregistry.admin.check.findings import UNREADABLE, Finding, Kind, Severity
+from txregistry.admin.check.findings import UNREADABLE, Finding, Kind
 from txregistry.oci.digests import Digest
 from txregistry.registry.manifest_reader import Parse
 from txregistry.registry.tasks import each
@@ -137,6 +137,7 @@ class Inspection:
         is_again: an earlier run told of everything but what this one repairs.
         blobs: every blob with its size and its marks.
         unchecked: what could not be looked at, and why.
+        repairable: what could be repaired.
         repairs: what was repaired.
     """
 
@@ -153,6 +154,7 @@ class Inspection:
     totals: Totals = field(factory=Totals)
     counts: dict[Kind, int] = field(factory=dict)
     unchecked: list[StorageError] = field(factory=list)
+    repairable: int = 0
     repairs: int = 0
     _paused: float = 0.0
 
@@ -249,9 +251,6 @@ class Inspection:
             self.repairs += repaired_to is not None
         if self.is_again and repaired_to is None:
             return
+        self.repairable += finding.repair is not None
         self.counts[finding.kind] = self.counts.get(finding.kind, 0) + 1
         self.reporter.found(finding, repaired_to)
-
-    def count(self, severity: Severity) -> int:
-        """Return how many findings of a severity there were."""
-        return sum(number for kind, number in self.counts.items() if kind.severity is severity)

@@ -8,7 +8,9 @@ which everything lies under the path that it had::
         record-000001.json                     what was moved, from where, and why; 1,000 each
         docker/registry/v2/blobs/sha256/...
 
-so that moving it back is dropping the front of its path.
+so that moving it back is dropping the front of its path. Nothing there is ever replaced: where something
+is already (a file, and later in the same run the directory that it was in), the run takes another
+directory.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable
 
 from txregistry.admin.check.findings import Finding, Write
+from txregistry.registry.tasks import if_there
 from txregistry.storage import paths
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import Exists, Missing
@@ -28,17 +31,17 @@ _BATCH = 1000
 
 
 class Quarantine:
-    """The directory of one run; it is made when something is put there.
+    """The directories of one run, one as a rule; made when something is put there.
 
     Args:
         now: the clock, seconds since the epoch.
 
     Attributes:
-        directory: its path; None while there is none.
+        directories: their paths.
     """
 
     def __init__(self, driver: Driver, now: Callable[[], float]) -> None:
-        self.directory: str | None = None
+        self.directories: list[str] = []
         self._driver = driver
         self._now = now
         self._records = 0
@@ -55,9 +58,7 @@ class Quarantine:
         if isinstance(repair, Write):
             await self._driver.put(repair.path, repair.data)
             return repair.path
-        if self.directory is None:
-            self.directory = await self._claim()
-        destination = self.directory + repair.path
+        destination = await self._destination(repair.path)
         try:
             await self._driver.move(repair.path, destination)
         except Missing:
@@ -74,7 +75,19 @@ class Quarantine:
         moved, self._moved = self._moved, []
         self._records += 1
         text = json.dumps({"moved": moved}, indent=1)
-        await self._driver.put(f"{self.directory}/record-{self._records:06}.json", text.encode("ascii"))
+        path = f"{self.directories[-1]}/record-{self._records:06}.json"
+        await self._driver.put(path, text.encode("ascii"))
+
+    async def _destination(self, path: str) -> str:
+        """Return where ``path`` is to go: to where nothing is."""
+        is_free = False
+        if self.directories:
+            entry = await if_there(self._driver.stat(self.directories[-1] + path))
+            is_free = entry is None
+        if not is_free:
+            await self.close()
+            self.directories.append(await self._claim())
+        return self.directories[-1] + path
 
     async def _claim(self) -> str:
         """Make a directory that no other run has."""

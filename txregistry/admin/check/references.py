@@ -21,7 +21,7 @@ from txregistry.oci.digests import Digest
 from txregistry.oci.manifests import Manifest
 from txregistry.oci.media_types import MANIFEST_TYPES
 from txregistry.oci.names import RepositoryName
-from txregistry.registry.links import Links
+from txregistry.registry.links import Links, data_path
 
 
 @frozen
@@ -78,8 +78,16 @@ class References:
             size = member.size
         if size == blob.size:
             return None
-        # Either the descriptor is wrong or the data are, and that can be told.
-        wrong = await fault(self._inspection, blob.digest) if blob.digest in self._inspection.blobs else None
+        return await self._of_other_size(blob, size)
+
+    async def _of_other_size(self, blob: Descriptor, size: int) -> Lack | None:
+        """Return what it means that a blob has another size: are the data wrong, or the descriptor?"""
+        wrong = None
+        if blob.digest in self._inspection.blobs:
+            entry = await self._inspection.driver.stat(data_path(blob.digest))
+            if entry.size == blob.size:  # pushed again since the walk
+                return None
+            wrong = await fault(self._inspection, blob.digest)
         return Lack(f"the blob {blob.digest} of {blob.size} bytes, there are {size}", wrong)
 
     async def _lacking_child(self, child: Descriptor) -> Lack | None:

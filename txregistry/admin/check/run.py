@@ -50,16 +50,18 @@ class Summary:
     Attributes:
         counts: findings of each class that has some.
         totals: what was looked at.
+        repairable: findings that a repair would do away with.
         repairs: things that were moved or written.
-        quarantine: where they were moved to, if any were.
+        quarantine: the directories that they were moved to, if any were; one as a rule.
         unfinished: why it could not be finished; None: it was.
     """
 
     counts: Mapping[Kind, int]
     totals: Totals
     orphans: Orphans
+    repairable: int = 0
     repairs: int = 0
-    quarantine: str | None = None
+    quarantine: tuple[str, ...] = ()
     unfinished: str | None = None
 
     def count(self, severity: Severity) -> int:
@@ -111,8 +113,9 @@ async def check(
         counts=_added([inspection.counts for inspection in inspections]),
         totals=first.totals,
         orphans=Orphans(*first.blobs.unmarked(LINKED | DAMAGED)) if unfinished is None else Orphans(),
+        repairable=sum(inspection.repairable for inspection in inspections),
         repairs=sum(inspection.repairs for inspection in inspections),
-        quarantine=quarantine.directory if quarantine else None,
+        quarantine=tuple(quarantine.directories) if quarantine else (),
         unfinished=unfinished,
     )
 
