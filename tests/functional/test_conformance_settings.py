@@ -34,7 +34,7 @@ class MountedTests:
             yield Client(server)
 
     @pytest.fixture
-    def repository(self, client, request):
+    def repository(self, client):
         return Repository(client, "a/manifests", "/some/where/")
 
     def test_everything_is_below_the_prefix(self, client):
