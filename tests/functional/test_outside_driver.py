@@ -9,6 +9,7 @@ borrowed from the environment of the tests, so that nothing is downloaded.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import sysconfig
@@ -119,6 +121,8 @@ class DistributionTests:
         assert report.returncode == 0, report.stdout
         assert set(re.findall(r"^not offered  ([^:]*):", report.stdout, re.MULTILINE)) == NOT_OFFERED
         assert " 0 failed, " in report.stdout.splitlines()[-1]
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            assert database.execute("SELECT count(*) FROM chunk").fetchone() == (0,), "garbage is left"
 
     @pytest.mark.parametrize(
         ("option", "sentence"),

@@ -72,6 +72,8 @@ class Database:
         try:
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
+            # Debian's SQLite overwrites what is deleted, which writes a blob a second time.
+            self._connection.execute("PRAGMA secure_delete = OFF")
             self._connection.executescript(_SCHEMA)
         except BaseException:
             self._connection.close()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The methods of the contract, each of them one transaction.
 
-Content lives for as long as a file or an open read has it. What a crash leaves without a file is
-removed at the next start.
+Content lives for as long as a file or an open read has it. Afterwards its bytes are garbage and are
+removed a few at a time, so that nobody waits long; what a crash leaves goes at the next start.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from sqlite3 import Connection
 from typing import NamedTuple
 
@@ -28,9 +29,13 @@ from txregistry.driver import (
     Listing,
     Mismatch,
     Missing,
+    StorageError,
     TooLarge,
     WrongOffset,
 )
+
+#: Rows of garbage that one transaction removes.
+_SWEEP = 64
 
 
 class _File(NamedTuple):
@@ -52,9 +57,13 @@ class SqliteStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reads: Counter[int] = Counter()  # open ones of each content; under the lock
-        with database.changing(is_durable=False) as connection:
-            connection.execute("DELETE FROM chunk WHERE content NOT IN (SELECT content FROM file)")
+        self._reads: Counter[int] = Counter()  # open ones of each content
+        self._garbage: set[int] = set()  # both are touched with the database's lock held
+        with database.looking() as connection:
+            unused = "WHERE content NOT IN (SELECT content FROM file)"
+            rows = connection.execute(f"SELECT DISTINCT content FROM chunk {unused}")
+            self._garbage.update(row[0] for row in rows)
+        self._sweep()
 
     def stat(self, path: str) -> Entry:
         with self._database.looking() as database:
@@ -83,7 +92,9 @@ class SqliteStore:
                 raise Changed(path=path)
             content = _new_content()
             add_chunks(database, content, 0, data)
-            return self._place(database, path, content, len(data)).version
+            file = self._place(database, path, content, len(data))
+        self._sweep()
+        return file.version
 
     def open(self, path: str, start: int) -> SqliteContent:
         with self._database.looking() as database:
@@ -118,6 +129,7 @@ class SqliteStore:
                 raise Mismatch(f"{staged.size} bytes are staged, not {size}", path=path)
             if present is None or present.size != size:
                 self._place(database, destination, staged.content, size)
+        self._sweep()
 
     def move(self, source: str, destination: str) -> None:
         with self._database.changing() as database:
@@ -133,6 +145,7 @@ class SqliteStore:
                 "UPDATE file SET key = ? || substr(key, ?) WHERE key = ? OR (key > ? AND key < ?)",
                 (key_of(destination), len(key_of(source)) + 1, *_span(source)),
             )
+        self._sweep()
 
     def delete(self, path: str, *, if_version: str | None) -> None:
         with self._database.changing() as database:
@@ -142,6 +155,7 @@ class SqliteStore:
             if if_version is not None and (file is None or file.version != if_version):
                 raise Changed(path=path)
             self._remove(database, path)
+        self._sweep()
 
     def list(self, path: str, after: str, limit: int) -> Listing:
         top = key_of(path) + SEPARATOR
@@ -188,20 +202,25 @@ class SqliteStore:
         where, span = "WHERE key = ? OR (key > ? AND key < ?)", _span(path)
         rows = database.execute(f"SELECT DISTINCT content FROM file {where}", span).fetchall()
         database.execute(f"DELETE FROM file {where}", span)
-        self._drop(database, (row[0] for row in rows))
+        self._garbage.update(row[0] for row in rows)
 
-    def _drop(self, database: Connection, contents: Iterable[int]) -> None:
-        """Remove the bytes that nobody has any more."""
-        for content in contents:
-            if not self._reads[content] and not _count_files(database, content):
-                database.execute("DELETE FROM chunk WHERE content = ?", (content,))
+    def _sweep(self) -> None:
+        """Remove the bytes that nobody has any more. If that fails, the next one tries again."""
+        with suppress(StorageError):
+            while self._garbage:
+                with self._database.changing(is_durable=False) as database:
+                    content = next(iter(self._garbage), 0)  # another thread may have been faster
+                    is_used = self._reads[content] or _count_files(database, content)
+                    if is_used or _remove_chunks(database, content) < _SWEEP:
+                        self._garbage.discard(content)
 
     def _release(self, content: int) -> None:
-        with self._database.changing(is_durable=False) as database:
+        with self._database.looking():
             self._reads[content] -= 1
             if not self._reads[content]:
                 del self._reads[content]
-                self._drop(database, [content])
+                self._garbage.add(content)
+        self._sweep()
 
 
 def _span(path: str) -> tuple[str, str, str]:
@@ -252,3 +271,9 @@ def _count_files(database: Connection, content: int) -> int:
     """How many files share a content."""
     row = database.execute("SELECT count(*) FROM file WHERE content = ?", (content,)).fetchone()
     return int(row[0])
+
+
+def _remove_chunks(database: Connection, content: int) -> int:
+    """Remove some rows of a content; returns how many."""
+    some = "WHERE rowid IN (SELECT rowid FROM chunk WHERE content = ? LIMIT ?)"
+    return database.execute(f"DELETE FROM chunk {some}", (content, _SWEEP)).rowcount
