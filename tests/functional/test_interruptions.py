@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import os
 import random
+import select
 import socket
 
 import pytest
@@ -82,6 +83,8 @@ class Interrupted:
             assert start == b"HTTP/1.1 100 Continue\r\n\r\n", start
             position = self.offset
             while position < stop:
+                if select.select([connection], [], [], 0)[0]:
+                    return self.read_refusal(connection)
                 data = self.content.chunk(position, min(position + PIECE, stop))
                 connection.sendall(data)
                 position += len(data)
@@ -96,6 +99,15 @@ class Interrupted:
             return "done"
         finally:
             connection.close()
+
+    def read_refusal(self, connection):
+        """An answer before the body's end may only say that the upload is elsewhere by now: an earlier
+        connection's bytes were stored between the judging of this request and its first byte.
+        """
+        response = http.client.HTTPResponse(connection, method="PATCH")
+        response.begin()
+        assert response.status == 416, (response.status, response.read())
+        return "moved"
 
     def interrupt(self, stop, kind, following):
         """Push on until ``stop`` and strike there; after a driver's death the same request goes on

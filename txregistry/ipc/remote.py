@@ -22,6 +22,7 @@ from twisted.protocols import amp
 from txregistry.ipc import commands
 from txregistry.ipc.batch import Batch, fitting
 from txregistry.ipc.budget import ReplayBudget
+from txregistry.ipc.claims import Claims
 from txregistry.ipc.descriptors import WrongDescriptor, check_file, make_lane
 from txregistry.ipc.lanes import LANE_BUFFER, Inlet
 from txregistry.ipc.link import DEADLINE, Answer, Link, LinkLost, Links
@@ -89,6 +90,7 @@ class RemoteDriver:
         self.links = links
         self._run = run
         self.budget = budget or ReplayBudget()
+        self._claims = Claims()
         self._batch = Batch(self.ask, links, clock)
 
     # -- asking
@@ -312,7 +314,9 @@ class RemoteDriver:
         check_path(path)
         if states is not None:
             check_path(states)
-        writer = RemoteWriter(self._reactor, self.links, self.budget, path, offset, algorithms, states)
+        writer = RemoteWriter(
+            self._reactor, self.links, self.budget, self._claims, path, offset, algorithms, states
+        )
         await writer.open()
         return writer
 

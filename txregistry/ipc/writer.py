@@ -35,11 +35,12 @@ from twisted.logger import Logger
 
 from txregistry.ipc import commands
 from txregistry.ipc.budget import ReplayBudget
+from txregistry.ipc.claims import Claims
 from txregistry.ipc.descriptors import make_lane
 from txregistry.ipc.lanes import LANE_BUFFER, Outlet
 from txregistry.ipc.link import Answer, Link, LinkLost, Links
 from txregistry.storage.contract import Closing
-from txregistry.storage.errors import Closed, StorageError, Unavailable, WrongOffset
+from txregistry.storage.errors import Closed, Fenced, StorageError, Unavailable, WrongOffset
 
 #: Bytes of one upload that may wait for confirmation here, unless the driver asks for more room.
 #: Arbitrary: two batches in the driver, one on the lane, one arriving.
@@ -75,6 +76,7 @@ class RemoteWriter:
         reactor: IReactorFDSet,
         links: Links,
         budget: ReplayBudget,
+        claims: Claims,
         path: str,
         offset: int,
         algorithms: Sequence[str],
@@ -84,6 +86,7 @@ class RemoteWriter:
         self._reactor = reactor
         self._links = links
         self._budget = budget
+        self._claims = claims
         self._path = path
         self._algorithms = list(algorithms)
         self._states = states
@@ -119,7 +122,9 @@ class RemoteWriter:
         while True:
             link = await self._links.link()
             try:
-                await self._open_on(link)
+                async with self._claims.turn(self._path):
+                    await self._open_on(link)
+                    self._claims.take(self._path, self)
                 return
             except LinkLost:
                 self._count_fruitless()
@@ -251,13 +256,24 @@ class RemoteWriter:
         """Open at the size that the driver has; a lost link is left to the caller's next turn."""
         for _ in range(OPENINGS):
             try:
-                await self._open_on(link)
+                async with self._claims.turn(self._path):
+                    self._check_still_ours()
+                    await self._open_on(link)
                 return
             except LinkLost:
                 return
             except WrongOffset as wrong:
                 self._adopt(wrong)
         raise Unavailable("the driver names one stored size after the other", path=self._path)
+
+    def _check_still_ours(self) -> None:
+        self._check_not_ended()
+        if not self._claims.has(self._path, self):
+            raise Fenced("a newer request has the path", path=self._path)
+
+    def supersede(self) -> None:
+        """A newer writer of this process has the path."""
+        self._end(Fenced("a newer request took the path over", path=self._path))
 
     def _adopt(self, wrong: WrongOffset) -> None:
         actual = wrong.actual
@@ -322,6 +338,7 @@ class RemoteWriter:
         if self._state is not _State.ENDED:
             self._state = _State.ENDED
             self._refusal = refusal or self._refusal
+            self._claims.release(self._path, self)
             self._lose()
             self._forget_before(self._offset)
 
