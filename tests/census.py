@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+from collections import Counter
 
 import pytest
 import pytest_twisted
@@ -21,11 +22,13 @@ PATIENCE = 20.0
 
 
 def open_descriptors():
-    """Each open descriptor of this process and what it is."""
-    found = {}
+    """How many descriptors of each kind this process has open: each file by its path, all sockets, all
+    pipes.
+    """
+    found = Counter()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the one that the directory was listed with
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+            found[os.readlink(f"/proc/self/fd/{name}").partition(":[")[0]] += 1
     return found
 
 
@@ -66,6 +69,6 @@ async def census():
     before = open_descriptors()
     yield
     deadline = reactor.seconds() + PATIENCE
-    while (left := set(open_descriptors().items()) - set(before.items())) and reactor.seconds() < deadline:
+    while (left := open_descriptors() - before) and reactor.seconds() < deadline:
         await deferLater(reactor, 0.005)
     assert not left

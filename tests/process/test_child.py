@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 
 from txregistry.process import child as child_module
 from txregistry.process.child import BACKOFF_LIMIT, END_TIMEOUT, LAST_WORDS_TIMEOUT, ChildDriver
-from txregistry.process.spec import DriverSpec, StartError
+from txregistry.process.spec import ISOLATION, DriverSpec, StartError
 
 from ..census import until
 from .programs import IDLE, command_line, environment, ignored_signals, is_alive, python
@@ -124,7 +124,7 @@ class GivingTests:
         await house.up(driver)
         allowed = {*child_module.INHERITED, "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"}
         # The shell that the driver is started by may note where it was.
-        allowed |= {"TXREGISTRY_OPTIONS_FD", "PWD", "OLDPWD", "SHLVL", "_"}
+        allowed |= {"TXREGISTRY_OPTIONS_FD", ISOLATION, "PWD", "OLDPWD", "SHLVL", "_"}
         assert {name.decode() for name in environment(driver.pid)} <= allowed
 
     @pytest_twisted.ensureDeferred

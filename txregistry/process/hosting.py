@@ -18,6 +18,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -269,7 +270,7 @@ def _listener(path: str | None) -> socket.socket:
             raise ValueError("no socket to listen on: give one with --socket PATH")
         os.set_inheritable(_FIRST_INHERITED, False)
         return socket.socket(fileno=_FIRST_INHERITED)
-    if os.path.exists(path):
+    if os.path.lexists(path):
         _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o117)
@@ -287,6 +288,8 @@ def _remove_stale(path: str) -> None:
     Raises:
         ValueError: somebody listens on it, or it is no socket.
     """
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):  # to connect to a file is refused as well
+        raise ValueError(f"{path} is there and is no socket: choose another --socket")
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         probe.connect(path)
