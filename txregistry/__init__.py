@@ -13,7 +13,8 @@ the rule):
 ``admin``     checks, repairs, lists: what an operator does to a storage tree (imports oci, storage, registry)
 ``web``       HTTP: the routing table, bodies in and out, errors as answers (imports registry, auth, oci)
 ``config``    the configuration file;  ``listening`` sockets;  ``telemetry`` logs;  ``upkeep`` what repeats
-``service``   the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;  ``drivertest`` the suite's command
+``service``   the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;  ``drivertest`` the suite's command;
+              ``oneshot`` runs a command's work against a driver
 ``driver``    the facade for driver authors
 
 ``docs/tour.md`` walks two requests through them.

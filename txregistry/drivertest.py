@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``txregistry driver test``: the contract suite against one driver, under a reactor of its own.
+"""``txregistry driver test``: the contract suite against one driver.
 
 Must not know the command line, nor what the cases check. The suite works below a directory of its own in
 the driver's storage and removes it in the end, so that a driver with content can be tested too.
@@ -8,23 +8,16 @@ the driver's storage and removes it in the end, so that a driver with content ca
 from __future__ import annotations
 
 import contextlib
-import sys
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogBeginner
-from twisted.python.failure import Failure
-from zope.interface import provider
 
 from txregistry.config import Storage
-from txregistry.process.child import ChildDriver
+from txregistry.oneshot import run_with_driver
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import StartError
-from txregistry.service import driver_spec
-from txregistry.serving import the_reactor
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import Missing
 from txregistry.storage.suite import Case, Environment, NotOffered, run_suite
@@ -39,8 +32,6 @@ _MARK = "mark"
 def run_driver_test(storage: Storage, say: Callable[[str], None], *, is_large: bool = False) -> int:
     """Open the driver, run every case of the suite against it, and say how each ended.
 
-    What a driver that is started here writes itself (tracebacks, above all) goes to standard error.
-
     Args:
         say: told one line of the report at a time.
         is_large: use large data and many rounds.
@@ -51,47 +42,16 @@ def run_driver_test(storage: Storage, say: Callable[[str], None], *, is_large: b
     Raises:
         StartError: the driver can't be started or reached.
     """
-    reactor = the_reactor()
-    globalLogBeginner.beginLoggingTo([_show], redirectStandardIO=False)
-    outcome: list[int | Failure] = []
 
-    def ended(result: int | Failure) -> None:
-        outcome.append(result)
-        reactor.stop()
-
-    def start() -> None:
-        Deferred.fromCoroutine(_test(storage, reactor, say, is_large)).addBoth(ended)
-
-    reactor.callWhenRunning(start)
-    reactor.run()
-    if not outcome:  # a signal ended it
-        return 1
-    if isinstance(outcome[0], Failure):
-        outcome[0].raiseException()
-    return outcome[0]
-
-
-@provider(ILogObserver)
-def _show(event: LogEvent) -> None:
-    """Print the driver's lines and our own mistakes; that it is killed and started again is no news."""
-    if event["log_level"] is LogLevel.critical:
-        print(eventAsText(event, includeTimestamp=False), file=sys.stderr)
-    elif "line" in event and event["log_namespace"] == ChildDriver.__module__:
-        print(f"[{event['driver']}] {event['line']}", file=sys.stderr)
-
-
-async def _test(storage: Storage, reactor: Any, say: Callable[[str], None], is_large: bool) -> int:
-    opened = OpenDriver(driver_spec(storage), reactor)
-    try:
-        if not await opened.hello():
-            raise StartError(f"{storage.driver.describe()} does not answer; start it first")
+    async def work(opened: OpenDriver, reactor: Any) -> int:
         bench = _Bench(opened, reactor, is_large)
         await bench.prepare()
         summary = await run_suite(bench.environment, say, clock=reactor)
         await bench.clear()
-    finally:
-        await opened.stop()
-    return 0 if summary.is_kept else 1
+        return 0 if summary.is_kept else 1
+
+    status = run_with_driver(storage, work)
+    return 1 if status is None else status
 
 
 class _Bench:
