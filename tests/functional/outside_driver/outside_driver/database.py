@@ -10,12 +10,21 @@ order of the keys is that of the contract, by names, and what is below a directo
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from txregistry.driver import Corrupt, Internal, NoSpace, ReadOnly, StorageError, Unavailable
+from txregistry.driver import (
+    Corrupt,
+    Internal,
+    NoSpace,
+    ReadOnly,
+    StorageError,
+    SyncFailed,
+    Unavailable,
+)
 
 SEPARATOR, BEYOND = "\x01", "\x02"
 
@@ -36,6 +45,8 @@ INSERT OR IGNORE INTO barrier VALUES (1, 0);
 _TIMEOUT = 5.0
 
 _REFUSALS: dict[int, type[StorageError]] = {
+    sqlite3.SQLITE_IOERR_FSYNC: SyncFailed,
+    sqlite3.SQLITE_IOERR_DIR_FSYNC: SyncFailed,
     sqlite3.SQLITE_FULL: NoSpace,
     sqlite3.SQLITE_READONLY: ReadOnly,
     sqlite3.SQLITE_BUSY: Unavailable,
@@ -48,8 +59,9 @@ _REFUSALS: dict[int, type[StorageError]] = {
 
 def refusal(error: sqlite3.Error) -> StorageError:
     """What an error of SQLite is to the registry."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without SQLite's finer distinctions
-    return _REFUSALS.get(code, Internal)(f"SQLite: {error}")
+    code = getattr(error, "sqlite_errorcode", 0)  # its low byte is the coarse code
+    kind = _REFUSALS.get(code) or _REFUSALS.get(code & 0xFF, Internal)
+    return kind(f"SQLite: {error}")
 
 
 def key_of(path: str) -> str:
@@ -65,6 +77,7 @@ class Database:
     """
 
     def __init__(self, file: str) -> None:
+        self.directory = os.path.dirname(file)
         self.lock = threading.Lock()
         self._connection = sqlite3.connect(
             file, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
@@ -72,6 +85,7 @@ class Database:
         try:
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA temp_store = MEMORY")  # no files elsewhere
             # Debian's SQLite overwrites what is deleted, which writes a blob a second time.
             self._connection.execute("PRAGMA secure_delete = OFF")
             self._connection.executescript(_SCHEMA)

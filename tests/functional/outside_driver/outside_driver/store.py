@@ -54,8 +54,10 @@ class SqliteStore:
     """A :class:`~txregistry.driver.Store` in a database."""
 
     name = "sqlite"
+    needs_network = False
 
     def __init__(self, database: Database) -> None:
+        self.directories = (database.directory,)  # the process is confined to these
         self._database = database
         self._reads: Counter[int] = Counter()  # open ones of each content
         self._garbage: set[int] = set()  # both are touched with the database's lock held
