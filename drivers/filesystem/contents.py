@@ -88,14 +88,18 @@ class Contents:
         with contextlib.suppress(Missing, TooLarge, Corrupt):
             if self.get(path).data == data:
                 return False
-        temporary, _ = self._write(path.rpartition("/")[0], data, is_synced=is_synced)
-        try:
-            os.rename(temporary, self._root + path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        return True
+        for _ in range(_ATTEMPTS):
+            temporary, _ = self._write(path.rpartition("/")[0], data, is_synced=is_synced)
+            try:
+                os.rename(temporary, self._root + path)
+            except FileNotFoundError:  # the directory was taken away, and the file with it
+                continue
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+            return True
+        raise Unavailable("the directory is taken away again and again", path=path)
 
     def put(self, path: str, data: bytes, *, if_absent: bool, if_version: str | None) -> str:
         directory = path.rpartition("/")[0]

@@ -123,6 +123,14 @@ class FilesystemStore:
         self._sweeping.begin()
         return self._contents.put(path, data, if_absent=if_absent, if_version=if_version)
 
+    def put_recorded(self, path: str, data: bytes, record_path: str, record: bytes) -> str:
+        for one in (path, record_path):
+            self._full(one)
+        self._sweeping.begin()
+        with writing(record_path):  # one sync of the directory is for both
+            self._contents.place(record_path, record, is_synced=self._is_synced)
+        return self._contents.put(path, data, if_absent=False, if_version=None)
+
     def open(self, path: str, start: int) -> FileContent:
         try:
             descriptor = os.open(self._full(path), READ_FLAGS)

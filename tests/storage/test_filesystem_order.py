@@ -148,6 +148,24 @@ class PutOrderTests:
                 call()
         assert not root.exists()
 
+    def test_record_costs_no_sync_of_a_directory(self, store, calls):
+        """It has its name before the content has its own; what is synced then is for both."""
+        store.put_recorded("/b/data", b"x", "/b/size", b"1")
+        assert calls.take() == [
+            *("mkdir /b", "fsync /b/*", "rename /b/* /b/size"),
+            *("fsync /b/*", "rename /b/* /b/data"),
+            *("fsync /b", "fsync /"),
+        ]
+        assert store.get("/b/size").data == b"1"
+
+    def test_record_whose_directory_was_taken_away_is_made_again(self, store, calls):
+        calls.fail("rename", errno.ENOENT)
+        store.put_recorded("/b/data", b"x", "/b/size", b"1")
+        assert store.get("/b/size").data == b"1"
+        calls.faults = _Forever({("rename", None): errno.ENOENT})
+        with pytest.raises(Unavailable):
+            store.put_recorded("/b/data", b"x", "/b/size", b"2")
+
 
 class PublishOrderTests:
     def test_bytes_then_name_then_directories(self, store, calls):

@@ -216,6 +216,8 @@ class Put(_Command):
         (b"content", amp.String(optional=True)),
         (b"if_absent", amp.Boolean(optional=True)),
         (b"if_version", amp.Unicode(optional=True)),
+        (b"record_path", amp.Unicode(optional=True)),
+        (b"record", amp.String(optional=True)),
         *_OPTIONAL_LANE,
     ]
     response: ClassVar = [(b"version", amp.Unicode())]

@@ -271,12 +271,26 @@ class RemoteDriver:
     # -- writing
 
     async def put(
-        self, path: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+        self,
+        path: str,
+        data: bytes,
+        *,
+        if_absent: bool = False,
+        if_version: str | None = None,
+        record: tuple[str, bytes] | None = None,
     ) -> str:
         check_path(path)
         if len(data) > CONTENT_LIMIT:
             raise TooLarge(f"{len(data)} bytes are more than {CONTENT_LIMIT}", path=path)
-        arguments = {"path": path, "size": len(data), "if_absent": if_absent, "if_version": if_version}
+        record_path, content = record or (None, None)
+        arguments = {
+            "path": path,
+            "size": len(data),
+            "if_absent": if_absent,
+            "if_version": if_version,
+            "record_path": record_path,
+            "record": content,
+        }
         try:
             answer = await self._repeat(lambda link: self._put_once(link, data, arguments))
         except _Repeated as repeated:

@@ -380,6 +380,8 @@ class Responder(DescriptorKeeper):
         content: bytes | None,
         if_absent: bool | None,
         if_version: str | None,
+        record_path: str | None,
+        record: bytes | None,
         lane: int | None,
         lane_device: int | None,
         lane_inode: int | None,
@@ -387,7 +389,14 @@ class Responder(DescriptorKeeper):
         async def store(driver: Driver, data: bytes | None) -> Answer:
             if data is None or len(data) != size:
                 raise Corrupt(f"the content is not of the {size} bytes announced", path=path)
-            return {"version": await driver.put(path, data, if_absent=bool(if_absent), if_version=if_version)}
+            version = await driver.put(
+                path,
+                data,
+                if_absent=bool(if_absent),
+                if_version=if_version,
+                record=_record(record_path, record),
+            )
+            return {"version": version}
 
         async def work(driver: Driver, inlet: Inlet) -> Answer:
             return await store(driver, await self._receive(inlet, size))
@@ -477,7 +486,7 @@ class Responder(DescriptorKeeper):
         record_path: str | None,
         record: bytes | None,
     ) -> Deferred[Answer]:
-        kept = None if record_path is None or record is None else (record_path, record)
+        kept = _record(record_path, record)
         return self._answer(
             _nothing(lambda driver: driver.commit(path, destination, size=size, digest=digest, record=kept))
         )
@@ -512,6 +521,11 @@ def _item(found: Content | StorageError) -> Item:
     if len(found.data) <= commands.INLINE_LIMIT:
         item[b"content"] = found.data
     return item
+
+
+def _record(path: str | None, record: bytes | None) -> tuple[str, bytes] | None:
+    """A record, if all of it has come."""
+    return None if path is None or record is None else (path, record)
 
 
 def _small(content: Content) -> Answer:

@@ -34,7 +34,7 @@ class Publication:
         self._observer = observer
 
     async def from_session(self, place: Place, digest: Digest, size: int) -> None:
-        """Publish what a session holds and end it. Three driver calls, four for no bytes.
+        """Publish what a session holds and end it. Three driver calls.
 
         Args:
             size: bytes that it holds.
@@ -54,12 +54,12 @@ class Publication:
         await self._sessions.clear(place)
 
     async def from_memory(self, repository: RepositoryName, digest: Digest, data: bytes) -> None:
-        """Publish bytes that were verified. Three driver calls."""
+        """Publish bytes that were verified. Two driver calls."""
         await self._put(digest, data)
         await self._link(repository, digest, len(data))
 
     async def in_place_of_session(self, place: Place, digest: Digest, data: bytes) -> None:
-        """Publish verified bytes that never were in their session, and end it. Four driver calls."""
+        """Publish verified bytes that never were in their session, and end it. Three driver calls."""
         await self.from_memory(place.repository, digest, data)
         await self._sessions.clear(place)
 
@@ -93,9 +93,9 @@ class Publication:
                 raise
 
     async def _put(self, digest: Digest, data: bytes) -> None:
-        """Publish bytes at once: how many they are first, so that there are none of unknown size."""
-        await self._driver.put(size_path(digest), size_record(len(data)))
-        await self._driver.put(data_path(digest), data)
+        """Publish bytes at once, with the record of how many they are."""
+        record = (size_path(digest), size_record(len(data)))
+        await self._driver.put(data_path(digest), data, record=record)
 
     async def _link(self, repository: RepositoryName, digest: Digest, size: int) -> None:
         """Make published bytes a blob of the repository."""

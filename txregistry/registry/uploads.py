@@ -19,8 +19,8 @@ Driver calls of a request, beyond the bytes of its body ("at once" costs one rou
     status   3 at once: startedat, size, meta
     append   1 size (2 at once on a new session), 2 open and close the writer
     finish   1 size (2 at once), [2 open and close], 3: commit, link, remove
-             a small body on a new session: no writer, 2 puts in place of the commit
-    push     of a small body 3: put, put, link; of another 6: startedat, [2], commit, link, remove
+             a small body on a new session: no writer, 1 put in place of the commit
+    push     of a small body 2: put, link; of another 6: startedat, [2], commit, link, remove
     cancel   1
 """
 

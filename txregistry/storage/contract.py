@@ -199,7 +199,13 @@ class Driver(Protocol):
         """:meth:`get` of each path, all in one trip; a refusal stands in the place of its content."""
 
     async def put(
-        self, path: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+        self,
+        path: str,
+        data: bytes,
+        *,
+        if_absent: bool = False,
+        if_version: str | None = None,
+        record: tuple[str, bytes] | None = None,
     ) -> str:
         """Create or replace small content: atomic for readers, durable once answered, parents are
         made.
@@ -207,6 +213,7 @@ class Driver(Protocol):
         Args:
             if_absent: only if nothing is there.
             if_version: only if this version is there.
+            record: as for :meth:`commit`; not with a condition (Unsupported).
 
         Returns:
             The new version.
@@ -433,7 +440,7 @@ class Store(Protocol):
 
 @runtime_checkable
 class RecordingStore(Protocol):
-    """A store that publishes bytes and a record of them in one go, cheaper than by a ``put`` before.
+    """A store that stores bytes and a record of them in one go, cheaper than by a ``put`` before.
 
     Without it ``HostedDriver`` puts the record.
     """
@@ -444,3 +451,6 @@ class RecordingStore(Protocol):
         """Publish as ``Store.publish`` does, and make ``record_path``, in the same directory, hold
         ``record``: there before ``destination`` is, atomically, durable with it.
         """
+
+    def put_recorded(self, path: str, data: bytes, record_path: str, record: bytes) -> str:
+        """The same for a ``put`` without conditions."""

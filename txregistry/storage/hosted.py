@@ -158,13 +158,25 @@ class HostedDriver:
     # --- changing -----------------------------------------------------------------------------
 
     async def put(
-        self, path: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+        self,
+        path: str,
+        data: bytes,
+        *,
+        if_absent: bool = False,
+        if_version: str | None = None,
+        record: tuple[str, bytes] | None = None,
     ) -> str:
         check_path(path)
         _check_length(data, path)
+        if record is not None:
+            _check_record(*record, path)
+            if if_absent or if_version is not None:
+                raise Unsupported("a record goes with no condition", path=path)
         await self._check_write(path)
         if path in self._writers:
             await self._writers[path].fence()
+        if record is not None:
+            return await self._run(lambda: self._put_recorded(path, data, *record))
         return await self._run(
             lambda: self._store.put(path, data, if_absent=if_absent, if_version=if_version)
         )
@@ -320,6 +332,13 @@ class HostedDriver:
             await self._verify(path, size, algorithm, encoded)
             self._forget(destination)
             await self._run(lambda: self._publish(path, destination, size, record))
+
+    def _put_recorded(self, path: str, data: bytes, record_path: str, record: bytes) -> str:
+        """Put a record and what it is of; called in a thread."""
+        if isinstance(self._store, RecordingStore):
+            return self._store.put_recorded(path, data, record_path, record)
+        self._store.put(record_path, record, if_absent=False, if_version=None)
+        return self._store.put(path, data, if_absent=False, if_version=None)
 
     def _publish(self, path: str, destination: str, size: int, record: tuple[str, bytes] | None) -> None:
         """Publish verified bytes; called in a thread."""

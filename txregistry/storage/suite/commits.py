@@ -168,6 +168,28 @@ async def a_commit_keeps_a_record(env: Environment) -> None:
         equal((await driver.get(path)).data, b"another", "the record after a crash")
 
 
+async def a_put_keeps_a_record(env: Environment) -> None:
+    """Likewise for what is put; never together with a condition."""
+    driver, blob, path = env.driver, env.path("blobs/ab/data"), env.path("blobs/ab/size")
+    for data, record in ((b"x", b"1"), (b"xy", b"2"), (noise(200_000), b"200000")):
+        await driver.put(blob, data, record=(path, record))
+        check(await fetch(driver, blob) == data, "other bytes are there than were put")
+        if not await exists(driver, path):
+            raise NotOffered("the driver keeps no records")
+        equal((await driver.get(path)).data, record, "the record")
+    for absent, version in ((True, None), (False, "1")):
+        conditional = driver.put(
+            env.path("other/data"),
+            b"x",
+            if_absent=absent,
+            if_version=version,
+            record=(env.path("other/size"), b"1"),
+        )
+        await refuses(Unsupported, conditional, "a record with a condition")
+    elsewhere = driver.put(blob, b"x", record=(env.path("size"), b"1"))
+    await refuses(InvalidPath, elsewhere, "a record elsewhere")
+
+
 async def many_commit_the_same(env: Environment) -> None:
     """Uploads of the same content may be committed at the same time, to one destination."""
     data, blob, count = noise(200_000), env.path("blob"), env.size(6, 30)
@@ -218,6 +240,7 @@ CASES = cases(
     a_broken_destination_is_replaced,
     what_is_published_stays,
     a_commit_keeps_a_record,
+    a_put_keeps_a_record,
     many_commit_the_same,
     a_cancelled_call_harms_nobody,
 )
