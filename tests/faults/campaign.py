@@ -61,18 +61,18 @@ class Campaign:
         self.notes = {}
         self._started = time.monotonic()
 
-    def goes_on(self, count, *, least, seconds):
-        """Whether to try once more: to ``count``, but no longer than ``seconds`` after ``least``.
+    def within(self, items, *, least, seconds):
+        """The items, in the short form only as many as ``seconds`` allow, but ``least`` of them.
 
-        The long form has all the time that it takes.
+        Args:
+            items: a sequence.
         """
-        if self.tried >= count:
-            return False
-        is_late = time.monotonic() - self._started > seconds
-        if is_late and not is_long() and self.tried >= least:
-            self.notes["stopped for want of time before"] = count
-            return False
-        return True
+        deadline = time.monotonic() + seconds
+        for number, item in enumerate(items):
+            if not is_long() and number >= least and time.monotonic() > deadline:
+                self.notes["stopped for want of time before"] = len(items)
+                return
+            yield item
 
     def trial(self, where, problems):
         """Count one trial; ``problems`` are the sentences that say what was lost in it."""

@@ -24,6 +24,9 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 ACCEPT = {"Accept": f"{MANIFEST}, {INDEX}"}
 OCTETS = {"Content-Type": "application/octet-stream"}
 
+#: What says that it is worth to come again.
+PASSING = (429, 503)
+
 #: Sizes of blobs: tiny, about as large as the registry still holds in memory, and larger.
 SIZES = ((1, 2_000), (60_000, 70_000), (100_000, 400_000))
 
@@ -101,15 +104,18 @@ class Patron:
     """One client.
 
     Args:
+        line: to the registry.
         name: begins the names of its repositories.
         choice: a ``random.Random``.
+        sizes: ranges from which those of blobs are drawn.
     """
 
-    def __init__(self, port, journal, name, choice):
-        self.line = Line(port)
+    def __init__(self, line, journal, name, choice, *, sizes=SIZES):
+        self.line = line
         self.journal = journal
         self.repositories = (f"{name}/app", f"{name}/app/deep")
         self.choice = choice
+        self.sizes = sizes
         self.errors = 0
 
     def run(self, stop, *, is_patient=False):
@@ -158,9 +164,10 @@ class Patron:
 
     # Operations. Each returns what does it, or None if it makes no sense now.
 
-    def push_image(self, repository):
+    def push_image(self, repository, *, is_tagged=None):
         blobs = [self._content() for _ in range(self.choice.randint(2, 4))]
-        tag, by_tag = self._tag(), self.choice.random() < 0.8
+        tag = self._tag()
+        by_tag = self.choice.random() < 0.8 if is_tagged is None else is_tagged
         manifest = self._manifest(blobs[0], blobs[1:])
         ways = [self.choice.choice((self._push_at_once, self._push, self._push_in_chunks)) for _ in blobs]
 
@@ -392,6 +399,8 @@ class Patron:
             raise Unanswered("nobody can answer without power")
         if answer.status in expected:
             return answer
+        if answer.status in PASSING and "Retry-After" not in answer.headers:
+            self.journal.problem(f"{method} {path} was answered {answer.status} without Retry-After")
         if answer.status < 500 or not self.journal.is_in_trouble:
             self.journal.problem(f"{method} {path} was answered {answer.status} {answer.body[:300]!r}")
         raise Unanswered(str(answer.status))
@@ -402,7 +411,7 @@ class Patron:
         return f"t{self.choice.randrange(8)}"
 
     def _content(self):
-        low, high = self.choice.choice(SIZES)
+        low, high = self.choice.choice(self.sizes)
         return self.choice.randbytes(self.choice.randint(low, high))
 
     def _manifest(self, config, layers, subject=None):

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every call by which the driver changes the disk or answers, struck in turn: killed, refused, cut short.
+
+The same operation is done again and again in a fresh repository, and each time another call is the one.
+A driver that is killed must not be noticed by the client; a refusal may be told, with an honest status,
+and must be over when it is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from tests.functional.servers import Registry
+
+from .campaign import Campaign, short_or_long
+from .journal import Journal
+from .oracle import examine
+from .patrons import Line, Patron, Unanswered
+from .processes import end_all
+from .shim import CHANGES, ERRORS, Shim
+
+#: What is done, and what must have been done before. Names of a patron's operations.
+SCENARIOS = {
+    "push": ((), "push_image"),
+    "push again": (("push_image", "delete_tag"), "push_image"),
+    "tag": (("push_image",), "retag"),
+    "index": (("push_image", "push_image"), "push_index"),
+    "referrer": (("push_image",), "push_referrer"),
+    "mount": (("push_image",), "mount"),
+    "resume": (("begin_upload",), "resume_upload"),
+    "delete tag": (("push_image",), "delete_tag"),
+    "delete manifest": (("push_image",), "delete_manifest"),
+    "delete blob": (("push_image", "delete_manifest"), "delete_blob"),
+}
+
+#: One that is held in memory, and one that goes through a writer.
+SIZES = ((100, 1_000), (70_000, 80_000))
+
+#: Seconds in which a registry must do again what it refused.
+HEALING = 30.0
+
+
+class Bench:
+    """A registry whose driver runs under the shim, and one operation after the other on it."""
+
+    def __init__(self, directory, seed):
+        self.root = directory / "root"
+        self.shim = Shim(directory, self.root)
+        self.server = Registry(directory, storage=self.shim.storage())
+        self.line = Line(self.server.port)
+        self.journal = Journal()
+        self.seed = seed
+        self.count = 0
+        self.calls = {}
+
+    def __enter__(self):
+        self.server.start()
+        return self
+
+    def __exit__(self, *_):
+        self.shim.disarm()
+        self.line.close()
+        self.server.stop()
+        self.shim.close()
+
+    def prepare(self, scenario):
+        """Do what comes before; returns the operation itself."""
+        self.count += 1
+        before, operation = SCENARIOS[scenario]
+        # The same choices each time, so that the same calls are made.
+        choice = random.Random(self.seed)
+        patron = Patron(self.line, self.journal, f"r{self.count}", choice, sizes=SIZES)
+        repository = patron.repositories[0]
+        for name in before:
+            self._make(patron, name, repository)()
+        target = patron.repositories[1] if operation == "mount" else repository
+        return self._make(patron, operation, target)
+
+    def _make(self, patron, name, repository):
+        options = {"is_tagged": True} if name == "push_image" else {}
+        return getattr(patron, name)(repository, **options)
+
+    def measure(self):
+        """How many calls of each kind the operation of each scenario makes."""
+        for scenario in SCENARIOS:
+            operation = self.prepare(scenario)
+            self.shim.arm(())
+            self.shim.start_trace()
+            operation()
+            self.calls[scenario] = Counter(self.shim.kinds_in_trace())
+            self.shim.stop_trace()
+            self.shim.disarm()
+
+    def keys(self):
+        """What the present repository may have."""
+        mine = f"r{self.count}/"
+        return [key for key in self.journal.possible if key[1].startswith(mine)]
+
+    def look(self):
+        """What is wrong with the present repository, by what is served."""
+        return self.journal.check_over_http(self.line, self.keys())
+
+
+def points(campaign, bench, kinds, count, seconds):
+    """Which calls to strike: (scenario, number).
+
+    All of them in the long form, else ``count``, and fewer if that would take longer than ``seconds``.
+    """
+    every = [
+        (scenario, number + 1)
+        for scenario, calls in bench.calls.items()
+        for number in range(sum(calls[kind] for kind in kinds))
+    ]
+    count = min(len(every), short_or_long(count, len(every)))
+    return campaign.within(campaign.choice.sample(every, count), least=count // 3, seconds=seconds)
+
+
+class KillTests:
+    def test_death_of_the_driver_at_any_call_is_not_noticed(self, tmp_path):
+        """Pushes, tags and deletes go on through it; nothing is lost, nothing half is left."""
+        with Campaign("kill points of the driver") as campaign, Bench(tmp_path, campaign.seed) as bench:
+            bench.measure()
+            for scenario, number in points(campaign, bench, CHANGES, 40, 10):
+                operation = bench.prepare(scenario)
+                bench.shim.arm(CHANGES, strike_at=number)
+                with contextlib.suppress(Unanswered):  # the journal has that as a problem
+                    operation()
+                bench.shim.disarm()
+                where = f"{scenario}, call {number}: {bench.shim.struck or 'not reached'}"
+                campaign.trial(where, bench.look())
+            campaign.trial("the tree at the end", bench.journal.settle(examine(bench.root)))
+
+    def test_death_of_all_at_any_call_loses_nothing(self, tmp_path):
+        """Front end and driver die together: acknowledged is there, all else is whole or absent."""
+        with Campaign("kill points of the whole server") as campaign:
+            with Bench(tmp_path / "measured", campaign.seed) as bench:
+                bench.measure()
+                chosen = list(points(campaign, bench, CHANGES, 12, 10))
+            for count, (scenario, number) in enumerate(campaign.within(chosen, least=4, seconds=8)):
+                with Bench(tmp_path / f"bench-{count}", campaign.seed) as bench:
+                    campaign.trial(
+                        f"{scenario}, call {number}", self._die_and_return(bench, scenario, number)
+                    )
+
+    def _die_and_return(self, bench, scenario, number):
+        operation = bench.prepare(scenario)
+        bench.journal.is_in_trouble = True
+        is_over = threading.Event()
+
+        def strike():
+            while not is_over.is_set():
+                if bench.shim.struck:
+                    end_all(bench.server)
+                    return
+                time.sleep(0.0005)
+
+        bench.shim.arm(CHANGES, strike_at=number)
+        reaper = threading.Thread(target=strike)
+        reaper.start()
+        with contextlib.suppress(Unanswered):
+            operation()
+        is_over.set()
+        reaper.join()
+        bench.shim.disarm()
+        if not bench.shim.struck:
+            end_all(bench.server)
+        problems = bench.journal.settle(examine(bench.root))
+        bench.server.start()
+        bench.journal.is_in_trouble = False
+        problems += bench.look()
+        with contextlib.suppress(Unanswered):
+            operation()  # once more: it must get through
+        return problems + bench.look()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What one call meets: an error, or only half of it is done."""
+
+    name: str
+    kinds: tuple
+    action: str
+    number: int = 0
+
+
+REFUSALS = (
+    *(Refusal(errno.errorcode[number], kinds, "fail", number) for number, kinds in ERRORS.items()),
+    Refusal("short write", ("write",), "shorten"),
+)
+
+
+class ErrorTests:
+    def test_refusal_of_any_call_is_told_honestly_and_over(self, tmp_path):
+        """No answer claims what is not there, nobody crashes, and the next attempt gets through."""
+        with Campaign("error points") as campaign, Bench(tmp_path, campaign.seed) as bench:
+            bench.measure()
+            answers, poisoned = Counter(), 0
+            for refusal in REFUSALS:
+                for scenario, call in points(campaign, bench, refusal.kinds, 7, 1.5):
+                    operation = bench.prepare(scenario)
+                    outcome, problems = self._refuse(bench, operation, refusal, call)
+                    poisoned += self._is_poisoned(bench)
+                    if outcome != "done":
+                        problems += self._repeat(operation)
+                    bench.journal.is_in_trouble = False
+                    answers[f"{refusal.name} {outcome}"] += 1
+                    where = f"{scenario}, {refusal.name} at {call}: {bench.shim.struck}"
+                    campaign.trial(where, problems + bench.look())
+            campaign.trial("the tree at the end", bench.journal.settle(examine(bench.root)))
+            campaign.notes["uploads to begin anew after a failed sync"] = poisoned
+            campaign.notes["answers"] = ", ".join(f"{key}: {count}" for key, count in sorted(answers.items()))
+
+    def _refuse(self, bench, operation, refusal, call):
+        """Returns what came of the operation, and what is wrong then."""
+        driver = bench.server.driver()
+        bench.journal.is_in_trouble = True
+        bench.shim.arm(refusal.kinds, strike_at=call, action=refusal.action, error=refusal.number)
+        try:
+            operation()
+            outcome = "done"
+        except Unanswered as answer:
+            outcome = str(answer)
+        bench.shim.disarm()
+        problems = []
+        if outcome != "done" and not outcome.isdigit():
+            problems.append(f"there was no answer: {outcome}")
+        if bench.server.process.poll() is not None or bench.server.driver() != driver:
+            problems.append("a process ended")
+        return outcome, problems
+
+    def _is_poisoned(self, bench):
+        """After a failed sync nothing is known of the staged bytes, so they are dropped."""
+        if not ("_uploads" in bench.shim.struck and "sync" in bench.shim.struck):
+            return False
+        for session in bench.journal.sessions.values():
+            if session.repository.startswith(f"r{bench.count}/"):
+                session.held = 0
+        return True
+
+    def _repeat(self, operation):
+        """It must get through once the fault is over."""
+        deadline = time.monotonic() + HEALING
+        while True:
+            try:
+                operation()
+                return []
+            except Unanswered as answer:
+                if time.monotonic() > deadline:
+                    return [f"it is still refused: {answer}"]
+                time.sleep(0.02)

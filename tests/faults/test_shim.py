@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shim sees all that a driver does to the disk: strace, which sees everything, says the same."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+from collections import Counter
+
+from tests.functional.servers import Registry, need
+
+from .campaign import not_run
+from .journal import Journal
+from .patrons import Line, Patron
+from .shim import Shim
+
+#: What strace calls what the shim calls otherwise. Calls that change nothing are not compared.
+NAMES = {
+    "pwrite64": "write",
+    "write": "write",
+    "ftruncate": "truncate",
+    "fsync": "sync",
+    "fdatasync": "sync",
+    "link": "link",
+    "linkat": "link",
+    "mkdir": "mkdir",
+    "mkdirat": "mkdir",
+    "rename": "rename",
+    "renameat": "rename",
+    "renameat2": "rename",
+    "unlink": "unlink",
+    "unlinkat": "unlink",
+    "rmdir": "rmdir",
+    "utimensat": "utime",
+    "copy_file_range": "copy",
+    # The shim knows none of these: a driver that begins to use one must be seen to.
+    "writev": "writev",
+    "pwritev": "pwritev",
+    "pwritev2": "pwritev2",
+    "sendfile": "sendfile",
+    "splice": "splice",
+    "truncate": "truncate by name",
+    "fallocate": "fallocate",
+    "symlinkat": "symlink",
+    "symlink": "symlink",
+    "mknodat": "mknod",
+    "sync_file_range": "sync_file_range",
+    "io_uring_enter": "io_uring",
+}
+
+#: Seconds for strace to attach, and to write its last line.
+PATIENCE = 20.0
+
+
+def test_shim_misses_no_change(tmp_path):
+    """For every kind of request, each change that the kernel was asked for was seen by the shim."""
+    root = tmp_path / "root"
+    shim = Shim(tmp_path, root)
+    with Registry(tmp_path, storage=shim.storage()) as server:
+        shim.start_trace()
+        log = tmp_path / "strace.log"
+        with tracing(server.driver(), log):
+            patron = Patron(Line(server.port), Journal(), "p", random.Random(7))
+            for name in ("push_image", "retag", "push_referrer", "begin_upload", "delete_tag", "push_image"):
+                getattr(patron, name)("p/app")()
+            patron.mount("p/app/deep")()
+            patron.line.close()
+            assert not patron.journal.problems
+        seen = Counter(name for _, name, result, _ in shim.trace() if result >= 0 and name in NAMES.values())
+    shim.close()
+    told = Counter()
+    for line in log.read_text().splitlines():
+        call = re.match(r"(?:\d+ +)?(\w+)\((.*)\) += +(-?\d+)", line)
+        if call and int(call[3]) >= 0 and str(root) in call[2]:
+            told["rmdir" if "AT_REMOVEDIR" in call[2] else NAMES[call[1]]] += 1
+    assert seen == told
+    assert seen["sync"] > 10
+    assert seen["write"] > 5
+
+
+class tracing:
+    """strace on all threads of a process, while the context lasts."""
+
+    def __init__(self, pid, log):
+        self.log = log
+        names = ",".join(NAMES)
+        command = [need("strace"), "-f", "-y", "-s", "0", "-o", log, "-e", f"trace={names}", "-p", str(pid)]
+        self.command = [str(part) for part in command]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
+        told = self.process.stderr.readline()
+        if "attached" not in told:
+            self._end()
+            not_run(f"needs to trace other processes ({told.strip()})")
+
+    def __exit__(self, *_):
+        self._end()
+
+    def _end(self):
+        self.process.terminate()
+        self.process.communicate(timeout=PATIENCE)
