@@ -28,11 +28,14 @@ ROOT = "/var/lib/registry"
 _LEAST_THREADS = 25
 _THREADS = 100
 
-_NAMES = ("rootdirectory", "maxthreads", "durability")
+_NAMES = ("rootdirectory", "maxthreads", "durability", "lock")
+
+#: How the root is locked: servers share it, an offline repair has it alone.
+_SHARED, _EXCLUSIVE = "shared", "exclusive"
 
 
 def create(options: Mapping[str, object]) -> Store:
-    """Open the store: ``rootdirectory``, ``maxthreads``, ``durability``.
+    """Open the store: ``rootdirectory``, ``maxthreads``, ``durability``; ``lock``, for commands alone.
 
     Raises:
         BadOptions: an option is wrong, or the root can't be used.
@@ -41,6 +44,7 @@ def create(options: Mapping[str, object]) -> Store:
     durability = Durability(
         choice_option(options, "durability", [one.value for one in Durability], Durability.STRICT.value)
     )
+    lock = choice_option(options, "lock", (_SHARED, _EXCLUSIVE), _SHARED)
     threads = whole_option(options, "maxthreads", _THREADS, least=1)
     root = os.path.abspath(text_option(options, "rootdirectory", ROOT))
     _prepare(root, is_synced=durability is not Durability.NONE)
@@ -48,7 +52,7 @@ def create(options: Mapping[str, object]) -> Store:
         root,
         durability=durability,
         max_threads=max(_LEAST_THREADS, threads),
-        lock=_lock(root),
+        lock=_lock(root, is_shared=lock == _SHARED),
     )
 
 
@@ -96,10 +100,12 @@ def _sync_directory(directory: str) -> None:
         os.close(descriptor)
 
 
-def _lock(root: str) -> int:
-    """Share the root with other servers, and with no offline repair."""
+def _lock(root: str, *, is_shared: bool) -> int:
+    """Share the root with other servers, and with no offline repair; or be that repair."""
     descriptor = os.open(f"{root}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    if not try_lock(descriptor, is_shared=True):
+    if not try_lock(descriptor, is_shared=is_shared):
         os.close(descriptor)
-        raise BadOptions(f"rootdirectory {root} is locked by an offline repair; wait until that is done")
+        if is_shared:
+            raise BadOptions(f"rootdirectory {root} is locked by an offline repair; wait until that is done")
+        raise BadOptions(f"rootdirectory {root} is in use by a registry; stop it first")
     return descriptor
