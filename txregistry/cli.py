@@ -17,7 +17,17 @@ import yaml
 
 from txregistry import __version__
 from txregistry.config import ConfigError, Configuration, ExternalDriver, NamedDriver, Storage, load
+from txregistry.config.durations import parse_duration, render_duration
 from txregistry.drivertest import run_driver_test
+from txregistry.maintenance import (
+    KINDS,
+    LEAST_AGE,
+    UNFINISHED,
+    CheckWishes,
+    run_check,
+    run_uploads_list,
+    run_uploads_purge,
+)
 from txregistry.process.spec import StartError
 from txregistry.serving import refuse, serve
 
@@ -51,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_config(commands)
     _add_driver(commands)
+    _add_check(commands)
+    _add_uploads(commands)
     return parser
 
 
@@ -106,6 +118,66 @@ def _add_driver(commands: Any) -> None:
     command.set_defaults(run=_test_driver)
 
 
+def _add_check(commands: Any) -> None:
+    command = commands.add_parser(
+        "check",
+        help="check a storage tree",
+        description="Check everything in the configured storage. Nothing is changed without --repair. "
+        "Status 0: clean, 1: problems found, 2: the check could not be finished.",
+    )
+    _add_configuration(command)
+    command.add_argument("--read-data", action="store_true", help="read all data and compute their digests")
+    command.add_argument(
+        "--sparse", action="store_true", help="an index may list manifests that are not here"
+    )
+    command.add_argument("--strict", action="store_true", help="warnings count as problems")
+    command.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        choices=sorted(KINDS),
+        metavar="CLASS",
+        help="leave out a class of findings; may be repeated",
+    )
+    command.add_argument(
+        "--repair",
+        action="store_true",
+        help="move what is damaged into quarantine; stop the registry first",
+    )
+    command.add_argument("--json", action="store_true", help="report as JSON")
+    command.set_defaults(run=_check_storage)
+
+
+def _add_uploads(commands: Any) -> None:
+    group = commands.add_parser("uploads", help="look after uploads in progress").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    command = group.add_parser(
+        "list", help="list all uploads in progress", description="List all uploads in progress."
+    )
+    _add_configuration(command)
+    command.add_argument("--json", action="store_true", help="list them as JSON")
+    command.set_defaults(run=_list_uploads)
+    command = group.add_parser(
+        "purge",
+        help="remove uploads that nobody goes on with",
+        description="Remove uploads that are idle for long. The registry may be running.",
+    )
+    _add_configuration(command)
+    command.add_argument(
+        "--older-than",
+        metavar="DURATION",
+        help="idle for longer than this, such as 24h; the configured age of uploadpurging else",
+    )
+    command.add_argument("--dry-run", action="store_true", help="only say which")
+    command.add_argument("--json", action="store_true", help="report as JSON")
+    command.set_defaults(run=_purge_uploads)
+
+
+def _add_configuration(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", metavar="FILE", help="the configuration file")
+
+
 def _load(path: str | None, addr: str | None = None) -> Configuration:
     configuration = load(path, os.environ, addr=addr)
     return configuration
@@ -126,6 +198,45 @@ def _check(parsed: argparse.Namespace) -> int:
         f"stores in {configuration.storage.driver.describe()}"
     )
     return 0
+
+
+def _check_storage(parsed: argparse.Namespace) -> int:
+    wishes = CheckWishes(
+        read_data=parsed.read_data,
+        sparse=parsed.sparse,
+        strict=parsed.strict,
+        repair=parsed.repair,
+        is_json=parsed.json,
+        ignored=frozenset(parsed.ignore),
+    )
+    try:
+        configuration = _load(parsed.config)
+    except ConfigError as error:
+        refuse(str(error))
+        return UNFINISHED
+    return run_check(configuration, wishes, sys.stdout, sys.stderr)
+
+
+def _list_uploads(parsed: argparse.Namespace) -> int:
+    return run_uploads_list(_load(parsed.config), sys.stdout, is_json=parsed.json)
+
+
+def _purge_uploads(parsed: argparse.Namespace) -> int:
+    configuration = _load(parsed.config)
+    age = max(configuration.upload_purging.age, LEAST_AGE)
+    if parsed.older_than is not None:
+        try:
+            age = parse_duration(parsed.older_than)
+        except ValueError:
+            raise ConfigError(
+                f"--older-than: {parsed.older_than!r} is not a duration; write one such as 24h or 90m"
+            ) from None
+    if age < LEAST_AGE:
+        raise ConfigError(
+            f"--older-than: an upload that was idle for {render_duration(age)} may be in use; "
+            f"give {render_duration(LEAST_AGE)} or more"
+        )
+    return run_uploads_purge(configuration, age, sys.stdout, dry_run=parsed.dry_run, is_json=parsed.json)
 
 
 def _test_driver(parsed: argparse.Namespace) -> int:

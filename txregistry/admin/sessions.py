@@ -39,16 +39,6 @@ class Session:
         """When it was last known to live."""
         return self.active if self.active is not None else self.started
 
-    def to_json_object(self) -> dict[str, object]:
-        """Return the session as the list of uploads has it."""
-        return {
-            "repository": self.place.repository.text,
-            "id": self.place.upload_id.text,
-            "size": self.size or 0,
-            "started": self.started,
-            "active": self.last_seen,
-        }
-
 
 class SessionsOf:
     """The sessions of one repository, page by page."""
