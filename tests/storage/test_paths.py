@@ -13,6 +13,7 @@ TOP = "/docker/registry/v2"
 
 LAYOUT = {
     paths.blob_data("sha256", HEX): f"{TOP}/blobs/sha256/ab/{HEX}/data",
+    paths.blob_size("sha256", HEX): f"{TOP}/blobs/sha256/ab/{HEX}/size",
     paths.layer_link("a/b", "sha256", HEX): f"{TOP}/repositories/a/b/_layers/sha256/{HEX}/link",
     paths.revision_link(
         "a/b", "sha256", HEX
