@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -199,6 +200,24 @@ class SuiteTests:
             environment = Environment(Denying(MemoryStore(), run=run_inline), "/x")
             outcome = await run_case(Case("c", "", function), environment)
             assert (outcome.verdict, outcome.why) == (Verdict.FAILED, why)
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_case_that_fails_leaves_no_call_behind(self, recwarn):
+        """A report full of failures is not drowned in warnings about calls that nobody made."""
+
+        class Unmoving(HostedDriver):
+            async def move(self, source, destination):
+                raise Denied("no")
+
+        driver = Unmoving(MemoryStore(), run=run_inline)
+
+        async def factory(case):
+            return Environment(driver, "/suite/case")
+
+        summary = await run_suite(factory, lambda line: None)
+        assert summary.count(Verdict.FAILED) > 0
+        gc.collect()
+        assert [str(one.message) for one in recwarn if "never awaited" in str(one.message)] == []
 
     @pytest_twisted.ensureDeferred
     async def test_a_driver_that_loses_bytes_fails(self):
