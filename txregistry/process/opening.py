@@ -93,7 +93,14 @@ class OpenDriver:
         limit = START_TIMEOUT if self.child is not None else ATTACH_TIMEOUT
         timeout = self._reactor.callLater(limit, greeted.cancel)
         try:
-            return await greeted
+            hello = await greeted
+            _log.info(
+                "storage driver {name} {version} is ready; isolation: {isolation}",
+                name=hello["name"],
+                version=hello["version"],
+                isolation=hello["isolation"] or "none",
+            )
+            return hello
         except (CancelledError, Unavailable) as error:
             if self.child is None:
                 _log.warn("no driver listens on {path} yet", path=self.spec.socket)
