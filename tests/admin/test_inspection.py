@@ -7,7 +7,7 @@ import pytest
 
 from tests.registry.world import Bytes, done
 from txregistry.admin.check import KINDS
-from txregistry.admin.check.inspection import PAUSE, PAUSES, UNCHECKED_LIMIT
+from txregistry.admin.check.inspection import LONG_PAUSE, PAUSE, PAUSES, UNCHECKED_LIMIT, YOUNG
 from txregistry.oci.digests import Digest
 from txregistry.oci.names import Tag
 from txregistry.storage.errors import Corrupt, Denied, Missing, Unavailable
@@ -63,6 +63,21 @@ class SecondLookTests:
         memory.meanwhile.append(lambda: it.delete(it.session(FOREIGN_UPLOAD, "data").rpartition("/")[0]))
         assert memory.check()[0].names == set()
 
+    def test_what_changed_lately_is_looked_at_once_more(self, memory, it):
+        """A busy disk may take longer over a push than the first pause."""
+        right = memory.store.get(it.size("layer")).data
+        it.put(it.size("layer"), b"")
+        memory.meanwhile.append(lambda: memory.meanwhile.append(lambda: it.put(it.size("layer"), right)))
+        assert memory.check()[0].names == set()
+        assert memory.pauses == [PAUSE, LONG_PAUSE]
+
+    def test_what_is_old_is_believed_sooner(self, memory, it):
+        """A tree that is damaged for long is checked without waiting for each finding."""
+        it.put(it.size("layer"), b"")
+        memory.now += YOUNG
+        assert memory.check()[0].names == {("size-record", it.size("layer"))}
+        assert memory.pauses == [PAUSE]
+
     def test_much_damage_does_not_make_a_check_slow(self, memory, it):
         """All pauses of a run are bounded."""
         for number in range(130):
@@ -70,14 +85,14 @@ class SecondLookTests:
         _, summary = memory.check()
         assert summary.counts == {KINDS["foreign"]: 130}
         assert sum(memory.pauses) <= PAUSES
-        assert set(memory.pauses) == {PAUSE}
+        assert set(memory.pauses) == {PAUSE, LONG_PAUSE}
 
 
 class FailureTests:
     def test_what_can_not_be_read_is_told(self, memory, it):
         """One bad sector is one finding, and the check goes on."""
         path = it.layer("layer")
-        for _ in range(2):
+        for _ in range(3):
             memory.driver.fail(
                 f"^get .*_layers/sha256/{it.digests['layer'].encoded[:4]}", Corrupt("bad", path=path)
             )
@@ -89,7 +104,7 @@ class FailureTests:
     def test_what_can_not_be_read_is_left_where_it_is(self, memory, it):
         """Its permissions may be wrong, and its bytes right."""
         before = memory.files()
-        for _ in range(2):
+        for _ in range(3):
             memory.driver.fail(f"^read .*{it.digests['adopted'].encoded[:4]}/data", Denied("not yours"))
         ledger, summary = memory.check(repair=True, read_data=True)
         assert [finding.kind.name for finding in ledger.findings] == ["unreadable"]

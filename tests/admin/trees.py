@@ -179,7 +179,7 @@ class Tree(World):
         store: takes the place of a memory store.
 
     Attributes:
-        meanwhile: what happens between the first looks and the second.
+        meanwhile: what happens in the next pause between two looks.
         pauses: seconds of the pauses that were made.
     """
 
@@ -201,8 +201,9 @@ class Tree(World):
 
         async def pause(seconds: float) -> None:
             self.pauses.append(seconds)
-            while self.meanwhile:
-                self.meanwhile.pop(0)()
+            changes, self.meanwhile = self.meanwhile, []
+            for change in changes:
+                change()
 
         async def parse(data: bytes, content_type: str | None) -> Any:
             return parse_manifest(data, content_type)

@@ -3,11 +3,12 @@
 
 Room: admin. Must not know what is looked for. A registry may be at work on the tree meanwhile: a push
 writes what is pointed at before what points at it, a delete goes the other way round, and an upload
-vanishes when it is done. So whatever looks wrong is looked at again a moment later, and only what is
-wrong then is reported::
+vanishes when it is done. So whatever looks wrong is looked at again a moment later, and if it is still
+wrong but changed within the last minute, once more after a longer pause, since a busy disk may take its
+time over a push. Only what is wrong then is reported::
 
     look at many ──> nothing wrong
-         └─ findings ──> pause ──> look again ──> findings ──> repair, if asked for ──> report
+         └─ findings ──> pause ──> look again ──> (young: pause, look again) ──> repair? ──> report
 
 All that damaged data imply is told in the same run, since the parts of a run come in the order in which
 they depend on each other: blobs, layers, manifests, indexes, referrers, tags.
@@ -35,10 +36,14 @@ B = TypeVar("B")
 #: Things that are looked at at once. Arbitrary: it hides the trip to a driver's process.
 WIDTH = 16
 
-#: Seconds between the two looks, and all such seconds of a run: a tree with very much damage is not
-#: one that is only busy. Arbitrary.
+#: Seconds before the second look and before the third, and all such seconds of a run: a tree with very
+#: much damage is not one that is only busy. Arbitrary.
 PAUSE = 0.5
+LONG_PAUSE = 2.0
 PAUSES = 60.0
+
+#: Seconds since its last change within which something may still be in the making. Arbitrary.
+YOUNG = 60.0
 
 #: Things that could not be looked at, after which a run gives up. Arbitrary: the driver is away.
 UNCHECKED_LIMIT = 20
@@ -167,11 +172,11 @@ class Inspection:
         refresh: Callable[[A], Awaitable[A | None]] | None = None,
         width: int = WIDTH,
     ) -> list[Verdict[B]]:
-        """Look at each of ``things``, twice at what seems wrong, and report what is.
+        """Look at each of ``things``, again at what seems wrong, and report what is.
 
         Args:
             path: where a thing is.
-            refresh: finds out anew what is known of a thing before the second look; None: it is gone.
+            refresh: finds out anew what is known of a thing before another look; None: it is gone.
 
         Returns:
             The last verdict on each, in order.
@@ -180,23 +185,27 @@ class Inspection:
             Unfinished: too much can't be looked at.
         """
 
-        async def first(thing: A) -> Verdict[B]:
+        async def see(thing: A) -> Verdict[B]:
             return self._kept(await self._guarded(thing, look, path))
 
-        async def second(index: int) -> None:
+        async def see_again(index: int) -> None:
             fresh: A | None = things[index]
             if refresh is not None:
                 fresh = await self._refreshed(things[index], refresh)
-            verdicts[index] = Verdict() if fresh is None else await first(fresh)
+            verdicts[index] = Verdict() if fresh is None else await see(fresh)
 
-        verdicts = await each(first, things, width=width)
+        verdicts = await each(see, things, width=width)
         suspects = [index for index, verdict in enumerate(verdicts) if verdict.findings]
         if suspects:
-            await self._wait()
-            await each(second, suspects, width=width)
-            for index in suspects:
-                for finding in verdicts[index].findings:
-                    await self._tell(finding)
+            await self._wait(PAUSE)
+            await each(see_again, suspects, width=width)
+        young = [index for index in suspects if await self._is_young(verdicts[index])]
+        if young:
+            await self._wait(LONG_PAUSE)
+            await each(see_again, young, width=width)
+        for index in suspects:
+            for finding in verdicts[index].findings:
+                await self._tell(finding)
         return verdicts
 
     def is_damaged(self, digest: Digest) -> bool:
@@ -236,10 +245,27 @@ class Inspection:
         ignored = self.options.ignored
         return Verdict(tuple(one for one in verdict.findings if one.kind not in ignored), verdict.value)
 
-    async def _wait(self) -> None:
-        if self._paused < PAUSES:
-            self._paused += PAUSE
-            await self.pause(PAUSE)
+    async def _wait(self, seconds: float) -> None:
+        if self._paused + seconds <= PAUSES:
+            self._paused += seconds
+            await self.pause(seconds)
+
+    async def _is_young(self, verdict: Verdict[B]) -> bool:
+        """Say whether something that is wrong may still be in the making."""
+        for finding in verdict.findings:
+            modified = await self._last_change(finding.path)
+            if not modified or self.now() - modified / 1e9 < YOUNG:
+                return True
+        return False
+
+    async def _last_change(self, path: str) -> int:
+        """Return when ``path`` changed, or what it is in if it is missing; 0 if that is not known."""
+        for one in (path, path.rpartition("/")[0]):
+            try:
+                return (await self.driver.stat(one)).modified
+            except StorageError:
+                continue
+        return 0
 
     async def _tell(self, finding: Finding) -> None:
         digest = finding.damages
