@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -189,6 +190,23 @@ class StartedTests:
             pusher.kill()
             pusher.wait()
         check_pull(layout, registry, tmp_path / "pulled")
+
+    def test_pull_survives_the_driver(self, registry):
+        """kill -9 twice while a blob is read: its stream is opened again where it broke."""
+        data = os.urandom(48 * MIB)
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        Client(registry).push_blob("team/app", data, digest)
+        connection = http.client.HTTPConnection("127.0.0.1", registry.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/v2/team/app/blobs/{digest}")
+            response = connection.getresponse()
+            running = hashlib.sha256()
+            for _ in range(2):
+                running.update(response.read(MIB))  # far more is on its way than buffers hold
+                eventually(registry.kill_driver)
+            while piece := response.read(MIB):
+                running.update(piece)
+        assert f"sha256:{running.hexdigest()}" == digest
 
     def test_it_has_a_name_where_it_is_installed_beside_the_registry(self, python, file, tmp_path):
         registry = Registry(tmp_path, storage={"sqlite": {"file": str(file)}})
