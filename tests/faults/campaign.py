@@ -42,6 +42,11 @@ def not_run(reason):
     pytest.skip(text)
 
 
+def told(counts):
+    """A Counter in words."""
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "nothing"
+
+
 class Campaign:
     """Counts the trials of one campaign.
 
@@ -85,7 +90,7 @@ class Campaign:
     def line(self):
         survived = self.tried - len(self.losses)
         text = f"{self.name}: tried {self.tried}, survived {survived}, lost {len(self.losses)}"
-        notes = "".join(f", {key} {value}" for key, value in self.notes.items())
+        notes = "".join(f"; {key}: {value}" for key, value in self.notes.items())
         return f"{text}{notes} (seed {self.seed}, {time.monotonic() - self._started:.0f} s)"
 
     def __enter__(self):

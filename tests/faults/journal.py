@@ -75,6 +75,8 @@ class Journal:
         self.is_in_trouble = False
         #: Whether the power has gone: a machine without power gives no answers, so they don't count.
         self.is_dark = False
+        #: Sessions behind whose acknowledged bytes something was found that nobody sent.
+        self.spoiled = []
         self._ghosts = set()
 
     def note(self, data):
@@ -168,15 +170,22 @@ class Journal:
     def _settle_sessions(self, tree):
         problems = []
         for id_, session in list(self.sessions.items()):
-            size = tree.uploads.get((session.repository, id_))
-            if size is None:
+            found = tree.uploads.get((session.repository, id_))
+            if found is None:
                 if not session.is_closing:
                     problems.append(f"session {id_} is gone, with {session.held} acknowledged bytes")
                 elif self.values(("blob", session.repository, session.digest)) != {True}:
                     problems.append(f"session {id_} is gone and became nothing")
                 del self.sessions[id_]
-            elif not session.held <= size <= session.sent:
-                problems.append(f"session {id_} holds {size} bytes, not {session.held}..{session.sent}")
+            elif not session.held <= len(found) <= session.sent:
+                expected = f"{session.held}..{session.sent}"
+                problems.append(f"session {id_} holds {len(found)} bytes, not {expected}")
+            elif found[: session.held] != session.data[: session.held]:
+                problems.append(f"session {id_} holds other bytes than the {session.held} acknowledged")
+            elif not session.data.startswith(found):
+                # What was not acknowledged is not what was sent. Not every file system can help it.
+                self.spoiled.append(session)
+                del self.sessions[id_]
         return problems
 
     def check_over_http(self, client, keys=None):

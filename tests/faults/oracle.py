@@ -5,7 +5,7 @@ It imports nothing of the product. It knows the tree of registry:2 as documents 
 byte, and says what is there and what is wrong::
 
     docker/registry/v2/
-      blobs/<alg>/<2>/<hex>/data
+      blobs/<alg>/<2>/<hex>/data            and ours: size
       repositories/<name>/_layers/<alg>/<hex>/link
                           _manifests/revisions/<alg>/<hex>/link
                           _manifests/tags/<tag>/current/link
@@ -39,10 +39,11 @@ class Tree:
         blobs: digest -> size of those whose bytes are right.
         layers, manifests: (repository, digest) of those that are linked and whose bytes are right.
         tags: (repository, tag) -> digest, or None for a tag that has a directory and no link.
-        uploads: (repository, id) -> bytes.
+        uploads: (repository, id) -> the bytes so far.
         referrers: (repository, subject, referrer).
         errors: what is wrong, one sentence each.
         leftovers: how many.
+        sizes: directory of a blob -> bytes that lie there.
     """
 
     blobs: dict = field(default_factory=dict)
@@ -53,12 +54,16 @@ class Tree:
     referrers: set = field(default_factory=set)
     errors: list = field(default_factory=list)
     leftovers: int = 0
+    sizes: dict = field(default_factory=dict)
 
 
 def examine(root):
     """Read all of the tree below ``root``."""
     tree = Tree()
     files = _files(os.fspath(root), tree)
+    for path, data in files.items():
+        if path.startswith(_BLOBS + "/") and path.endswith("/data"):
+            tree.sizes[path.rpartition("/")[0]] = len(data)
     for path, data in files.items():
         if path.startswith(_BLOBS + "/"):
             _blob(tree, path, data)
@@ -94,8 +99,9 @@ def _blob(tree, path, data):
         tree.errors.append(f"{path} is no blob's")
         return
     algorithm, prefix, encoded, name = parts
-    if name != "data":
-        return  # what the registry notes beside the bytes
+    if name == "size":
+        _record(tree, path, data)
+        return
     if algorithm not in ("sha256", "sha512") or not encoded.startswith(prefix) or len(prefix) != 2:
         tree.errors.append(f"{path} lies in the wrong place")
     elif hashlib.new(algorithm, data).hexdigest() != encoded:
@@ -104,13 +110,20 @@ def _blob(tree, path, data):
         tree.blobs[f"{algorithm}:{encoded}"] = len(data)
 
 
+def _record(tree, path, data):
+    """The size that was noted beside the bytes; without them it is a leftover."""
+    size = tree.sizes.get(path.rpartition("/")[0])
+    if size is not None and data != str(size).encode():
+        tree.errors.append(f"{path} holds {data[:40]!r}, and there are {size} bytes")
+
+
 def _of_repository(tree, path, data):
     repository, kind, rest = _split(path)
     if kind == "_uploads":
         if rest[1:] == ["data"]:
-            tree.uploads[repository, rest[0]] = len(data)
+            tree.uploads[repository, rest[0]] = data
         elif rest[1:] == ["startedat"]:
-            tree.uploads.setdefault((repository, rest[0]), 0)
+            tree.uploads.setdefault((repository, rest[0]), b"")
             if not re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", data):
                 tree.errors.append(f"{path} holds {data!r}")
     elif kind == "_layers" and rest[2:] == ["link"]:

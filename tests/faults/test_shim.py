@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import re
 import subprocess
+import time
 from collections import Counter
 
 from tests.functional.servers import Registry, need
@@ -58,14 +59,17 @@ def test_shim_misses_no_change(tmp_path):
     root = tmp_path / "root"
     shim = Shim(tmp_path, root)
     with Registry(tmp_path, storage=shim.storage()) as server:
-        shim.start_trace()
         log = tmp_path / "strace.log"
+        patron = Patron(Line(server.port), Journal(), "p", random.Random(7))
+        patron.push_image("p/before")()  # the driver is up, and done with that
         with tracing(server.driver(), log):
-            patron = Patron(Line(server.port), Journal(), "p", random.Random(7))
+            shim.start_trace()
             for name in ("push_image", "retag", "push_referrer", "begin_upload", "delete_tag", "push_image"):
                 getattr(patron, name)("p/app")()
             patron.mount("p/app/deep")()
             patron.line.close()
+            wait_for_silence(shim)
+            shim.stop_trace()
             assert not patron.journal.problems
         seen = Counter(name for _, name, result, _ in shim.trace() if result >= 0 and name in NAMES.values())
     shim.close()
@@ -101,3 +105,12 @@ class tracing:
     def _end(self):
         self.process.terminate()
         self.process.communicate(timeout=PATIENCE)
+
+
+def wait_for_silence(shim):
+    """What an answer did not wait for is done, too."""
+    deadline, position = time.monotonic() + PATIENCE, -1
+    while position != shim.position():
+        assert time.monotonic() < deadline
+        position = shim.position()
+        time.sleep(0.2)
