@@ -24,7 +24,8 @@ from zope.interface import implementer
 from txregistry.ipc import commands
 from txregistry.ipc.link import Link
 from txregistry.ipc.remote import RemoteDriver
-from txregistry.ipc.responder import Responder, Serving
+from txregistry.ipc.responder import Responder
+from txregistry.ipc.serving import Serving
 from txregistry.storage.errors import Unavailable
 from txregistry.storage.hosted import HostedDriver
 

@@ -10,25 +10,34 @@ arrived stays stored.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from txregistry.ipc import commands
+from txregistry.ipc.answers import (
+    ENTRY_OVERHEAD,
+    Answer,
+    descriptors,
+    fitting_count,
+    item_of,
+    plain,
+    record_of,
+    resident,
+    small,
+)
 from txregistry.ipc.commands import PROTOCOL_MAX, PROTOCOL_MIN, encode_refusal
 from txregistry.ipc.descriptors import DescriptorKeeper, WrongDescriptor, identity, take_lane
 from txregistry.ipc.inflow import Inflow
 from txregistry.ipc.items import Item
 from txregistry.ipc.lanes import Inlet
-from txregistry.storage.contract import CONTENT_LIMIT, Content, Driver, Entry, Reading
+from txregistry.ipc.serving import Serving
+from txregistry.storage.contract import CONTENT_LIMIT, Driver, Reading
 from txregistry.storage.errors import (
     Closed,
     Corrupt,
@@ -39,8 +48,6 @@ from txregistry.storage.errors import (
     Unsupported,
 )
 
-Answer = dict[str, Any]
-
 #: Descriptors handed over and not yet claimed, at most; more is a front end that forgot how to
 #: claim.
 CLAIM_LIMIT = 1024
@@ -48,72 +55,7 @@ CLAIM_LIMIT = 1024
 #: Most that one writer may hold unconfirmed: what ``HostedDriver`` keeps in flight, and a lane.
 WRITER_WINDOW = 3 * 1024 * 1024
 
-#: What an entry of a page costs besides its strings, at most: the lengths, the keys, two numbers of 20
-#: digits, a boolean.
-_ENTRY_OVERHEAD = 112
-
 _log = Logger()
-
-
-@define(eq=False)
-class Serving:
-    """What all connections of one driver share.
-
-    Attributes:
-        driver: answers; or the refusal that everything gets instead: that its options are no good,
-            or, for the time being, that its backend can't be reached.
-        name, version: for Hello.
-        isolation: the level reached, for Hello.
-    """
-
-    driver: Driver | StorageError
-    name: str
-    version: str
-    reactor: IReactorFDSet
-    clock: IReactorTime
-    isolation: str = "none"
-    bytes_moved: int = 0
-    started: dict[int, float] = field(factory=dict)
-    _next: int = 0
-    _closings: set[Deferred[None]] = field(factory=set)
-
-    def check(self) -> None:
-        """Refuse to say hello for a driver that will never be of use.
-
-        Raises:
-            StorageError: why. What may pass is refused to each operation instead, so that the
-                registry can start and wait for it.
-        """
-        if isinstance(self.driver, StorageError) and not self.driver.is_retryable:
-            raise self.driver.with_traceback(None)
-
-    def features(self) -> list[str]:
-        """What Hello says that the driver can do besides what it must."""
-        return ["get-several", "records"] + ["redirects"] * getattr(self.driver, "has_redirects", True)
-
-    def begin(self) -> int:
-        """Note an operation; returns its number for :meth:`end`."""
-        self._next += 1
-        self.started[self._next] = self.clock.seconds()
-        return self._next
-
-    def end(self, number: int) -> None:
-        del self.started[number]
-
-    def track(self, closing: Deferred[None]) -> None:
-        """Keep a writer's end, which nobody waits for, until it is done."""
-        self._closings.add(closing)
-        closing.addBoth(lambda _: self._closings.discard(closing))
-
-    def settled(self) -> Deferred[list[tuple[bool, None]]]:
-        """Fires when every writer without a connection has stored what it had."""
-        return DeferredList(list(self._closings), consumeErrors=True)
-
-    def oldest_ms(self) -> int:
-        """Age of the oldest operation, in milliseconds."""
-        if not self.started:
-            return 0
-        return int(1000 * (self.clock.seconds() - min(self.started.values())))
 
 
 class Responder(DescriptorKeeper):
@@ -230,8 +172,8 @@ class Responder(DescriptorKeeper):
             "operations": len(self._serving.started),
             "oldest_ms": self._serving.oldest_ms(),
             "bytes_moved": self._serving.bytes_moved,
-            "resident": _resident(),
-            "descriptors": _descriptors(),
+            "resident": resident(),
+            "descriptors": descriptors(),
             "state": getattr(self._serving.driver, "state", None),
         }
 
@@ -240,7 +182,7 @@ class Responder(DescriptorKeeper):
     @commands.Stat.responder
     def stat(self, path: str) -> Deferred[Answer]:
         async def work(driver: Driver) -> Answer:
-            answer = _plain(await driver.stat(path))
+            answer = plain(await driver.stat(path))
             del answer["path"]
             return answer
 
@@ -249,7 +191,7 @@ class Responder(DescriptorKeeper):
     @commands.Get.responder
     def get(self, path: str) -> Deferred[Answer]:
         async def work(driver: Driver) -> Answer:
-            return _small(await driver.get(path))
+            return small(await driver.get(path))
 
         return self._answer(work)
 
@@ -259,8 +201,8 @@ class Responder(DescriptorKeeper):
             items: list[Item] = []
             room = commands.PAGE_BYTES
             for found in await driver.get_several(paths):
-                item = _item(found)
-                room -= _ENTRY_OVERHEAD + sum(map(len, item.values()))
+                item = item_of(found)
+                room -= ENTRY_OVERHEAD + sum(map(len, item.values()))
                 if room < 0 and items:
                     break
                 items.append(item)
@@ -272,7 +214,7 @@ class Responder(DescriptorKeeper):
     def list(self, path: str, after: str, limit: int) -> Deferred[Answer]:
         async def work(driver: Driver) -> Answer:
             listing = await driver.list(path, after=after, limit=limit)
-            count = _fitting([2 + len(child.name.encode()) for child in listing.children])
+            count = fitting_count([2 + len(child.name.encode()) for child in listing.children])
             children = listing.children[:count]
             return {
                 "names": [child.name for child in children],
@@ -286,14 +228,14 @@ class Responder(DescriptorKeeper):
     def walk(self, path: str, after: str, skip_subtree: bool, limit: int) -> Deferred[Answer]:
         async def work(driver: Driver) -> Answer:
             page = await driver.walk(path, after=after, skip_subtree=skip_subtree, limit=limit)
-            count = _fitting(
+            count = fitting_count(
                 [
-                    _ENTRY_OVERHEAD + len(entry.path.encode()) + len(entry.version.encode())
+                    ENTRY_OVERHEAD + len(entry.path.encode()) + len(entry.version.encode())
                     for entry in page.entries
                 ]
             )
             return {
-                "entries": [_plain(entry) for entry in page.entries[:count]],
+                "entries": [plain(entry) for entry in page.entries[:count]],
                 "has_more": page.has_more or count < len(page.entries),
             }
 
@@ -394,7 +336,7 @@ class Responder(DescriptorKeeper):
                 data,
                 if_absent=bool(if_absent),
                 if_version=if_version,
-                record=_record(record_path, record),
+                record=record_of(record_path, record),
             )
             return {"version": version}
 
@@ -486,7 +428,7 @@ class Responder(DescriptorKeeper):
         record_path: str | None,
         record: bytes | None,
     ) -> Deferred[Answer]:
-        kept = _record(record_path, record)
+        kept = record_of(record_path, record)
         return self._answer(
             _nothing(lambda driver: driver.commit(path, destination, size=size, digest=digest, record=kept))
         )
@@ -510,62 +452,3 @@ def _nothing(work: Callable[[Driver], Awaitable[None]]) -> Callable[[Driver], Aw
         return {}
 
     return answered
-
-
-def _item(found: Content | StorageError) -> Item:
-    """One of several contents, as it travels."""
-    if isinstance(found, StorageError):
-        refusal = encode_refusal(found)
-        return {b"error": refusal.code.encode(), b"description": str(refusal).encode()}
-    item = {b"size": b"%d" % len(found.data), b"version": found.version.encode()}
-    if len(found.data) <= commands.INLINE_LIMIT:
-        item[b"content"] = found.data
-    return item
-
-
-def _record(path: str | None, record: bytes | None) -> tuple[str, bytes] | None:
-    """A record, if all of it has come."""
-    return None if path is None or record is None else (path, record)
-
-
-def _small(content: Content) -> Answer:
-    answer: Answer = {"size": len(content.data), "version": content.version}
-    if len(content.data) <= commands.INLINE_LIMIT:
-        answer["content"] = content.data
-    return answer
-
-
-def _plain(entry: Entry) -> Answer:
-    return {
-        "path": entry.path,
-        "is_directory": entry.is_directory,
-        "size": entry.size,
-        "modified": entry.modified,
-        "version": entry.version,
-    }
-
-
-def _fitting(sizes: list[int]) -> int:
-    """How many of the items fit one AMP value; at least one, if there is one."""
-    room = commands.PAGE_BYTES
-    for count, size in enumerate(sizes):
-        room -= size
-        if room < 0:
-            return max(count, 1)
-    return len(sizes)
-
-
-def _resident() -> int | None:
-    """Resident memory of this process in bytes; None if no descriptor is left to look with."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return None
-
-
-def _descriptors() -> int | None:
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return None

@@ -40,7 +40,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 import txregistry
-from txregistry.ipc.responder import Responder, Serving
+from txregistry.ipc.responder import Responder
+from txregistry.ipc.serving import Serving
 from txregistry.process.accepting import Acceptor
 from txregistry.process.child import BACKLOG
 from txregistry.process.isolation import confine
