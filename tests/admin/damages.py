@@ -170,6 +170,19 @@ def size_of_child_is_wrong(it: Repository) -> str:
 
 
 @damage("manifest-incomplete")
+def size_of_an_alias_is_wrong(it: Repository) -> str:
+    """The data of a sha512 digest that are under sha256, as registry:3 has it."""
+    data = it.tree.store.get(it.data("layer")).data
+    wide = sha("sha512", data)
+    it.put(paths.layer_link(it.name.text, "sha512", wide), str(it.digests["layer"]).encode())
+    layer = {"mediaType": "application/x", "digest": f"sha512:{wide}", "size": 1}
+    config = it.descriptor("config", OCI_CONFIG)
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}
+    it.put_stored("lie", json.dumps(document).encode())
+    return it.revision("lie")
+
+
+@damage("manifest-incomplete")
 def blob_that_an_index_lists_is_gone(it: Repository) -> str:
     lost = descriptor("application/x", it.name.text.encode())
     it.put_stored(
@@ -399,6 +412,10 @@ FOREIGN_DIRECTORIES: dict[str, Callable[[Repository], tuple[str, str]]] = {
     "no part of a tag": lambda it: (below(it, "_manifests/tags/v1/next"), "link"),
     "no digest in a history": lambda it: (below(it, "_manifests/tags/v1/index/sha256/ab"), "link"),
     "no subject": lambda it: (below(it, "_manifests/referrers/sha256/ab"), "sha256/ab/descriptor"),
+    "no referrer": lambda it: (
+        f"{it.record('image', 'referrer').rsplit('/', 2)[0]}/{'a' * 63}",
+        "descriptor",
+    ),
     "no session": lambda it: (below(it, "_uploads/" + "x" * 129), "data"),
     "unknown algorithm of states": lambda it: (it.session(FOREIGN_UPLOAD, "hashstates/md5"), "5"),
 }

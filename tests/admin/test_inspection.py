@@ -87,6 +87,18 @@ class SecondLookTests:
         assert sum(memory.pauses) <= PAUSES
         assert set(memory.pauses) == {PAUSE, LONG_PAUSE}
 
+    def test_blob_that_is_pushed_again_heals_its_manifests(self, memory, it):
+        """Its size was seen when it was too short."""
+        data = memory.store.get(it.data("large")).data
+        it.put_data("large", data[:5])
+        it.delete(it.size("large"))
+        memory.meanwhile.append(lambda: it.put_data("large", data))
+        assert memory.check()[0].names == set()
+
+    def test_state_that_goes_meanwhile(self, memory, it):
+        memory.driver.fail("^get .*hashstates/sha256/5", Missing())
+        assert memory.check()[0].names == set()
+
 
 class FailureTests:
     def test_what_can_not_be_read_is_told(self, memory, it):
@@ -135,6 +147,11 @@ class FailureTests:
         ledger, summary = memory.check()
         assert ledger.names == set()
         assert summary.unfinished == "storage failed 1 times: away"
+
+    def test_blob_that_is_gone_at_the_second_look(self, memory, it):
+        it.put(it.size("adopted"), b"garbage")
+        memory.meanwhile.append(lambda: it.delete_blob("adopted"))
+        assert memory.check()[0].names == {("layer-dangling", it.layer("adopted"))}
 
     def test_blob_that_goes_before_the_second_look(self, memory, it):
         it.put(it.size("adopted"), b"garbage")

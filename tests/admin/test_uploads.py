@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from tests.registry.world import NOW, done
 from txregistry.admin.uploads import JsonUploads, TextUploads, list_uploads
 from txregistry.storage.errors import Missing, Unavailable
+from txregistry_drivers.filesystem import create
 
-from .trees import FOREIGN_UPLOAD
+from .trees import FOREIGN_UPLOAD, Tree
 
 
 def listed(tree, report_class, members=None, **options):
@@ -91,11 +93,19 @@ def test_what_ends_meanwhile_is_left_out(memory, it, call):
     assert len(listed(memory, TextUploads)) in (7, 5)
 
 
-def test_empty_session_is_none(memory, tmp_path):
+def test_empty_session_is_none(tmp_path):
     """A file system leaves directories behind."""
-    memory.put("APP/_uploads/x/hashstates/sha256/0", b"")
-    memory.driver.hold("nothing")
-    memory.store.delete(memory.path("APP/_uploads/x/hashstates/sha256/0"), if_version=None)
+    store = create({"rootdirectory": os.fspath(tmp_path), "durability": "none"})
+    tree = Tree(store)
+    (tmp_path / "docker/registry/v2/repositories/app/_uploads/x/hashstates/sha256").mkdir(parents=True)
+    assert listed(tree, TextUploads) == ["0 uploads that hold 0 bytes"]
+    assert tree.check()[0].names == set()
+    store.close()
+
+
+def test_what_is_no_session_is_passed_over(memory):
+    memory.put("APP/_uploads/" + "x" * 129 + "/data", b"abc")
+    memory.put("APP/_uploads/file", b"abc")
     assert listed(memory, TextUploads) == ["0 uploads that hold 0 bytes"]
 
 

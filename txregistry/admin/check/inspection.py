@@ -230,8 +230,6 @@ class Inspection:
     async def _refreshed(self, thing: A, refresh: Callable[[A], Awaitable[A | None]]) -> A | None:
         try:
             return await refresh(thing)
-        except Missing:
-            return None
         except StorageError as error:
             self._give_up(error)
             return None

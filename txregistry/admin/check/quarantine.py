@@ -15,7 +15,6 @@ directory.
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections.abc import Callable
@@ -92,11 +91,15 @@ class Quarantine:
     async def _claim(self) -> str:
         """Make a directory that no other run has."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._now()))
-        for number in itertools.count(1):
-            directory = f"{paths.QUARANTINE}/{stamp}" + (f".{number}" if number > 1 else "")
-            try:
-                await self._driver.put(f"{directory}/record-000000.json", b"{}", if_absent=True)
-            except Exists:
-                continue
-            return directory
-        raise AssertionError
+        directory, number = f"{paths.QUARANTINE}/{stamp}", 1
+        while not await self._is_new(directory):
+            number += 1
+            directory = f"{paths.QUARANTINE}/{stamp}.{number}"
+        return directory
+
+    async def _is_new(self, directory: str) -> bool:
+        try:
+            await self._driver.put(f"{directory}/record-000000.json", b"{}", if_absent=True)
+        except Exists:
+            return False
+        return True
