@@ -62,9 +62,15 @@ class Attempt:
 
 
 class Journal:
-    """Kept by clients, in the memory of a process that no fault touches."""
+    """Kept by clients, in the memory of a process that no fault touches.
 
-    def __init__(self):
+    Args:
+        clock: tells where in a recorded trace we are; given, the journal can be had :meth:`as_of` then.
+    """
+
+    def __init__(self, clock=None):
+        self._clock = clock
+        self._events = []
         self._lock = threading.Lock()
         self.possible = {}
         self.sent = {}
@@ -89,17 +95,66 @@ class Journal:
     def attempt(self, effects):
         """A span in which a request may or may not take effect."""
         attempt = Attempt(effects)
-        with self._lock:
-            for key, value in effects.items():
-                self.possible[key] = self.possible.get(key, {None}) | {value}
+        self._event(Journal._attempted, effects)
         try:
             yield attempt
         finally:
             if attempt.is_acknowledged:
-                with self._lock:
-                    self.acknowledged += 1
-                    for key, value in attempt.effects.items():
-                        self.possible[key] = {value}
+                self._event(Journal._done, effects)
+
+    def _attempted(self, effects):
+        for key, value in effects.items():
+            self.possible[key] = self.possible.get(key, {None}) | {value}
+
+    def _done(self, effects):
+        self.acknowledged += 1
+        self.possible.update((key, {value}) for key, value in effects.items())
+
+    # Sessions: what a client was told of them.
+
+    def began(self, session):
+        self._event(Journal._began, session.repository, session.id, session.location, session.data)
+
+    def _began(self, repository, id_, location, data):
+        self.sessions[id_] = Session(repository, id_, location, data)
+
+    def sending(self, session, stop, *, is_closing=False):
+        """So much of it may be there from now on."""
+        self._event(Journal._sending, session.id, stop, is_closing)
+
+    def _sending(self, id_, stop, is_closing):
+        session = self.sessions[id_]
+        session.sent = max(session.sent, stop)
+        session.is_closing |= is_closing
+
+    def told(self, session, offset):
+        """So much of it must be there from now on."""
+        self._event(Journal._was_told, session.id, offset)
+
+    def _was_told(self, id_, offset):
+        self.sessions[id_].held = offset
+
+    def over(self, session):
+        self._event(Journal._over, session.id)
+
+    def _over(self, id_):
+        self.sessions.pop(id_, None)
+
+    def _event(self, apply, *arguments):
+        with self._lock:
+            apply(self, *arguments)
+            if self._clock is not None:
+                self._events.append((self._clock(), apply, arguments))
+
+    def as_of(self, position):
+        """The journal as it was when the trace was so long; what was sent later is known all the same."""
+        then = Journal()
+        then.sent = self.sent
+        for when, apply, arguments in self._events:
+            if when > position:
+                break
+            apply(then, *arguments)
+        return then
 
     def problem(self, text):
         """Something was seen that must not be."""

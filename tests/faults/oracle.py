@@ -60,7 +60,16 @@ class Tree:
 def examine(root):
     """Read all of the tree below ``root``."""
     tree = Tree()
-    files = _files(os.fspath(root), tree)
+    files, directories = _read(os.fspath(root), tree)
+    return _judge(tree, files, directories)
+
+
+def examine_files(files, directories):
+    """Judge a tree that is given: path -> bytes, without those names that are leftovers; and directories."""
+    return _judge(Tree(), files, directories)
+
+
+def _judge(tree, files, directories):
     for path, data in files.items():
         if path.startswith(_BLOBS + "/") and path.endswith("/data"):
             tree.sizes[path.rpartition("/")[0]] = len(data)
@@ -70,18 +79,19 @@ def examine(root):
     for path, data in files.items():
         if path.startswith(_REPOSITORIES + "/"):
             _of_repository(tree, path, data)
-    _tags_without_link(tree, root)
+    _tags_without_link(tree, directories)
     _references(tree, files)
     return tree
 
 
-def _files(root, tree):
-    """Every file below ``root``, by its path."""
-    files = {}
+def _read(root, tree):
+    """Every file below ``root`` by its path, and every directory."""
+    files, found = {}, []
     for directory, directories, names in os.walk(root):
         hidden = [name for name in (*directories, *names) if name.startswith(LEFTOVER)]
         tree.leftovers += len(hidden)
         directories[:] = [name for name in directories if name not in hidden and name != "lost+found"]
+        found += [os.path.relpath(os.path.join(directory, name), root) for name in directories]
         for name in names:
             if name not in hidden:
                 full = os.path.join(directory, name)
@@ -90,7 +100,7 @@ def _files(root, tree):
                         files[os.path.relpath(full, root)] = file.read()
                 except OSError as error:
                     tree.errors.append(f"{full} can't be read: {error}")
-    return files
+    return files, found
 
 
 def _blob(tree, path, data):
@@ -172,14 +182,12 @@ def _referrer(tree, path, repository, rest, data):
         tree.referrers.add((repository, f"{rest[1]}:{rest[2]}", f"{rest[3]}:{rest[4]}"))
 
 
-def _tags_without_link(tree, root):
-    top = os.path.join(root, _REPOSITORIES)
-    for directory, directories, _ in os.walk(top):
-        if os.path.basename(directory) == "tags" and directory.endswith("/_manifests/tags"):
-            repository = os.path.relpath(directory, top)[: -len("/_manifests/tags")]
-            for tag in directories:
-                tree.tags.setdefault((repository, tag), None)
-            directories[:] = []
+def _tags_without_link(tree, directories):
+    for path in directories:
+        parent, _, tag = path.rpartition("/")
+        if parent.startswith(_REPOSITORIES) and parent.endswith("/_manifests/tags"):
+            repository = parent[len(_REPOSITORIES) + 1 : -len("/_manifests/tags")]
+            tree.tags.setdefault((repository, tag), None)
 
 
 def _references(tree, files):

@@ -321,30 +321,30 @@ class Patron:
         answer = self._ask("POST", f"/v2/{repository}/blobs/uploads/", (202,), b"")
         location = here(answer.headers["Location"])
         session = Session(repository, location.partition("?")[0].rpartition("/")[2], location, blob)
-        self.journal.sessions[session.id] = session
         self.journal.note(blob)
-        return session
+        self.journal.began(session)
+        return self.journal.sessions[session.id]
 
     def _send(self, session, stop):
         """Send what is not held yet up to ``stop`` and let the server say that it has that."""
         if stop <= session.held:
             return
         part = session.data[session.held : stop]
-        session.sent = max(session.sent, stop)
+        self.journal.sending(session, stop)
         span = {"Content-Range": f"{session.held}-{stop - 1}"}
         answer = self._ask("PATCH", session.location, (202,), part, OCTETS | span)
         if answer.headers["Range"] != f"0-{stop - 1}":
             self.journal.problem(f"{stop} bytes were sent, {answer.headers['Range']} was told")
-        session.held = stop
+        self.journal.told(session, stop)
         session.location = here(answer.headers["Location"])
 
     def _close(self, session):
         digest, part = session.digest, session.data[session.held :]
         with self.journal.attempt({("blob", session.repository, digest): True}) as attempt:
-            session.sent, session.is_closing = len(session.data), True
+            self.journal.sending(session, len(session.data), is_closing=True)
             self._ask("PUT", f"{session.location}&digest={digest}", (201,), part, OCTETS)
             attempt.acknowledged()
-            self.journal.sessions.pop(session.id, None)
+            self.journal.over(session)
 
     def _find(self, session):
         """Ask where the session is; False if it is over, as it may be."""
@@ -359,12 +359,12 @@ class Patron:
         if not session.held <= offset <= max(session.sent, 1):
             expected = f"{session.held}..{session.sent}"
             self.journal.problem(f"session {session.id} is at {offset}, not {expected}")
-        session.held = offset
+        self.journal.told(session, offset)
         session.location = here(answer.headers["Location"])
         return True
 
     def _check_over(self, session):
-        self.journal.sessions.pop(session.id, None)
+        self.journal.over(session)
         path = f"/v2/{session.repository}/blobs/{session.digest}"
         if not session.is_closing:
             self.journal.problem(f"session {session.id} is gone, with {session.held} acknowledged bytes")

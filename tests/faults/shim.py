@@ -155,7 +155,7 @@ class Shim:
         """The kind of each call so far, as :meth:`arm` counts them."""
         kinds = {"rmdir": "unlink", "flock": "lock"}
         for _, name, _, fields in self.trace():
-            yield "create" if name == "open" and fields[1] else kinds.get(name, name)
+            yield "create" if name == "open" and "c" in fields[1] else kinds.get(name, name)
 
     def position(self):
         """How much of the trace is written: everything before it has happened."""
