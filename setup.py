@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the code lies; everything else about the distribution is in pyproject.toml.
 
-``drivers/`` is installed as the package ``txregistry_drivers``. The plugin is listed as a module because
-``twisted/`` and ``twisted/plugins/`` must not become packages of ours: an ``__init__.py`` there would hide
-Twisted.
+``drivers/`` is installed as the package ``txregistry_drivers``. The plugin is listed as a module
+because ``twisted/`` and ``twisted/plugins/`` must not become packages of ours: an ``__init__.py``
+there would hide Twisted.
 """
 
 from setuptools import find_packages, setup

@@ -22,8 +22,8 @@ PATIENCE = 20.0
 
 
 def open_descriptors():
-    """How many descriptors of each kind this process has open: each file by its path, all sockets, all
-    pipes.
+    """How many descriptors of each kind this process has open: each file by its path, all sockets,
+    all pipes.
     """
     found = Counter()
     for name in os.listdir("/proc/self/fd"):

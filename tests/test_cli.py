@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said to ``txregistry``, and what it says back: one sentence, and the status that goes with it."""
+"""What is said to ``txregistry``, and what it says back: one sentence, and the status that goes
+with it.
+"""
 
 import pytest
 
@@ -7,7 +9,9 @@ from txregistry import __version__, cli
 from txregistry.config import ExternalDriver, NamedDriver
 from txregistry.process.spec import StartError
 
-GOOD = "version: 0.1\nstorage: {filesystem: {rootdirectory: /srv/registry}}\nhttp: {addr: ':5000'}\n"
+GOOD = (
+    "version: 0.1\nstorage: {filesystem: {rootdirectory: /srv/registry}}\nhttp: {addr: ':5000'}\n"
+)
 
 
 @pytest.fixture
@@ -38,7 +42,9 @@ def test_version_is_told(run):
     assert run("--version") == (0, f"txregistry {__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [(), ("bogus",), ("config",), ("driver",), ("serve", "--bogus")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("bogus",), ("config",), ("driver",), ("serve", "--bogus")]
+)
 def test_wrong_command_line_is_status_2(run, arguments):
     status, out, err = run(*arguments)
     assert status == 2
@@ -133,7 +139,18 @@ class DriverTestTests:
 
     def test_program_gets_all_that_follows(self, run, tested):
         assert (
-            run("driver", "test", "--option", "a=1", "--command", "/opt/d", "--flag", "--option", "x")[0] == 0
+            run(
+                "driver",
+                "test",
+                "--option",
+                "a=1",
+                "--command",
+                "/opt/d",
+                "--flag",
+                "--option",
+                "x",
+            )[0]
+            == 0
         )
         assert tested == [ExternalDriver(("/opt/d", "--flag", "--option", "x"), "", {"a": 1})]
 
@@ -144,11 +161,20 @@ class DriverTestTests:
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
         [
-            ([], "name one driver to test: NAME, --socket PATH, or --command PROGRAM [ARGUMENT ...]"),
+            (
+                [],
+                "name one driver to test: NAME, --socket PATH, or --command PROGRAM [ARGUMENT ...]",
+            ),
             (["shelf", "--socket", "/s"], "name one driver to test: "),
-            (["--socket", "/s", "--option", "a=b"], "a driver on a socket has its options already; remove "),
+            (
+                ["--socket", "/s", "--option", "a=b"],
+                "a driver on a socket has its options already; remove ",
+            ),
             (["shelf", "--option", "a"], "--option: 'a' has no value; write a=VALUE"),
-            (["shelf", "--options", "/nowhere"], "--options: /nowhere can't be read as YAML; correct it"),
+            (
+                ["shelf", "--options", "/nowhere"],
+                "--options: /nowhere can't be read as YAML; correct it",
+            ),
         ],
     )
     def test_wrong_arguments_are_refused(self, run, tested, arguments, sentence):
@@ -168,4 +194,8 @@ class DriverTestTests:
             raise StartError("the driver is not there; install it")
 
         monkeypatch.setattr(cli, "run_driver_test", refuse)
-        assert run("driver", "test", "shelf") == (1, "", "txregistry: the driver is not there; install it\n")
+        assert run("driver", "test", "shelf") == (
+            1,
+            "",
+            "txregistry: the driver is not there; install it\n",
+        )

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``txregistry check`` and ``txregistry uploads``: what is said to them, and what they make of it."""
+"""``txregistry check`` and ``txregistry uploads``: what is said to them, and what they make of
+it.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +52,19 @@ class CommandLineTests:
             monkeypatch.setattr(
                 cli,
                 name,
-                lambda *arguments, name=name, **options: calls.append((name, arguments[1:-1], options)) or 0,
+                lambda *arguments, name=name, **options: (
+                    calls.append((name, arguments[1:-1], options)) or 0
+                ),
             )
         return calls
 
     def test_wishes_of_a_check(self, run, called, file):
         assert run("check", "--config", file)[0] == 0
         flags = ["--read-data", "--sparse", "--strict", "--repair", "--json"]
-        assert run("check", "--config", file, *flags, "--ignore", "temp", "--ignore", "foreign")[0] == 0
+        assert (
+            run("check", "--config", file, *flags, "--ignore", "temp", "--ignore", "foreign")[0]
+            == 0
+        )
         assert called == [
             CheckWishes(),
             CheckWishes(
@@ -91,8 +98,14 @@ class CommandLineTests:
         ("text", "sentence"),
         [
             ("24", "--older-than: '24' is not a duration; write one such as 24h or 90m"),
-            ("-1h", "--older-than: an upload that was idle for -1h may be in use; give 10m or more"),
-            ("9m59s", "--older-than: an upload that was idle for 599s may be in use; give 10m or more"),
+            (
+                "-1h",
+                "--older-than: an upload that was idle for -1h may be in use; give 10m or more",
+            ),
+            (
+                "9m59s",
+                "--older-than: an upload that was idle for 599s may be in use; give 10m or more",
+            ),
         ],
     )
     def test_wrong_ages_are_refused(self, run, called, file, text, sentence):
@@ -102,7 +115,12 @@ class CommandLineTests:
 
     @pytest.mark.parametrize(
         "arguments",
-        [("check", "--ignore", "nonsense"), ("uploads",), ("check", "--bogus"), ("uploads", "purge", "x")],
+        [
+            ("check", "--ignore", "nonsense"),
+            ("uploads",),
+            ("check", "--bogus"),
+            ("uploads", "purge", "x"),
+        ],
     )
     def test_wrong_command_line_is_status_2(self, run, called, arguments):
         assert run(*arguments)[:2] == (2, "")
@@ -194,7 +212,9 @@ class RunTests:
         assert storages[1].driver == ExternalDriver(("/opt/d",), "", {"a": 1})
 
     def test_what_the_configuration_says_counts(self, world, storages, configuration, monkeypatch):
-        """Sparse indexes that a registry takes are no error, nor are uploads that it would not purge yet."""
+        """Sparse indexes that a registry takes are no error, nor are uploads that it would not
+        purge yet.
+        """
         seen = []
 
         async def check(driver, reporter, *, options, **_):
@@ -215,7 +235,8 @@ class RunTests:
         world.driver.fail("^walk", Unavailable("away"))
         assert self.check(configuration)[0] == 2
         assert (
-            capsys.readouterr().err == "txregistry: the check could not be finished: storage failed: away\n"
+            capsys.readouterr().err
+            == "txregistry: the check could not be finished: storage failed: away\n"
         )
 
     def test_interruption_is_told(self, configuration, monkeypatch, capsys):
@@ -243,7 +264,12 @@ class RunTests:
         assert out.getvalue().endswith("2 uploads that hold 0 bytes\n")
         for dry_run, removed in ((True, 1), (False, 1), (False, 0)):
             out = io.StringIO()
-            assert maintenance.run_uploads_purge(configuration, 3600, out, dry_run=dry_run, is_json=True) == 0
+            assert (
+                maintenance.run_uploads_purge(
+                    configuration, 3600, out, dry_run=dry_run, is_json=True
+                )
+                == 0
+            )
             document = json.loads(out.getvalue())
             assert document["removed"] == len(document["uploads"]) == removed
             assert {one["repository"] for one in document["uploads"]} <= {"old"}

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documents say what the code does: every key with its type and default, every file that is linked."""
+"""The documents say what the code does: every key with its type and default, every file that is
+linked.
+"""
 
 import re
 from pathlib import Path
@@ -38,11 +40,17 @@ def test_every_key_is_described_once():
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "default"), list(all_keys()), ids=lambda value: value if isinstance(value, str) else ""
+    ("path", "kind", "default"),
+    list(all_keys()),
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_description_has_the_type_and_the_default(path, kind, default):
-    expects, shown = next((match[2], match[3]) for match in ROW.finditer(CONFIGURE) if match[1] == path)
-    assert expects == kind.expects.removesuffix(' such as "90s" or "1h30m" (a bare number is nanoseconds)')
+    expects, shown = next(
+        (match[2], match[3]) for match in ROW.finditer(CONFIGURE) if match[1] == path
+    )
+    assert expects == kind.expects.removesuffix(
+        ' such as "90s" or "1h30m" (a bare number is nanoseconds)'
+    )
     if path == "storage.tag.concurrencylimit":
         return
     if not default and not isinstance(default, (bool, int, float)):
@@ -68,7 +76,9 @@ def test_configuration_that_is_shown_works(document):
 
 
 @pytest.mark.parametrize(
-    "document", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")), ids=lambda path: path.name
+    "document",
+    sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")),
+    ids=lambda path: path.name,
 )
 def test_linked_file_is_there(document):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):

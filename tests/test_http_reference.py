@@ -21,7 +21,9 @@ API = (ROOT / "docs" / "reference" / "http-api.md").read_text(encoding="utf-8")
 ERRORS = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
 
 #: ### `GET`, `HEAD` `/v2/<name>/...`   and all until the next heading
-SECTION = re.compile(r"^### ((?:`[A-Z]+`(?:, )?)+) `(/[^`]*)`\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(
+    r"^### ((?:`[A-Z]+`(?:, )?)+) `(/[^`]*)`\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL
+)
 CELLS = re.compile(r"^\| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 NAMED = re.compile(r"`(txregistry(?:\.\w+)+)`")
 TESTS = re.compile(r"`(tests/[\w/]+\.py)((?:::\w+)*)`")
@@ -84,12 +86,16 @@ class ApiTests:
 
     def test_every_route_is_described_once(self):
         """No endpoint without its section, no section without its endpoint."""
-        described = [(row_of(path).endpoint, method) for methods, path, _ in sections() for method in methods]
+        described = [
+            (row_of(path).endpoint, method) for methods, path, _ in sections() for method in methods
+        ]
         routed = {(row.endpoint, method) for row in make_rows("/") for method in row.methods}
         assert sorted(described) == sorted(routed)
 
     @pytest.mark.parametrize(
-        "methods, path, text", list(sections()), ids=lambda part: None if "\n" in part else str(part)
+        "methods, path, text",
+        list(sections()),
+        ids=lambda part: None if "\n" in part else str(part),
     )
     def test_section_names_the_function_that_answers(self, methods, path, text):
         """It is the one of the routing table; and success, tests and refusals are told."""
@@ -116,7 +122,9 @@ class ApiTests:
 
     def test_every_conformance_test_is_named(self):
         """A file of them that no endpoint points at proves nothing to who reads the page."""
-        files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_conformance_*")}
+        files = {
+            path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/test_conformance_*")
+        }
         assert files <= {path for path, _ in TESTS.findall(API)}
 
     @pytest.mark.parametrize("status, code", sorted(set(REFUSAL.findall(API))))
@@ -152,13 +160,17 @@ class ErrorTests:
 
     def test_every_other_status_is_described(self):
         """Wherever the code gives a refusal a status that is not its code's."""
-        given = {pair for path in ROOT.glob("txregistry/**/*.py") for pair in special_statuses(path)}
+        given = {
+            pair for path in ROOT.glob("txregistry/**/*.py") for pair in special_statuses(path)
+        }
         # The size of an upload is judged by a table, which names no code with it.
         assert set(OTHERS) == given | {("413", "SIZE_INVALID")}
 
 
 def special_statuses(path):
-    """(status, code) of the refusals in a source file that are not answered by their code's status."""
+    """(status, code) of the refusals in a source file that are not answered by their code's
+    status.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call):

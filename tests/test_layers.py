@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The import rule: which room may import which, and the few libraries that belong to one room alone.
+"""The import rule: which room may import which, and the few libraries that belong to one room
+alone.
 
 The tables below are the rule; ``txregistry/__init__.py`` says it in words.
 """
@@ -11,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: room -> the rooms of ours that it may import beside itself. A module below ``txregistry`` is a room too.
+#: room -> the rooms of ours that it may import beside itself. A module below ``txregistry`` is a
+#: room too.
 ROOMS = {
     "oci": set(),
     "storage": {"oci"},
@@ -33,7 +35,16 @@ ROOMS = {
     "oneshot": {"config", "process", "service", "serving"},
     "drivertest": {"config", "oneshot", "process", "storage"},
     "tap": {"config", "process", "service", "serving", "telemetry"},
-    "maintenance": {"admin", "config", "oneshot", "process", "registry", "service", "serving", "storage"},
+    "maintenance": {
+        "admin",
+        "config",
+        "oneshot",
+        "process",
+        "registry",
+        "service",
+        "serving",
+        "storage",
+    },
     "cli": {"config", "drivertest", "maintenance", "process", "serving"},
     "driver": {"oci", "storage", "ipc", "process"},
     "drivers": {"driver"},
@@ -60,7 +71,18 @@ LIBRARIES = {
 
 #: What a room must do without: values and grammar have no clock, no input and no output.
 FORBIDDEN = {
-    "oci": {"twisted", "klein", "os", "io", "time", "random", "socket", "pathlib", "threading", "subprocess"},
+    "oci": {
+        "twisted",
+        "klein",
+        "os",
+        "io",
+        "time",
+        "random",
+        "socket",
+        "pathlib",
+        "threading",
+        "subprocess",
+    },
     "auth": {"twisted", "klein", "os", "io", "socket", "pathlib", "subprocess"},
     "config": {"twisted", "klein", "socket", "subprocess"},
     "drivers": {"twisted", "klein"},
@@ -78,12 +100,16 @@ def room_of(path: Path) -> str:
 
 def sources() -> list[Path]:
     return sorted(
-        path for tree in ("txregistry", "drivers", "twisted") for path in (ROOT / tree).rglob("*.py")
+        path
+        for tree in ("txregistry", "drivers", "twisted")
+        for path in (ROOT / tree).rglob("*.py")
     )
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:
-    """(line, dotted name) of everything that a file imports; ``from a import b`` counts as ``a.b``."""
+    """(line, dotted name) of everything that a file imports; ``from a import b`` counts as
+    ``a.b``.
+    """
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -98,7 +124,9 @@ def imports_of(path: Path) -> list[tuple[int, str]]:
 def violations(path: Path) -> list[str]:
     room = room_of(path)
     if path == ROOT / "txregistry" / "__init__.py":
-        return [f"{path}:{line}: the package itself imports {name}" for line, name in imports_of(path)]
+        return [
+            f"{path}:{line}: the package itself imports {name}" for line, name in imports_of(path)
+        ]
     assert room in ROOMS, f"{path}: give the room {room!r} a row in ROOMS"
     found = []
     for line, name in imports_of(path):
@@ -162,7 +190,9 @@ def test_rule_notices_what_it_forbids(tmp_path, monkeypatch):
         path.write_text(text)
         assert violations(path), f"{name}: {text}"
     fine = tmp_path / "drivers" / "memory" / "__main__.py"
-    fine.write_text("from txregistry.driver import main\nfrom txregistry_drivers.memory import create\n")
+    fine.write_text(
+        "from txregistry.driver import main\nfrom txregistry_drivers.memory import create\n"
+    )
     assert violations(fine) == []
 
 

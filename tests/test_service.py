@@ -17,7 +17,10 @@ from txregistry.web.settings import Limits, WebSettings
 
 def configured(text=""):
     return load_text(
-        "version: 0.1\nhttp: {addr: '127.0.0.1:0'}\nstorage: {inmemory: , " + (text or "delete: ") + "}", {}
+        "version: 0.1\nhttp: {addr: '127.0.0.1:0'}\nstorage: {inmemory: , "
+        + (text or "delete: ")
+        + "}",
+        {},
     )
 
 
@@ -194,7 +197,9 @@ class LifeTests:
         service, opened = make()
         service.startService()
         opened.greeting.errback(ZeroDivisionError())
-        assert events[1].startswith("failed: the registry can't be started because of a fault of its own")
+        assert events[1].startswith(
+            "failed: the registry can't be started because of a fault of its own"
+        )
 
     def test_driver_without_a_program_leaves_the_address_free(self, make):
         def refuse(storage, reactor):
@@ -206,7 +211,9 @@ class LifeTests:
         assert service._listener is None
 
     def test_address_that_can_not_be_had_is_an_error_of_the_start(self, make):
-        service, _ = make(load_text("version: 0.1\nhttp: {addr: '192.0.2.1:1'}\nstorage: inmemory", {}))
+        service, _ = make(
+            load_text("version: 0.1\nhttp: {addr: '192.0.2.1:1'}\nstorage: inmemory", {})
+        )
         with pytest.raises(StartError, match=r"192\.0\.2\.1:1 is not an address of this host"):
             service.startService()
 
@@ -245,5 +252,7 @@ class PurgeTests:
             ("maintenance: {readonly: {enabled: true}}", False),
         ],
     )
-    def test_uploads_are_purged_unless_that_is_off_or_nothing_may_change(self, make, reactor, text, purged):
+    def test_uploads_are_purged_unless_that_is_off_or_nothing_may_change(
+        self, make, reactor, text, purged
+    ):
         assert self.uploads_are_purged(make, reactor, text) is purged

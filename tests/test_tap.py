@@ -34,7 +34,9 @@ def parse(*arguments, **twistd):
     options = tap.Options()
     if twistd:
         options.parent = ServerOptions()
-        options.parent.update({"logger": None, "syslog": False, "logfile": None, "nodaemon": False, **twistd})
+        options.parent.update(
+            {"logger": None, "syslog": False, "logfile": None, "nodaemon": False, **twistd}
+        )
     options.parseOptions(arguments)
     return options
 
@@ -49,7 +51,9 @@ class OptionsTests:
 
     def test_bad_configuration_is_a_usage_error(self, file, tmp_path):
         (tmp_path / "registry.yml").write_text(GOOD + "htpp: {}")
-        with pytest.raises(usage.UsageError, match="line 4: htpp is not a known key; did you mean http"):
+        with pytest.raises(
+            usage.UsageError, match="line 4: htpp is not a known key; did you mean http"
+        ):
             parse("--config", file)
 
     def test_version_is_ours(self, capsys):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``txregistry`` command: what can be said to it, and which function answers.
 
-Must not do anything itself. Errors are one sentence on standard error: status 1, or 2 where the command line
-is wrong.
+Must not do anything itself. Errors are one sentence on standard error: status 1, or 2 where the
+command line is wrong.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="txregistry", description="An OCI registry whose storage drivers are separate processes."
+        prog="txregistry",
+        description="An OCI registry whose storage drivers are separate processes.",
     )
     parser.add_argument("--version", action="version", version=f"txregistry {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -83,7 +84,9 @@ def _add_config(commands: Any) -> None:
         metavar="COMMAND", required=True
     )
     command = group.add_parser(
-        "check", help="say whether a configuration can be used", description="Say whether FILE can be used."
+        "check",
+        help="say whether a configuration can be used",
+        description="Say whether FILE can be used.",
     )
     command.add_argument("file", metavar="FILE", help="the configuration file")
     command.set_defaults(run=_check)
@@ -107,7 +110,9 @@ def _add_driver(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="an option for the driver; may be repeated",
     )
-    command.add_argument("--options", metavar="FILE", help="a YAML file of options; the place for secrets")
+    command.add_argument(
+        "--options", metavar="FILE", help="a YAML file of options; the place for secrets"
+    )
     command.add_argument("--large", action="store_true", help="use large data and many rounds")
     command.add_argument(
         "--command",
@@ -126,7 +131,9 @@ def _add_check(commands: Any) -> None:
         "Status 0: clean, 1: problems found, 2: the check could not be finished.",
     )
     _add_configuration(command)
-    command.add_argument("--read-data", action="store_true", help="read all data and compute their digests")
+    command.add_argument(
+        "--read-data", action="store_true", help="read all data and compute their digests"
+    )
     command.add_argument(
         "--sparse", action="store_true", help="an index may list manifests that are not here"
     )
@@ -236,16 +243,22 @@ def _purge_uploads(parsed: argparse.Namespace) -> int:
             f"--older-than: an upload that was idle for {render_duration(age)} may be in use; "
             f"give {render_duration(LEAST_AGE)} or more"
         )
-    return run_uploads_purge(configuration, age, sys.stdout, dry_run=parsed.dry_run, is_json=parsed.json)
+    return run_uploads_purge(
+        configuration, age, sys.stdout, dry_run=parsed.dry_run, is_json=parsed.json
+    )
 
 
 def _test_driver(parsed: argparse.Namespace) -> int:
     named = [choice for choice in (parsed.name, parsed.socket, parsed.command) if choice]
     if len(named) != 1:
-        raise ConfigError("name one driver to test: NAME, --socket PATH, or --command PROGRAM [ARGUMENT ...]")
+        raise ConfigError(
+            "name one driver to test: NAME, --socket PATH, or --command PROGRAM [ARGUMENT ...]"
+        )
     options = _options(parsed)
     if parsed.socket and options:
-        raise ConfigError("a driver on a socket has its options already; remove --option and --options")
+        raise ConfigError(
+            "a driver on a socket has its options already; remove --option and --options"
+        )
     driver = (
         NamedDriver(parsed.name, options)
         if parsed.name
@@ -261,9 +274,13 @@ def _options(parsed: argparse.Namespace) -> Mapping[str, Any]:
             with open(parsed.options, encoding="utf-8") as file:
                 content = yaml.safe_load(file)
         except (OSError, ValueError, yaml.YAMLError):
-            raise ConfigError(f"--options: {parsed.options} can't be read as YAML; correct it") from None
+            raise ConfigError(
+                f"--options: {parsed.options} can't be read as YAML; correct it"
+            ) from None
         if not isinstance(content, dict):
-            raise ConfigError(f"--options: {parsed.options} is not a mapping of options; correct it")
+            raise ConfigError(
+                f"--options: {parsed.options} is not a mapping of options; correct it"
+            )
         options.update(content)
     for text in parsed.option:
         key, separator, value = text.partition("=")

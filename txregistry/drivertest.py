@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``txregistry driver test``: the contract suite against one driver.
 
-Must not know the command line, nor what the cases check. The suite works below a directory of its own in
-the driver's storage and removes it in the end, so that a driver with content can be tested too.
+Must not know the command line, nor what the cases check. The suite works below a directory of its
+own in the driver's storage and removes it in the end, so that a driver with content can be tested
+too.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class _Bench:
     async def environment(self, case: Case) -> Environment:
         self._count += 1
         reopen = self._reopen if self._opened.child is not None else None
-        return Environment(self._opened.driver, f"{self._root}/{self._count}", reopen, self._is_large)
+        return Environment(
+            self._opened.driver, f"{self._root}/{self._count}", reopen, self._is_large
+        )
 
     async def _reopen(self) -> Driver:
         """Kill the driver, and wait until it says hello again.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listening sockets: bound at once, or refused at once with a sentence; served later.
 
-Must not know HTTP. Binding apart from serving has two reasons. A port that is taken must stop the start,
-while Twisted's endpoint service only logs it. And whoever connects while the storage driver still starts
-waits in the backlog instead of being refused.
+Must not know HTTP. Binding apart from serving has two reasons. A port that is taken must stop the
+start, while Twisted's endpoint service only logs it. And whoever connects while the storage driver
+still starts waits in the backlog instead of being refused.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def listen(address: Address) -> Listener:
     Raises:
         ListenError: the address is taken, forbidden, or not of this host.
     """
-    return Listener(_listen_unix(address) if isinstance(address, UnixAddress) else _listen_tcp(address))
+    return Listener(
+        _listen_unix(address) if isinstance(address, UnixAddress) else _listen_tcp(address)
+    )
 
 
 def _listen_tcp(address: TcpAddress) -> socket.socket:
@@ -140,7 +142,9 @@ def _reason(where: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"http.addr: {where} is in use; stop the other program, or choose another address"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"http.addr: {where} is not an address of this host; correct it, or write :port for all"
+        return (
+            f"http.addr: {where} is not an address of this host; correct it, or write :port for all"
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"http.addr: this user may not listen on {where}; choose a port above 1023, or another place"
     return f"http.addr: can't listen on {where} ({error.strerror}); choose another address"

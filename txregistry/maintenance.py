@@ -41,11 +41,12 @@ __all__ = [
     "run_uploads_purge",
 ]
 
-#: Drivers that can have their storage alone, if they are told to by an option of this name and value.
+#: Drivers that can have their storage alone, if they are told to by an option of this name and
+#: value.
 LOCKABLE = {"filesystem": ("lock", "exclusive")}
 
-#: Seconds of idleness below which an upload counts as one in use. Arbitrary: a client that computes between
-#: two requests, or waits for its link, is back before.
+#: Seconds of idleness below which an upload counts as one in use. Arbitrary: a client that computes
+#: between two requests, or waits for its link, is back before.
 LEAST_AGE = 600.0
 
 #: The status of a check that could not be finished.
@@ -130,9 +131,16 @@ def run_uploads_list(configuration: Configuration, out: TextIO, *, is_json: bool
 
 
 def run_uploads_purge(
-    configuration: Configuration, age: float, out: TextIO, *, dry_run: bool = False, is_json: bool = False
+    configuration: Configuration,
+    age: float,
+    out: TextIO,
+    *,
+    dry_run: bool = False,
+    is_json: bool = False,
 ) -> int:
-    """Remove the sessions that are idle for more than ``age`` seconds, and list them; returns the status."""
+    """Remove the sessions that are idle for more than ``age`` seconds, and list them; returns the
+    status.
+    """
     report = _uploads(is_json, out)
 
     async def work(opened: OpenDriver, reactor: Any) -> int:
@@ -170,7 +178,9 @@ def _present(storage: Storage) -> Storage:
     """
     root = storage.driver.options.get("rootdirectory")
     if isinstance(root, str) and root and not os.path.isdir(root):
-        raise StartError(f"there is no directory {root}; name the registry's configuration with --config")
+        raise StartError(
+            f"there is no directory {root}; name the registry's configuration with --config"
+        )
     return storage
 
 
@@ -180,7 +190,9 @@ def _alone(storage: Storage) -> Storage:
     if not isinstance(driver, NamedDriver) or driver.name not in LOCKABLE:
         return storage
     key, value = LOCKABLE[driver.name]
-    return attrs.evolve(storage, driver=attrs.evolve(driver, options={**driver.options, key: value}))
+    return attrs.evolve(
+        storage, driver=attrs.evolve(driver, options={**driver.options, key: value})
+    )
 
 
 def _lines(stream: TextIO) -> Callable[[str], None]:

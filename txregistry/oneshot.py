@@ -25,7 +25,9 @@ from txregistry.serving import the_reactor
 T = TypeVar("T")
 
 
-def run_with_driver(storage: Storage, work: Callable[[OpenDriver, Any], Coroutine[Any, Any, T]]) -> T | None:
+def run_with_driver(
+    storage: Storage, work: Callable[[OpenDriver, Any], Coroutine[Any, Any, T]]
+) -> T | None:
     """Open the configured driver, do ``work`` with it, and end it.
 
     What a driver that is started here writes itself (tracebacks, above all) goes to standard error.
@@ -73,7 +75,9 @@ async def _attend(
 
 @provider(ILogObserver)
 def _show(event: LogEvent) -> None:
-    """Print the driver's lines and our own mistakes; that it is killed and started again is no news."""
+    """Print the driver's lines and our own mistakes; that it is killed and started again is no
+    news.
+    """
     if event["log_level"] is LogLevel.critical:
         print(eventAsText(event, includeTimestamp=False), file=sys.stderr)
     elif "line" in event and event["log_namespace"] == ChildDriver.__module__:

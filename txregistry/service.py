@@ -3,7 +3,8 @@
 
     privilegedStartService   bind                          StartError: nothing runs
     startService             start the driver              StartError: likewise
-      later                  its hello, then serve         when_failed(sentence): the caller ends the process
+      later                  its hello, then serve         when_failed(sentence): the caller ends
+      the process
     stopService              accept no more, drain, stop the driver
 
 Clients that connect between the bind and the driver's hello wait in the backlog.
@@ -36,11 +37,12 @@ from txregistry.storage.errors import StorageError
 from txregistry.upkeep import Repeated, end_quietly
 from txregistry.web import AccessRecord, Limits, WebSettings, make_site
 
-#: The first purge of old uploads comes at a random time within this many seconds, so that replicas which were
-#: started together don't all begin at once. registry:3 has the same hour.
+#: The first purge of old uploads comes at a random time within this many seconds, so that replicas
+#: which were started together don't all begin at once. registry:3 has the same hour.
 FIRST_PURGE_WITHIN = 3600.0
 
-#: How long a URL works at which a client may fetch a blob itself. registry:3 has the same twenty minutes.
+#: How long a URL works at which a client may fetch a blob itself. registry:3 has the same twenty
+#: minutes.
 REDIRECT_SECONDS = 1200
 
 #: Seconds between two attempts to learn the token key from a storage that can't be asked.
@@ -160,7 +162,9 @@ class RegistryService(Service):
     async def _start(self, opened: OpenedDriver) -> None:
         try:
             await opened.hello()
-            registry = build_registry(self._configuration, opened.driver, self._reactor, self._parser)
+            registry = build_registry(
+                self._configuration, opened.driver, self._reactor, self._parser
+            )
             is_agreed = await self._agree_on_secret(registry, opened.driver)
             self._serve(registry)
             while not is_agreed:
@@ -177,11 +181,17 @@ class RegistryService(Service):
             )
 
     async def _agree_on_secret(self, registry: Registry, driver: Driver) -> bool:
-        """Learn the key of upload tokens; False if the storage, which holds it, can't be asked now."""
+        """Learn the key of upload tokens; False if the storage, which holds it, can't be asked
+        now.
+        """
         try:
-            registry.use_secret(await load_or_create_secret(driver, self._configuration.http.secret))
+            registry.use_secret(
+                await load_or_create_secret(driver, self._configuration.http.secret)
+            )
         except StorageError as error:
-            _log.warn("uploads are refused until the token key can be read: {error}", error=str(error))
+            _log.warn(
+                "uploads are refused until the token key can be read: {error}", error=str(error)
+            )
             return False
         return True
 
@@ -258,7 +268,11 @@ def build_registry(
 ) -> Registry:
     """The registry over a driver; without the secret, which the storage may hold."""
     return open_registry(
-        driver, secret=None, now=reactor.seconds, parse=parser.parse, options=registry_options(configuration)
+        driver,
+        secret=None,
+        now=reactor.seconds,
+        parse=parser.parse,
+        options=registry_options(configuration),
     )
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``txregistry serve``: the service of ``twistd registry`` in the foreground, under a plain reactor.
+"""``txregistry serve``: the service of ``twistd registry`` in the foreground, under a plain
+reactor.
 
-Must not know the command line. Every way in which a start fails is one sentence on standard error and
-status 1.
+Must not know the command line. Every way in which a start fails is one sentence on standard error
+and status 1.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def serve(configuration: Configuration) -> int:
         failures.append(sentence)
         reactor.callWhenRunning(reactor.stop)
 
-    globalLogBeginner.beginLoggingTo([make_observer(configuration.log, sys.stderr)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo(
+        [make_observer(configuration.log, sys.stderr)], redirectStandardIO=False
+    )
     service = RegistryService(
         configuration,
         reactor,
@@ -51,7 +54,9 @@ def serve(configuration: Configuration) -> int:
 
 
 def the_reactor() -> Any:
-    """The process's reactor; asking for it installs the default one, so nobody asks before it is wanted."""
+    """The process's reactor; asking for it installs the default one, so nobody asks before it is
+    wanted.
+    """
     from twisted.internet import reactor  # noqa: PLC0415
 
     return reactor

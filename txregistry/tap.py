@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``twistd registry``: its options, and the service that it runs.
 
-Must not know what the service does. Under twistd a configuration that can't be used is a usage error; a
-start that fails ends the process with one sentence and status 1. The log is ours (``log.*``) unless
-``--logger`` or ``--syslog`` asks for another; in the background it goes to ``--logfile`` (twistd's default:
-``twistd.log``), access log included.
+Must not know what the service does. Under twistd a configuration that can't be used is a usage
+error; a start that fails ends the process with one sentence and status 1. The log is ours
+(``log.*``) unless ``--logger`` or ``--syslog`` asks for another; in the background it goes to
+``--logfile`` (twistd's default: ``twistd.log``), access log included.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Options(usage.Options):
 
     Attributes:
         configuration: read and checked.
-        log_name: the file that the log goes to, "-" for standard error, None for what twistd makes of it.
+        log_name: the file that the log goes to, "-" for standard error, None for what twistd makes
+            of it.
     """
 
     synopsis = "[--config FILE]"
@@ -49,7 +50,12 @@ class Options(usage.Options):
         "sets http.addr."
     )
     optParameters = [  # noqa: RUF012  # Twisted's name and form
-        ["config", "c", None, "Configuration file; else the one that REGISTRY_CONFIGURATION_PATH names."],
+        [
+            "config",
+            "c",
+            None,
+            "Configuration file; else the one that REGISTRY_CONFIGURATION_PATH names.",
+        ],
         ["addr", None, None, "Address to listen on, in place of http.addr: host:port."],
     ]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.y*ml")})
@@ -128,9 +134,13 @@ Hook = Callable[[type[BaseException], BaseException, TracebackType | None], obje
 
 
 def _sentence_for(expected: type[Exception], previous: Hook) -> Hook:
-    """An exception hook that shows one kind of exception as its sentence and leaves others as they were."""
+    """An exception hook that shows one kind of exception as its sentence and leaves others as they
+    were.
+    """
 
-    def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    def show(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
         if issubclass(kind, expected):
             print(f"txregistry: {error}", file=sys.stderr)
         else:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the registry tells about itself: log lines and access log lines.
 
-Must not know what is logged. The log goes to standard error, one line an event, as ``key=value`` text or
-as JSON, with registry:3's keys ``time``, ``level``, ``msg`` and the fields of ``log.fields``. The access log
-goes to standard output in the combined form that web servers use. Control characters never reach a terminal
-or a collector unescaped.
+Must not know what is logged. The log goes to standard error, one line an event, as ``key=value``
+text or as JSON, with registry:3's keys ``time``, ``level``, ``msg`` and the fields of
+``log.fields``. The access log goes to standard output in the combined form that web servers use.
+Control characters never reach a terminal or a collector unescaped.
 """
 
 from __future__ import annotations
@@ -92,7 +92,11 @@ def _entry(event: LogEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value, default=str)
+    return (
+        value
+        if isinstance(value, (str, int, float, bool, type(None)))
+        else json.dumps(value, default=str)
+    )
 
 
 def _render_json(entry: Mapping[str, Any]) -> str:
@@ -129,7 +133,9 @@ class AccessLog:
 
     def __call__(self, record: AccessRecord) -> None:
         try:
-            self._stream.write(render_access(record, datetime.fromtimestamp(self._now(), UTC)) + "\n")
+            self._stream.write(
+                render_access(record, datetime.fromtimestamp(self._now(), UTC)) + "\n"
+            )
             self._stream.flush()
         except (OSError, ValueError):
             pass  # as for the log
@@ -141,7 +147,9 @@ def render_access(record: AccessRecord, moment: datetime) -> str:
     Form: ``client - - [time] "method target HTTP/1.1" status bytes "referer" "user agent"``
     """
     stamp = moment.strftime("%d/%b/%Y:%H:%M:%S %z")
-    request = _escaped(f"{record.method} {record.target}"[:VALUE_LIMIT] + " HTTP/1.1", VALUE_LIMIT + 9)
+    request = _escaped(
+        f"{record.method} {record.target}"[:VALUE_LIMIT] + " HTTP/1.1", VALUE_LIMIT + 9
+    )
     agent = _escaped(record.user_agent or "-", _AGENT_LIMIT)
     referer = _escaped(record.referer or "-", _AGENT_LIMIT)
     client = _escaped(record.client or "-", _AGENT_LIMIT)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work that repeats while the registry serves: one run after the other, on the clock, until it is stopped.
+"""Work that repeats while the registry serves: one run after the other, on the clock, until it is
+stopped.
 
 Must not know what the work is.
 """
@@ -17,7 +18,8 @@ _log = Logger()
 
 
 class Repeated:
-    """Runs something again and again; a run that fails is logged and the next one comes all the same.
+    """Runs something again and again; a run that fails is logged and the next one comes all the
+    same.
 
     Args:
         name: of the work, for the log.
@@ -53,7 +55,9 @@ class Repeated:
             raise
         except Exception:  # the owner of the task: whatever ended this run, the next one is due
             _log.failure(
-                "{name} failed and is tried again in {interval:g} s", name=self._name, interval=self._interval
+                "{name} failed and is tried again in {interval:g} s",
+                name=self._name,
+                interval=self._interval,
             )
         self._next = self._clock.callLater(self._interval, self._start)
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The writer of one staged upload.
 
-Driver: filesystem. Bytes go to the end of a plain file. The file is locked for as long as it is open,
-so that a second driver process on the same root can't write into it; the lock dies with the process.
-A file that has a second link was published: it is copied before the first byte is appended, so that
-what is published never changes.
+Driver: filesystem. Bytes go to the end of a plain file. The file is locked for as long as it is
+open, so that a second driver process on the same root can't write into it; the lock dies with the
+process. A file that has a second link was published: it is copied before the first byte is
+appended, so that what is published never changes.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small content: links, manifests' records, hash states. Read whole, replaced whole.
 
-Driver: filesystem. A replacement is written to a temporary name in the same directory, synced, renamed,
-and the directory synced. A version is the inode, the time of change and the size of the file that holds
-the content; each replacement is another inode, and gets a time that no earlier one had, because inodes
-are used again and the kernel's own clock for files ticks in milliseconds.
+Driver: filesystem. A replacement is written to a temporary name in the same directory, synced,
+renamed, and the directory synced. A version is the inode, the time of change and the size of the
+file that holds the content; each replacement is another inode, and gets a time that no earlier one
+had, because inodes are used again and the kernel's own clock for files ticks in milliseconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ import stat
 import threading
 from collections.abc import Callable
 
-from txregistry.driver import CONTENT_LIMIT, Changed, Content, Corrupt, Exists, Missing, TooLarge, Unavailable
+from txregistry.driver import (
+    CONTENT_LIMIT,
+    Changed,
+    Content,
+    Corrupt,
+    Exists,
+    Missing,
+    TooLarge,
+    Unavailable,
+)
 from txregistry_drivers.filesystem.copying import UNLINKABLE, write_all
 from txregistry_drivers.filesystem.locking import NameLocks
 from txregistry_drivers.filesystem.names import DurableNames
@@ -66,7 +75,9 @@ class Contents:
                 if not stat.S_ISREG(status.st_mode):
                     raise Missing("not a file", path=path)
                 if status.st_size > CONTENT_LIMIT:
-                    raise TooLarge(f"{status.st_size} bytes are more than {CONTENT_LIMIT}", path=path)
+                    raise TooLarge(
+                        f"{status.st_size} bytes are more than {CONTENT_LIMIT}", path=path
+                    )
                 data = os.read(descriptor, status.st_size)
             finally:
                 os.close(descriptor)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copying a file's bytes, where a link can't go: to another file system, or away from a published file.
+"""Copying a file's bytes, where a link can't go: to another file system, or away from a published
+file.
 
-Driver: filesystem. The kernel copies where it can (and shares the blocks where the file system can).
+Driver: filesystem. The kernel copies where it can (and shares the blocks where the file system
+can).
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Syncs of a directory that come together are one.
 
-Driver: filesystem. Whoever comes first syncs at once; those who come while he is at it wait for him to
-end, and then one of them syncs for all of them::
+Driver: filesystem. Whoever comes first syncs at once; those who come while he is at it wait for him
+to end, and then one of them syncs for all of them::
 
     A  |--fsync--|
-    B     ......  |--fsync--|          B came while A synced, so A's may have begun before B's change
-    C        ...  . . . . . .          C came before B began: B's sync is C's, too
+    B     ......  |--fsync--|          B came while A synced, so A's may have begun before B's
+    change C        ...  . . . . . .          C came before B began: B's sync is C's, too
 
-So nobody who is alone waits, nobody is answered by a sync that began before his change, and any number
-of threads in one directory need no more than two syncs' time. If a sync fails, it fails for all of its
-group.
+So nobody who is alone waits, nobody is answered by a sync that began before his change, and any
+number of threads in one directory need no more than two syncs' time. If a sync fails, it fails for
+all of its group.
 """
 
 from __future__ import annotations

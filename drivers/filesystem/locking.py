@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Locks between the threads of this process, and between the processes that share a root.
 
-Driver: filesystem. ``flock`` is the kernel's: it ends with its process, however that ends. Where a file
-system has no locks (some network ones), those between processes are left out.
+Driver: filesystem. ``flock`` is the kernel's: it ends with its process, however that ends. Where a
+file system has no locks (some network ones), those between processes are left out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
+_NO_LOCKS_HERE = frozenset(
+    {errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
+)
 
 _STRIPES = 64
 
@@ -32,7 +34,9 @@ def try_lock(descriptor: int, *, is_shared: bool = False) -> bool:
 
 
 class NameLocks:
-    """One holder at a time for the names of a directory, so that looking and replacing are one step."""
+    """One holder at a time for the names of a directory, so that looking and replacing are one
+    step.
+    """
 
     def __init__(self) -> None:
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]

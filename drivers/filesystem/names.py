@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which names would still be there after a power cut.
 
-Driver: filesystem. A name is durable when its directory was synced after the name was made, and that
-directory's own name is durable, and so on up to the root. Two threads may need the same new directory
-at once, and a process may have died between making one and syncing it; so a name counts as durable
-only if this process has synced it::
+Driver: filesystem. A name is durable when its directory was synced after the name was made, and
+that directory's own name is durable, and so on up to the root. Two threads may need the same new
+directory at once, and a process may have died between making one and syncing it; so a name counts
+as durable only if this process has synced it::
 
     put /a/b/c      fsync /a/b    fsync /a      fsync root        the first time
     put /a/b/d      fsync /a/b                                    /a and /a/b are known by now
@@ -112,7 +112,9 @@ class DurableNames:
                 tree.pop(name, None)
 
     def _unknown(self, directory: str) -> list[str]:
-        """``directory`` and its parents, lowest first, as far as their names aren't known durable."""
+        """``directory`` and its parents, lowest first, as far as their names aren't known
+        durable.
+        """
         parts = directory.split("/")[1:]
         tree, depth = self._known, 0
         while depth < len(parts) and parts[depth] in tree:

@@ -35,14 +35,17 @@ _SHARED, _EXCLUSIVE = "shared", "exclusive"
 
 
 def create(options: Mapping[str, object]) -> Store:
-    """Open the store: ``rootdirectory``, ``maxthreads``, ``durability``; ``lock``, for commands alone.
+    """Open the store: ``rootdirectory``, ``maxthreads``, ``durability``; ``lock``, for commands
+    alone.
 
     Raises:
         BadOptions: an option is wrong, or the root can't be used.
     """
     check_option_names(options, _NAMES)
     durability = Durability(
-        choice_option(options, "durability", [one.value for one in Durability], Durability.STRICT.value)
+        choice_option(
+            options, "durability", [one.value for one in Durability], Durability.STRICT.value
+        )
     )
     lock = choice_option(options, "lock", (_SHARED, _EXCLUSIVE), _SHARED)
     threads = whole_option(options, "maxthreads", _THREADS, least=1)
@@ -106,6 +109,8 @@ def _lock(root: str, *, is_shared: bool) -> int:
     if not try_lock(descriptor, is_shared=is_shared):
         os.close(descriptor)
         if is_shared:
-            raise BadOptions(f"rootdirectory {root} is locked by an offline repair; wait until that is done")
+            raise BadOptions(
+                f"rootdirectory {root} is locked by an offline repair; wait until that is done"
+            )
         raise BadOptions(f"rootdirectory {root} is in use by a registry; stop it first")
     return descriptor

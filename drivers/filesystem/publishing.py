@@ -4,13 +4,14 @@
 Driver: filesystem. In this order, each step finished before the next begins::
 
     0  a final name that holds as many bytes stays: the record, then 4
-    1  fsync the staged file                       strict only; not again if its writer has just done it
-    2  put the record beside the final name        if there is one; its bytes are synced, strict only
-    3  link it to the final name                   the commit point
+    1  fsync the staged file                       strict only; not again if its writer has just
+    done it 2  put the record beside the final name        if there is one; its bytes are synced,
+    strict only 3  link it to the final name                   the commit point
     4  fsync the final name's directory, and each directory above it that is new, upward
 
-The staged name stays. Where hard links don't go (blobs mounted from another file system, a file system
-without links) the bytes are copied to a temporary name beside the final one, synced and renamed.
+The staged name stays. Where hard links don't go (blobs mounted from another file system, a file
+system without links) the bytes are copied to a temporary name beside the final one, synced and
+renamed.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Publishing:
             Unavailable: another process is writing there.
         """
         try:
-            staged = os.open(self._root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            staged = os.open(
+                self._root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            )
         except OSError as err:
             raise refusal(err, path) from err
         try:
@@ -68,7 +71,9 @@ class Publishing:
                 made = []
                 if is_new:  # else its bytes need no syncing
                     self._sync_bytes(staged, path)
-                if record is not None and self._contents.place(*record, is_synced=self._synced is not None):
+                if record is not None and self._contents.place(
+                    *record, is_synced=self._synced is not None
+                ):
                     made.append(record[0])
                 if is_new and self._place(staged, path, destination, size):
                     made.append(destination)

@@ -37,7 +37,9 @@ def reachable(root: str) -> tuple[str, ...]:
         except OSError:
             continue
         found |= {target for link in links if os.path.isdir(target := os.path.realpath(link))}
-    outside = {path for path in found if not any(is_below(path, other) for other in found if other != path)}
+    outside = {
+        path for path in found if not any(is_below(path, other) for other in found if other != path)
+    }
     return tuple(sorted(outside))
 
 

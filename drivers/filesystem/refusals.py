@@ -27,7 +27,9 @@ from txregistry.driver import (
 from txregistry_drivers.filesystem.synced import FailedSync
 
 #: Nothing is there for a reader; a writer was asked for something that can't be there.
-_MISPLACED = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EEXIST})
+_MISPLACED = frozenset(
+    {errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTEMPTY, errno.EEXIST}
+)
 
 _MEANING: Mapping[int, type[StorageError]] = {
     errno.ENOENT: Missing,
@@ -71,7 +73,9 @@ def refusal(error: OSError, path: str, *, is_write: bool = False) -> StorageErro
 
 @contextmanager
 def writing(path: str) -> Iterator[None]:
-    """A span of calls that change ``path``: what the system refuses leaves it in the contract's words."""
+    """A span of calls that change ``path``: what the system refuses leaves it in the contract's
+    words.
+    """
     try:
         yield
     except OSError as err:

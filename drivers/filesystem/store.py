@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The blocking store of the filesystem driver.
 
-Driver: filesystem. Paths are checked before they come here, so that the root plus a path is a path below
-the root; symbolic links that an operator placed are followed, except where we write a file of our own.
+Driver: filesystem. Paths are checked before they come here, so that the root plus a path is a path
+below the root; symbolic links that an operator placed are followed, except where we write a file of
+our own.
 
-Deleting is one rename into the trash (one unlink for a file) and one sync of the directory it was in;
-the files are removed after that. So readers and power cuts see all of a directory or none of it, and
-what a crash leaves behind is garbage out of sight, never a half.
+Deleting is one rename into the trash (one unlink for a file) and one sync of the directory it was
+in; the files are removed after that. So readers and power cuts see all of a directory or none of
+it, and what a crash leaves behind is garbage out of sight, never a half.
 """
 
 from __future__ import annotations
@@ -209,7 +210,9 @@ class FilesystemStore:
     def list(self, path: str, after: str, limit: int) -> Listing:
         try:
             with os.scandir(self._full(path)) as entries:
-                page = heapq.nsmallest(limit + 1, _shown(entries, after), key=lambda entry: entry.name)
+                page = heapq.nsmallest(
+                    limit + 1, _shown(entries, after), key=lambda entry: entry.name
+                )
                 children = tuple(Child(entry.name, entry.is_dir()) for entry in page[:limit])
         except OSError as err:
             raise refusal(err, path) from err

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Removes what crashes of this driver left behind: temporary names, and the trash.
 
-Driver: filesystem. Some time after the first write, and once a day from then on, a thread walks the tree.
-A temporary name goes if nobody has touched it for a day; what is younger may be somebody's work, and
-leftovers of another registry are that one's affair. Symbolic links are not followed, but for those near
-the top of the tree.
+Driver: filesystem. Some time after the first write, and once a day from then on, a thread walks the
+tree. A temporary name goes if nobody has touched it for a day; what is younger may be somebody's
+work, and leftovers of another registry are that one's affair. Symbolic links are not followed, but
+for those near the top of the tree.
 
-The thread begins with the first write, not with the process, because a process that confines itself has
-to do so before it has threads.
+The thread begins with the first write, not with the process, because a process that confines itself
+has to do so before it has threads.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 from txregistry_drivers.filesystem.temporary import is_own_leftover
 from txregistry_drivers.filesystem.trash import Trash, remove_entry
 
-#: Seconds from the first write to the first sweep. Arbitrary: a driver that dies again and again is not
-#: to spend its lives on it.
+#: Seconds from the first write to the first sweep. Arbitrary: a driver that dies again and again is
+#: not to spend its lives on it.
 FIRST_AFTER = 60.0
 
 #: Seconds between two sweeps.

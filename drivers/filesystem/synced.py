@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which files' bytes this process has put on stable storage, so that none is synced twice.
 
-Driver: filesystem. A file counts as synced while its inode, its time of change and its size are what
-they were at the sync. A sync that fails is never tried again: the kernel has dropped the pages by then
-and the next one would report success, so the file goes (see ``spoil``).
+Driver: filesystem. A file counts as synced while its inode, its time of change and its size are
+what they were at the sync. A sync that fails is never tried again: the kernel has dropped the pages
+by then and the next one would report success, so the file goes (see ``spoil``).
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class SyncedFiles:
 
 
 def spoil(full: str, descriptor: int) -> None:
-    """Remove the file that is open as ``descriptor`` if it is still at ``full``: its sync failed."""
+    """Remove the file that is open as ``descriptor`` if it is still at ``full``: its sync
+    failed.
+    """
     with contextlib.suppress(OSError):
         if os.path.samestat(os.lstat(full), os.fstat(descriptor)):
             os.unlink(full)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 
-#: Every name that is ours alone begins so, at the root (lock, trash) and everywhere (temporary files).
+#: Every name that is ours alone begins so, at the root (lock, trash) and everywhere (temporary
+#: files).
 PREFIX = ".txregistry-"
 
 LOCK = PREFIX + "lock"
@@ -32,5 +33,7 @@ def is_own_leftover(name: str) -> bool:
 
 
 def is_foreign_leftover(name: str) -> bool:
-    """Whether a *file* of that name is a leftover of the Go registry; a tag's directory may look so."""
+    """Whether a *file* of that name is a leftover of the Go registry; a tag's directory may look
+    so.
+    """
     return _FOREIGN.fullmatch(name) is not None

@@ -3,8 +3,8 @@
 
 Driver: filesystem. The trash is a directory at the root; what lies on another file system (by an
 operator's symbolic link) becomes a hidden name in its own directory instead. A crash leaves entries
-behind that nobody sees; the first deletion of a later process removes those in the trash, or its sweep
-(``sweeping``), which removes the other ones, too.
+behind that nobody sees; the first deletion of a later process removes those in the trash, or its
+sweep (``sweeping``), which removes the other ones, too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Trash:
         return hidden
 
     def remove(self, hidden: str) -> None:
-        """Remove what was taken. Its name is gone already, so what can't be removed is left for later."""
+        """Remove what was taken. Its name is gone already, so what can't be removed is left for
+        later.
+        """
         remove_entry(hidden)
         with self._lock:
             is_swept, self._is_swept = self._is_swept, True

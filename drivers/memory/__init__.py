@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver that keeps everything in its own memory, to try things out: gone when the driver ends."""
+"""A driver that keeps everything in its own memory, to try things out: gone when the driver
+ends.
+"""
 
 from __future__ import annotations
 

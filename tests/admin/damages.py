@@ -18,7 +18,13 @@ from txregistry.storage import paths
 
 from .trees import FOREIGN_UPLOAD, STARTED, Repository, go_state, sha
 
-GARBAGE = [b"garbage", b"sha256:abc", b"sha256:" + b"0" * 64 + b"\n", b"\xff" * 71, b"sha512:" + b"0" * 64]
+GARBAGE = [
+    b"garbage",
+    b"sha256:abc",
+    b"sha256:" + b"0" * 64 + b"\n",
+    b"\xff" * 71,
+    b"sha512:" + b"0" * 64,
+]
 UUID = "123e4567-e89b-42d3-a456-426614174000"
 
 
@@ -56,7 +62,9 @@ def damage(kind: str, note: str = "", **flags: bool):
     return register
 
 
-def overwriting(kind: str, note: str, path: Callable[[Repository], str], data: bytes, **flags: bool) -> None:
+def overwriting(
+    kind: str, note: str, path: Callable[[Repository], str], data: bytes, **flags: bool
+) -> None:
     """A damage that is other bytes at a path."""
 
     def do(it: Repository) -> str:
@@ -139,10 +147,23 @@ for name in ("config", "layer", "large"):
         lambda it, name=name: it.layer(name),
         lambda it: it.revision("second"),
     )
-losing("manifest-incomplete", "data gone", lambda it: it.data("large"), lambda it: it.revision("referrer"))
-losing("manifest-incomplete", "child gone", lambda it: it.revision("image"), lambda it: it.revision("index"))
 losing(
-    "manifest-incomplete", "grandchild gone", lambda it: it.data("second"), lambda it: it.revision("nested")
+    "manifest-incomplete",
+    "data gone",
+    lambda it: it.data("large"),
+    lambda it: it.revision("referrer"),
+)
+losing(
+    "manifest-incomplete",
+    "child gone",
+    lambda it: it.revision("image"),
+    lambda it: it.revision("index"),
+)
+losing(
+    "manifest-incomplete",
+    "grandchild gone",
+    lambda it: it.data("second"),
+    lambda it: it.revision("nested"),
 )
 
 
@@ -186,7 +207,8 @@ def size_of_an_alias_is_wrong(it: Repository) -> str:
 def blob_that_an_index_lists_is_gone(it: Repository) -> str:
     lost = descriptor("application/x", it.name.text.encode())
     it.put_stored(
-        "cache", json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [lost]}).encode()
+        "cache",
+        json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [lost]}).encode(),
     )
     return it.revision("cache")
 
@@ -338,7 +360,9 @@ losing(
     lambda it: it.session(it.upload, "startedat"),
 )
 for data in (b"", b"yesterday", b"2025-13-31T10:20:30Z"):
-    overwriting("upload-no-start", repr(data), lambda it: it.session(FOREIGN_UPLOAD, "startedat"), data)
+    overwriting(
+        "upload-no-start", repr(data), lambda it: it.session(FOREIGN_UPLOAD, "startedat"), data
+    )
 
 
 @damage("upload-no-start")
@@ -379,7 +403,9 @@ FOREIGN: dict[str, Callable[[Repository], str]] = {
     "file among blobs": lambda it: f"{paths.BLOBS}/{it.name.text.replace('/', '-')}",
     "file in a fan": lambda it: f"{paths.BLOBS}/sha256/ab/{it.name.text.replace('/', '-')}",
     "file beside data": lambda it: it.data("layer").replace("/data", "/date"),
-    "file among repositories": lambda it: f"{paths.REPOSITORIES}/{it.name.text.replace('/', '-')}-file",
+    "file among repositories": lambda it: (
+        f"{paths.REPOSITORIES}/{it.name.text.replace('/', '-')}-file"
+    ),
     "file in a repository": lambda it: below(it, "readme"),
     "file in manifests": lambda it: below(it, "_manifests/readme"),
     "file beside a link": lambda it: it.layer("layer") + "2",
@@ -398,7 +424,10 @@ for note, path in FOREIGN.items():
 #: note -> the directory that is told of, and a file in it
 FOREIGN_DIRECTORIES: dict[str, Callable[[Repository], tuple[str, str]]] = {
     "directory at the top": lambda it: (f"{TOP}{it.name.text.replace('/', '-')}", "a/b"),
-    "unknown algorithm": lambda it: (f"{paths.BLOBS}/md5-{it.name.text.replace('/', '-')}", "ab/data"),
+    "unknown algorithm": lambda it: (
+        f"{paths.BLOBS}/md5-{it.name.text.replace('/', '-')}",
+        "ab/data",
+    ),
     "wrong fan": lambda it: (f"{paths.BLOBS}/sha256/cd/{HEX}", "data"),
     "short digest": lambda it: (f"{paths.BLOBS}/sha256/ab/abcd", "data"),
     "upper case digest": lambda it: (f"{paths.BLOBS}/sha256/ab/{HEX.upper()}", "data"),
@@ -441,7 +470,9 @@ for note, path in (
     ("tag", lambda it: it.tag("v1")),
     ("session", lambda it: it.session(it.upload, "startedat")),
 ):
-    overwriting("temp", f"Go {note}", lambda it, path=path: f"{path(it)}.{UUID}.tmp", b"{", memory_only=True)
+    overwriting(
+        "temp", f"Go {note}", lambda it, path=path: f"{path(it)}.{UUID}.tmp", b"{", memory_only=True
+    )
     overwriting(
         "temp",
         f"ours {note}",

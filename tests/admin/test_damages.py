@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checker is checked: every damage that is planted is found, and nothing is lost by its repair."""
+"""The checker is checked: every damage that is planted is found, and nothing is lost by its
+repair.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def tree(request, tmp_path):
 
 
 def assert_nothing_lost(before, after):
-    """Every file is where it was, or where the quarantine keeps it; what is new is a record of ours."""
+    """Every file is where it was, or where the quarantine keeps it; what is new is a record of
+    ours.
+    """
     moved = {}
     for path, data in after.items():
         if path.startswith(QUARANTINE):
@@ -152,5 +156,8 @@ def test_damages_in_one_repository_are_repaired_without_loss(damages):
     tree.check(repair=True, read_data=True)
     assert_nothing_lost(before, tree.files())
     again, summary = tree.check(read_data=True)
-    assert {name for name, _ in again.names} <= {"link-alias", *(one.kind for one in damages if one.stays)}
+    assert {name for name, _ in again.names} <= {
+        "link-alias",
+        *(one.kind for one in damages if one.stays),
+    }
     assert summary.is_clean()

@@ -12,14 +12,19 @@ from txregistry.admin.check.digest_table import DigestTable
 from txregistry.oci.digests import Digest
 
 DIGESTS = [
-    Digest.of(bytes([number]), algorithm) for algorithm in ("sha256", "sha512") for number in range(12)
+    Digest.of(bytes([number]), algorithm)
+    for algorithm in ("sha256", "sha512")
+    for number in range(12)
 ]
 
 
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(DIGESTS), st.integers(0, 2**64 - 1), st.integers(0, 3), st.sampled_from((1, 2))
+            st.sampled_from(DIGESTS),
+            st.integers(0, 2**64 - 1),
+            st.integers(0, 3),
+            st.sampled_from((1, 2)),
         )
     )
 )

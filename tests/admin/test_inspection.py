@@ -60,14 +60,18 @@ class SecondLookTests:
 
     def test_upload_that_ends_meanwhile(self, memory, it):
         it.delete(it.session(FOREIGN_UPLOAD, "startedat"))
-        memory.meanwhile.append(lambda: it.delete(it.session(FOREIGN_UPLOAD, "data").rpartition("/")[0]))
+        memory.meanwhile.append(
+            lambda: it.delete(it.session(FOREIGN_UPLOAD, "data").rpartition("/")[0])
+        )
         assert memory.check()[0].names == set()
 
     def test_what_changed_lately_is_looked_at_once_more(self, memory, it):
         """A busy disk may take longer over a push than the first pause."""
         right = memory.store.get(it.size("layer")).data
         it.put(it.size("layer"), b"")
-        memory.meanwhile.append(lambda: memory.meanwhile.append(lambda: it.put(it.size("layer"), right)))
+        memory.meanwhile.append(
+            lambda: memory.meanwhile.append(lambda: it.put(it.size("layer"), right))
+        )
         assert memory.check()[0].names == set()
         assert memory.pauses == [PAUSE, LONG_PAUSE]
 
@@ -106,7 +110,8 @@ class FailureTests:
         path = it.layer("layer")
         for _ in range(3):
             memory.driver.fail(
-                f"^get .*_layers/sha256/{it.digests['layer'].encoded[:4]}", Corrupt("bad", path=path)
+                f"^get .*_layers/sha256/{it.digests['layer'].encoded[:4]}",
+                Corrupt("bad", path=path),
             )
         ledger, summary = memory.check()
         assert ("unreadable", path) in ledger.names
@@ -117,7 +122,9 @@ class FailureTests:
         """Its permissions may be wrong, and its bytes right."""
         before = memory.files()
         for _ in range(3):
-            memory.driver.fail(f"^read .*{it.digests['adopted'].encoded[:4]}/data", Denied("not yours"))
+            memory.driver.fail(
+                f"^read .*{it.digests['adopted'].encoded[:4]}/data", Denied("not yours")
+            )
         ledger, summary = memory.check(repair=True, read_data=True)
         assert [finding.kind.name for finding in ledger.findings] == ["unreadable"]
         assert memory.files() == before
@@ -194,7 +201,9 @@ class OptionTests:
         assert {kind for kind, _ in ledger.names} == {"upload-no-data"}
 
     def test_referrer_that_only_the_clients_index_lists_is_listed(self, memory, it):
-        """A tree of another registry has no lists of ours, and needs none where clients kept theirs."""
+        """A tree of another registry has no lists of ours, and needs none where clients kept
+        theirs.
+        """
         it.delete(it.record("image", "referrer"))
         tag = f"sha256-{it.digests['image'].encoded}"
         done(it.push_index("fallback", Tag(tag), "referrer"))

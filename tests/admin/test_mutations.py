@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every file of a tree is damaged in every way: the checker notices, or there is a reason why it can't.
+"""Every file of a tree is damaged in every way: the checker notices, or there is a reason why it
+can't.
 
-What nobody can notice is what looks like something that a registry may have done: another tag, a blob that
-was deleted, an upload of other bytes. ``UNNOTICED`` lists all of it; the rest is the checker's score.
+What nobody can notice is what looks like something that a registry may have done: another tag, a
+blob that was deleted, an upload of other bytes. ``UNNOTICED`` lists all of it; the rest is the
+checker's score.
 """
 
 from __future__ import annotations
@@ -27,10 +29,16 @@ MUTATIONS = {
 #: (pattern of a path, mutations) -> why nobody can notice
 UNNOTICED = {
     (r"/signatures/", "*"): "old registries' affair",
-    (r"_uploads/[^/]+/data", "flipped cut emptied grown zeroed"): "any bytes may have been uploaded",
+    (
+        r"_uploads/[^/]+/data",
+        "flipped cut emptied grown zeroed",
+    ): "any bytes may have been uploaded",
     (r"_uploads/id-[^/]+/startedat", "deleted"): "an upload without bytes that was cancelled",
     (r"/descriptor", "grown"): "the same document",
-    (r"_uploads/[^/]+/hashstates/.*", "flipped deleted"): "a state is compared with the bytes at the commit",
+    (
+        r"_uploads/[^/]+/hashstates/.*",
+        "flipped deleted",
+    ): "a state is compared with the bytes at the commit",
     (r"/size", "deleted"): "adopted data have none",
     (r"_layers/.*/link", "deleted"): "a client deleted a blob that no manifest names",
     (r"_manifests/revisions/.*/link", "deleted"): "a client deleted a manifest without a tag",
@@ -67,7 +75,9 @@ def outcome(tree: Tree, path: str, mutated: bytes | None) -> bool:
 
 
 def test_every_mutation_is_noticed_or_can_not_be(filled):
-    """The score is told with ``-s``; what is not noticed has a reason, and every reason is needed."""
+    """The score is told with ``-s``; what is not noticed has a reason, and every reason is
+    needed.
+    """
     tree, _ = filled
     noticed, unnoticed, without_reason = 0, [], []
     for path, data in tree.files().items():
@@ -91,8 +101,19 @@ def test_every_mutation_is_noticed_or_can_not_be(filled):
 def test_swapped_contents_are_noticed(filled):
     """Two blobs, two links, or a blob and a link in each other's place."""
     tree, it = filled
-    places = [it.data("layer"), it.data("adopted"), it.data("image"), it.layer("layer"), it.revision("image")]
-    places += [it.layer("adopted"), it.tag("v1"), it.history("v1", "image"), it.record("image", "referrer")]
+    places = [
+        it.data("layer"),
+        it.data("adopted"),
+        it.data("image"),
+        it.layer("layer"),
+        it.revision("image"),
+    ]
+    places += [
+        it.layer("adopted"),
+        it.tag("v1"),
+        it.history("v1", "image"),
+        it.record("image", "referrer"),
+    ]
     for number, one in enumerate(places):
         for other in places[number + 1 :]:
             first, second = tree.store.get(one).data, tree.store.get(other).data

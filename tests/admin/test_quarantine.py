@@ -38,7 +38,11 @@ def test_moved_things_keep_their_paths(memory, quarantine):
     done(quarantine.close())
     files = memory.files()
     record = json.loads(files.pop(f"{TOP}/record-000001.json"))
-    assert files == {f"{TOP}/a/b/file": b"1", f"{TOP}/a/c/d/file": b"2", f"{TOP}/record-000000.json": b"{}"}
+    assert files == {
+        f"{TOP}/a/b/file": b"1",
+        f"{TOP}/a/c/d/file": b"2",
+        f"{TOP}/record-000000.json": b"{}",
+    }
     why = {"class": "foreign", "why": "is a file that does not belong there"}
     assert record == {"moved": [{"from": "/a/b/file", **why}, {"from": "/a/c", **why}]}
     assert quarantine.directories == [TOP]

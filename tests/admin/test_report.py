@@ -56,7 +56,11 @@ class TextTests:
         lines = written(TextReport, [(CORRUPT, "/q/1/b"), (RECORD, "/r")], result)
         assert lines[1] == " " * 30 + "moved to: /q/1/b"
         assert lines[3] == " " * 30 + "written again: /r"
-        assert lines[-3:] == ["repaired: 2; check again to see what is left", "quarantine: /q/1", "not clean"]
+        assert lines[-3:] == [
+            "repaired: 2; check again to see what is left",
+            "quarantine: /q/1",
+            "not clean",
+        ]
 
     @pytest.mark.parametrize(
         ("findings", "strict", "unfinished", "last", "status"),
@@ -86,7 +90,9 @@ class JsonTests:
 
     def test_members_are_as_documented(self):
         """A program that reads it goes on to work."""
-        text = "\n".join(written(JsonReport, [(CORRUPT, "/q/b"), (RECORD, None)], summary(CORRUPT, RECORD)))
+        text = "\n".join(
+            written(JsonReport, [(CORRUPT, "/q/b"), (RECORD, None)], summary(CORRUPT, RECORD))
+        )
         assert json.loads(text) == {
             "schema": "txregistry.check/1",
             "findings": [

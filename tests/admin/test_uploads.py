@@ -37,7 +37,9 @@ def test_every_session_is_listed_by_repository(memory, it):
     document = json.loads("\n".join(listed(memory, JsonUploads)))
     assert document["schema"] == "txregistry.uploads/1"
     rows = [(one["repository"], one["size"]) for one in document["uploads"]]
-    assert sorted(rows) == [(name, size) for name in ("lib/app", "lib/app/deep") for size in (0, 4, 5)]
+    assert sorted(rows) == [
+        (name, size) for name in ("lib/app", "lib/app/deep") for size in (0, 4, 5)
+    ]
     assert [name for name, _ in rows] == sorted(name for name, _ in rows)
     foreign = next(one for one in document["uploads"] if one["id"] == FOREIGN_UPLOAD)
     assert foreign["started"] == foreign["last_activity"] == "2025-01-31T10:20:30Z"
@@ -60,7 +62,9 @@ def test_purge_is_summed_up(memory):
     members = {"examined": 3, "removed": 2, "freed": 2048, "failed": 0, "dry_run": False}
     assert listed(memory, TextUploads, members) == ["3 uploads, 2 removed, 2.0 KiB freed"]
     members |= {"failed": 1, "dry_run": True}
-    assert listed(memory, TextUploads, members) == ["3 uploads, 2 would be removed, 2.0 KiB freed, 1 failed"]
+    assert listed(memory, TextUploads, members) == [
+        "3 uploads, 2 would be removed, 2.0 KiB freed, 1 failed"
+    ]
 
 
 def test_only_those_that_are_wanted(memory, it):
@@ -97,7 +101,9 @@ def test_empty_session_is_none(tmp_path):
     """A file system leaves directories behind."""
     store = create({"rootdirectory": os.fspath(tmp_path), "durability": "none"})
     tree = Tree(store)
-    (tmp_path / "docker/registry/v2/repositories/app/_uploads/x/hashstates/sha256").mkdir(parents=True)
+    (tmp_path / "docker/registry/v2/repositories/app/_uploads/x/hashstates/sha256").mkdir(
+        parents=True
+    )
     assert listed(tree, TextUploads) == ["0 uploads that hold 0 bytes"]
     assert tree.check()[0].names == set()
     store.close()

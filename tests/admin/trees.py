@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A storage tree to check: healthy, with everything that one can have, over a store of the test's choice."""
+"""A storage tree to check: healthy, with everything that one can have, over a store of the test's
+choice.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ class Repository:
         self.adopt()
         await self.tree.registry.uploads.start(self.name)
         upload = await self.tree.registry.uploads.start(self.name)
-        await self.tree.registry.uploads.append(self.name, upload.id, upload.token, None, Bytes(b"half"))
+        await self.tree.registry.uploads.append(
+            self.name, upload.id, upload.token, None, Bytes(b"half")
+        )
         self.upload = upload.id.text
         return self
 

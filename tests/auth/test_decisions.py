@@ -46,13 +46,17 @@ def holder(*actions: str, resource: Resource = HERE) -> Identity:
 @pytest.mark.parametrize("action", list(Action))
 def test_everybody_may_do_everything_that_is_turned_on(action: Action, state: State) -> None:
     """Without authentication only read-only mode and disabled deletes stop anybody."""
-    stopped = (state.read_only and action in WRITES) or (not state.delete_enabled and action is Action.DELETE)
+    stopped = (state.read_only and action in WRITES) or (
+        not state.delete_enabled and action is Action.DELETE
+    )
     expected = Verdict.UNSUPPORTED if stopped else Verdict.ALLOW
     assert decide(ANONYMOUS, action, HERE, state).verdict is expected
 
 
 def test_defaults_take_writes_and_no_deletes() -> None:
-    """A registry of which nothing was configured can be pushed to, and nothing can be deleted from it."""
+    """A registry of which nothing was configured can be pushed to, and nothing can be deleted from
+    it.
+    """
     assert decide(ANONYMOUS, Action.PUSH, HERE, State()).is_allowed
     assert not decide(ANONYMOUS, Action.DELETE, HERE, State()).is_allowed
 
@@ -74,7 +78,9 @@ def test_status_of_an_upload_is_told_to_who_may_push(state: State) -> None:
 
 @pytest.mark.parametrize("action", list(Action))
 def test_nobody_without_rights_is_asked_to_log_in(action: Action) -> None:
-    """Who has not logged in is challenged, with the right that is missing, whatever the registry's state."""
+    """Who has not logged in is challenged, with the right that is missing, whatever the registry's
+    state.
+    """
     right = RULES[action].right
     for state in STATES:
         decision = decide(NOBODY, action, HERE, state)
@@ -84,7 +90,9 @@ def test_nobody_without_rights_is_asked_to_log_in(action: Action) -> None:
 
 @pytest.mark.parametrize("action", [action for action in Action if action is not Action.LOGIN])
 def test_somebody_without_rights_is_denied(action: Action) -> None:
-    """Logging in again would not help who has logged in, and nothing is told of the registry's state."""
+    """Logging in again would not help who has logged in, and nothing is told of the registry's
+    state.
+    """
     for state in STATES:
         assert decide(holder(), action, HERE, state).verdict is Verdict.DENY
 
@@ -120,7 +128,9 @@ def test_right_on_something_else_opens_nothing(
     assert decide(identity, action, resource, OPEN).verdict is Verdict.DENY
 
 
-@pytest.mark.parametrize("action", ["pull", "delete", None, "nonsense", enum.Enum("Other", "PULL").PULL])  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    "action", ["pull", "delete", None, "nonsense", enum.Enum("Other", "PULL").PULL]
+)  # type: ignore[attr-defined]
 @pytest.mark.parametrize("identity", [ANONYMOUS, NOBODY, holder("pull", "delete")])
 def test_action_without_a_rule_is_denied_to_all(identity: Identity, action: object) -> None:
     """What nobody has thought of is nobody's."""
@@ -211,6 +221,8 @@ def test_more_rights_and_a_more_open_state_refuse_nothing(
 ) -> None:
     """Giving a right or turning something on never takes anything away."""
     if decide(identity, action, resource, state).is_allowed:
-        more = Identity(identity.name, identity.rights | {right}, is_unrestricted=identity.is_unrestricted)
+        more = Identity(
+            identity.name, identity.rights | {right}, is_unrestricted=identity.is_unrestricted
+        )
         assert decide(more, action, resource, state).is_allowed
         assert decide(identity, action, resource, OPEN).is_allowed

@@ -46,10 +46,21 @@ def run_wrk(port: int, target: str, seconds: int, accept: str = "*/*") -> Load:
     Raises:
         BenchError: wrk did not run.
     """
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_COUNTS)]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "--timeout",
+        "10s",
+        "-s",
+        str(_COUNTS),
+    ]
     command += ["-H", f"Accept: {accept}", f"http://127.0.0.1:{port}{target}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds + 30, check=True
+        )
         counts = json.loads(done.stdout.splitlines()[-1])
     except subprocess.CalledProcessError as error:
         raise BenchError(f"wrk failed: {error.stderr.strip() or error.stdout.strip()}") from error

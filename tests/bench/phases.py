@@ -83,7 +83,9 @@ def take_turn(server: Server, work: Work) -> dict[str, Sample]:
     if BLOB in work.phases:
         samples[BLOB] = _small_gets(server, work, f"/v2/{_REPOSITORY}/blobs/{small}", "*/*")
     if PUSH in work.phases or PULL in work.phases:
-        pushed = _transfer(server, work.size, lambda connection: connection.push(_REPOSITORY, large))
+        pushed = _transfer(
+            server, work.size, lambda connection: connection.push(_REPOSITORY, large)
+        )
         if PUSH in work.phases:
             samples[PUSH] = pushed
         if PULL in work.phases:
@@ -99,7 +101,11 @@ def _seed(connection: Connection) -> str:
     """Push a tagged image of small layers; returns the digest of one of them."""
     contents = [random.Random(number).randbytes(_SMALL_SIZE) for number in range(_LAYERS)]
     layers = [
-        {"mediaType": _LAYER_TYPE, "digest": connection.put_blob(_REPOSITORY, content), "size": _SMALL_SIZE}
+        {
+            "mediaType": _LAYER_TYPE,
+            "digest": connection.put_blob(_REPOSITORY, content),
+            "size": _SMALL_SIZE,
+        }
         for content in contents
     ]
     config = connection.put_blob(_REPOSITORY, b"{}")
@@ -121,7 +127,9 @@ def _seed(connection: Connection) -> str:
 
 def _small_gets(server: Server, work: Work, target: str, accept: str) -> Sample:
     with Connection(server.port) as connection:
-        for _ in range(_WARM_UP):  # wrk counts no redirect as a failure: here nothing but 200 passes
+        for _ in range(
+            _WARM_UP
+        ):  # wrk counts no redirect as a failure: here nothing but 200 passes
             connection.ask("GET", target, 200, accept=accept)
 
     def load() -> dict[str, float]:

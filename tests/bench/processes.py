@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What /proc tells about a process and everything that it started: processor time, peak memory, names.
+"""What /proc tells about a process and everything that it started: processor time, peak memory,
+names.
 
 Knows nothing of registries. Source: proc(5), the files ``stat``, ``status``, ``cmdline`` and
 ``clear_refs``.
@@ -25,7 +26,8 @@ class Process:
     """One process at one moment.
 
     Attributes:
-        started: clock ticks since boot; with ``pid`` it names a process for good, since pids are used again.
+        started: clock ticks since boot; with ``pid`` it names a process for good, since pids are
+            used again.
         cpu_seconds: user and system time of it and of those of its children that have ended.
     """
 
@@ -58,12 +60,16 @@ def find_process(pid: int) -> Process | None:
     if not fields or fields[0] in "ZX":
         return None
     ticks = sum(int(fields[index]) for index in (11, 12, 13, 14))  # utime stime cutime cstime
-    return Process(pid, parent=int(fields[1]), started=int(fields[19]), cpu_seconds=ticks / _TICKS_PER_SECOND)
+    return Process(
+        pid, parent=int(fields[1]), started=int(fields[19]), cpu_seconds=ticks / _TICKS_PER_SECOND
+    )
 
 
 def find_tree(root: int) -> list[Process]:
     """A process and all below it, the eldest first; empty if it is gone."""
-    found = (find_process(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    found = (
+        find_process(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()
+    )
     everybody = {process.pid: process for process in found if process}
     tree = [everybody[root]] if root in everybody else []
     for process in tree:  # grows while it is walked

@@ -99,7 +99,9 @@ class Results:
     def failed(self) -> int:
         """Requests that were not answered with success, in all turns."""
         return sum(
-            int(sample.figures.get("failed", 0)) for turn in self.turns for sample in turn.samples.values()
+            int(sample.figures.get("failed", 0))
+            for turn in self.turns
+            for sample in turn.samples.values()
         )
 
     @property
@@ -134,7 +136,10 @@ def as_json(results: Results) -> dict[str, Any]:
         "durability": {kind.name: kind.durability for kind in results.kinds},
         "medians": {
             kind.name: {
-                phase: {figure.key: results.median(kind.name, phase, figure.key) for figure in FIGURES[phase]}
+                phase: {
+                    figure.key: results.median(kind.name, phase, figure.key)
+                    for figure in FIGURES[phase]
+                }
                 for phase in _phases(results)
             }
             for kind in results.kinds

@@ -65,15 +65,22 @@ def parse_size(text: str) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="bench", description="Measure this registry beside Debian's docker-registry on this machine."
+        prog="bench",
+        description="Measure this registry beside Debian's docker-registry on this machine.",
     )
     parser.add_argument("--rounds", type=_whole, help=f"turns of each server ({_ROUNDS})")
-    parser.add_argument("--seconds", type=_whole, help=f"how long each run of wrk lasts ({_SECONDS})")
+    parser.add_argument(
+        "--seconds", type=_whole, help=f"how long each run of wrk lasts ({_SECONDS})"
+    )
     parser.add_argument("--size", type=parse_size, help="the blob that is pushed and pulled (1G)")
     parser.add_argument("--only", type=_phases, help="some of " + ",".join(PHASES))
     parser.add_argument("--servers", type=_servers, help="one of peer,ours: no comparison")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured there")
-    parser.add_argument("--short", action="store_true", help="one round of tiny loads; figures mean nothing")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write everything that was measured there"
+    )
+    parser.add_argument(
+        "--short", action="store_true", help="one round of tiny loads; figures mean nothing"
+    )
     options = parser.parse_args(arguments)
     short = (_SHORT_ROUNDS, _SHORT_SECONDS, _SHORT_SIZE)
     rounds, seconds, size = short if options.short else (_ROUNDS, _SECONDS, _SIZE)
@@ -138,7 +145,9 @@ def _require(program: str, package: str) -> None:
 
 
 def _storage_place() -> tuple[Path, str]:
-    """Where both keep their storage, and what that is: memory if possible, so that no disk is measured."""
+    """Where both keep their storage, and what that is: memory if possible, so that no disk is
+    measured.
+    """
     for line in Path("/proc/mounts").read_text().splitlines():
         _, where, kind, *_ = line.split()
         if (where, kind) == ("/dev/shm", "tmpfs"):
@@ -150,7 +159,9 @@ def _require_space(directory: Path, size: int) -> None:
     # One server at a time; half as much again for what it keeps beside the blob.
     needed = size + size // 2 + (64 << 20)
     if shutil.disk_usage(directory).free < needed:
-        raise BenchError(f"{directory} has not the {size_text(needed)} that are needed; use a smaller --size")
+        raise BenchError(
+            f"{directory} has not the {size_text(needed)} that are needed; use a smaller --size"
+        )
 
 
 def _tell(turn: Turn, rounds: int) -> None:

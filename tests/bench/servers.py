@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One registry, of either kind, for the length of a ``with``: configured, started, ready; in the end
-gone.
+"""One registry, of either kind, for the length of a ``with``: configured, started, ready; in the
+end gone.
 
 Knows both command lines and configuration files, which are the same but for what only one of them
 has. Nothing of the caller's environment reaches the configuration (``REGISTRY_...`` would), and
@@ -31,7 +31,8 @@ _READY_WITHIN = 30.0
 _GONE_WITHIN = 20.0
 _POLL = 0.05
 
-# The cache is in the file that Debian ships. Purging would begin at a random time within the first hour.
+# The cache is in the file that Debian ships. Purging would begin at a random time within the first
+# hour.
 _CONFIGURATION = """\
 version: 0.1
 log:
@@ -113,7 +114,8 @@ class Server:
 
 @contextmanager
 def running(kind: Kind, directory: Path) -> Iterator[Server]:
-    """Start a registry with an empty storage in a new directory below ``directory``; end it and remove that.
+    """Start a registry with an empty storage in a new directory below ``directory``; end it and
+    remove that.
 
     Raises:
         BenchError: it did not start, it failed meanwhile, or it left a process behind.
@@ -167,7 +169,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
                 return
         except (OSError, BenchError):
             time.sleep(_POLL)
-    raise BenchError(f"{_shown(process)} did not answer GET /v2/ within {_READY_WITHIN:.0f} seconds")
+    raise BenchError(
+        f"{_shown(process)} did not answer GET /v2/ within {_READY_WITHIN:.0f} seconds"
+    )
 
 
 def _end(process: subprocess.Popen[bytes], tree: list[Process]) -> None:
@@ -183,7 +187,9 @@ def _end(process: subprocess.Popen[bytes], tree: list[Process]) -> None:
     for member in filter(_is_alive, left):
         os.kill(member.pid, signal.SIGKILL)
     if not (is_gone and is_clean) and sys.exception() is None:
-        raise BenchError(f"{_shown(process)} did not end within {_GONE_WITHIN:.0f} seconds and was killed")
+        raise BenchError(
+            f"{_shown(process)} did not end within {_GONE_WITHIN:.0f} seconds and was killed"
+        )
 
 
 def _is_alive(process: Process) -> bool:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bench runs from end to end and says what it should; how fast anything is is never judged here."""
+"""The bench runs from end to end and says what it should; how fast anything is is never judged
+here.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +55,16 @@ class ShortRunTests:
         table = rows(done.stdout)
         processes = table.index(["work", "server", "process", "CPU seconds", "peak MiB"])
         speeds = table[2:processes]
-        assert [row[1] for row in speeds] == [figure.title for phase in PHASES for figure in FIGURES[phase]]
+        assert [row[1] for row in speeds] == [
+            figure.title for phase in PHASES for figure in FIGURES[phase]
+        ]
         assert [row[2:] for row in speeds if row[1] == "failed requests"] == [["0", "0", "-"]] * 2
-        assert all(float(cell.replace(",", "")) > 0 for row in speeds if row[1] == "MB/s" for cell in row[2:])
+        assert all(
+            float(cell.replace(",", "")) > 0
+            for row in speeds
+            if row[1] == "MB/s"
+            for cell in row[2:]
+        )
         assert {row[1] for row in table[processes + 2 :]} == {"peer", "ours"}
         written = json.loads(kept.read_text())
         assert [turn["server"] for turn in written["turns"]] == ["peer", "ours"]
@@ -75,7 +84,10 @@ class CommandLineTests:
         (tmp_path / "wrk").symlink_to("/bin/true")
         done = run_bench("--short", path=str(tmp_path))
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "bench: docker-registry is not installed; run: apt install docker-registry\n"
+        assert (
+            done.stderr
+            == "bench: docker-registry is not installed; run: apt install docker-registry\n"
+        )
 
     def test_unknown_phase_is_refused_with_the_known_ones(self) -> None:
         """A misspelt phase does not silently measure nothing."""
@@ -83,7 +95,9 @@ class CommandLineTests:
         assert done.returncode == 2
         assert "some of manifest,blob,push,pull, not 'manifests'" in done.stderr
 
-    @pytest.mark.parametrize(("text", "size"), [("1G", 1 << 30), ("64m", 64 << 20), ("4K", 4096), ("17", 17)])
+    @pytest.mark.parametrize(
+        ("text", "size"), [("1G", 1 << 30), ("64m", 64 << 20), ("4K", 4096), ("17", 17)]
+    )
     def test_size_with_a_unit_is_understood(self, text: str, size: int) -> None:
         """Sizes are written as people write them."""
         assert parse_size(text) == size
@@ -111,7 +125,9 @@ class ProcessTests:
         command = [sys.executable, "-m", "timeit", "-n1", "-r1", "import time; time.sleep(60)"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
             try:
-                member = next(process for process in find_tree(os.getpid()) if process.pid == child.pid)
+                member = next(
+                    process for process in find_tree(os.getpid()) if process.pid == child.pid
+                )
                 assert (member.name, member.parent) == ("timeit", os.getpid())
                 assert member.peak_mib > 0
                 assert reset_peaks([member]) in (True, False)
@@ -152,7 +168,8 @@ class ReportTests:
         ]
 
     @pytest.mark.parametrize(
-        ("size", "text"), [(1 << 30, "1 GiB"), (3 << 20, "3 MiB"), (4096, "4 KiB"), (1000, "1000 bytes")]
+        ("size", "text"),
+        [(1 << 30, "1 GiB"), (3 << 20, "3 MiB"), (4096, "4 KiB"), (1000, "1000 bytes")],
     )
     def test_sizes_read_as_people_write_them(self, size: int, text: str) -> None:
         """The table names the size of the blob."""

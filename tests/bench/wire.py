@@ -94,11 +94,16 @@ class Connection:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._socket.close()
 
-    def ask(self, method: str, target: str, expected: int, body: bytes = b"", **headers: str) -> bytes:
+    def ask(
+        self, method: str, target: str, expected: int, body: bytes = b"", **headers: str
+    ) -> bytes:
         """Send a small request and return the body of its answer.
 
         Args:
@@ -188,16 +193,22 @@ class Connection:
 
     def _commit(self, location: str, digest: str, content: bytes = b"") -> None:
         target = f"{location}{'&' if '?' in location else '?'}digest={digest}"
-        self._skip_body(self._ask("PUT", target, 201, content, content_type="application/octet-stream"))
+        self._skip_body(
+            self._ask("PUT", target, 201, content, content_type="application/octet-stream")
+        )
 
-    def _ask(self, method: str, target: str, expected: int, body: bytes = b"", **headers: str) -> Answer:
+    def _ask(
+        self, method: str, target: str, expected: int, body: bytes = b"", **headers: str
+    ) -> Answer:
         fields = {name.replace("_", "-").title(): value for name, value in headers.items()}
         if method not in ("GET", "HEAD"):
             fields["Content-Length"] = str(len(body))
         self._send_head(method, target, fields, body)
         return self._read_head(method, target, expected)
 
-    def _send_head(self, method: str, location: str, fields: dict[str, str], body: bytes = b"") -> None:
+    def _send_head(
+        self, method: str, location: str, fields: dict[str, str], body: bytes = b""
+    ) -> None:
         parts = urlsplit(location)  # a Location may be a whole URL
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}", "User-Agent: bench"]
@@ -226,7 +237,9 @@ class Connection:
         )
         if answer.status != expected:
             reason = start[:300].decode(errors="replace").strip()
-            raise BenchError(f"{method} {target}: answered {answer.status} instead of {expected}: {reason}")
+            raise BenchError(
+                f"{method} {target}: answered {answer.status} instead of {expected}: {reason}"
+            )
         return answer
 
     def _body(self, answer: Answer) -> Iterator[bytes | memoryview]:

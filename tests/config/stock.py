@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration files that registry:2, registry:3 and Debian's docker-registry come with, key for key."""
+"""The configuration files that registry:2, registry:3 and Debian's docker-registry come with, key
+for key.
+"""
 
 #: The image of registry:2.
 REGISTRY_2 = """\

@@ -68,11 +68,16 @@ class ParseDocumentTests:
 
     def test_values_of_variables_have_no_line(self):
         """A variable has a name, not lines."""
-        assert str(parse("x", "environment variable REGISTRY_X").origin) == "environment variable REGISTRY_X"
+        assert (
+            str(parse("x", "environment variable REGISTRY_X").origin)
+            == "environment variable REGISTRY_X"
+        )
 
     def test_anchors_and_merges_are_followed(self):
         """Anchors, aliases and << work as YAML says; what stands in the section itself wins."""
-        tree = parse("a: &base {x: 1, y: 2}\nb: {<<: *base, y: 3}\nc: {<<: [*base, {z: 4}]}\nd: *base")
+        tree = parse(
+            "a: &base {x: 1, y: 2}\nb: {<<: *base, y: 3}\nc: {<<: [*base, {z: 4}]}\nd: *base"
+        )
         assert plain(tree) == {
             "a": {"x": 1, "y": 2},
             "b": {"x": 1, "y": 3},
@@ -88,9 +93,15 @@ class ParseDocumentTests:
                 "registry.yml, line 2: the key 'a' is there twice in one section; remove one of them",
             ),
             ("a:\n  b: 1\n  b: 2", "registry.yml, line 3: the key 'b' is there twice"),
-            ("a: 1\n b: 2", "registry.yml, line 2: this is not YAML that can be read (mapping values"),
+            (
+                "a: 1\n b: 2",
+                "registry.yml, line 2: this is not YAML that can be read (mapping values",
+            ),
             ("a: [1", "this is not YAML that can be read"),
-            ("a: *secret", "line 1: this is not YAML that can be read (a second document, or an anchor"),
+            (
+                "a: *secret",
+                "line 1: this is not YAML that can be read (a second document, or an anchor",
+            ),
             ("a: 1\n---\nb: 2", "line 2: this is not YAML that can be read (a second document"),
             ("a: \x01", "registry.yml: the text holds a character that YAML forbids"),
             ("a: !python/object:os.system x", "line 1: a value has a tag of its own"),

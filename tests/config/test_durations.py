@@ -35,7 +35,23 @@ class ParseDurationTests:
         assert parse_duration(text) == seconds
 
     @pytest.mark.parametrize(
-        "text", ["", "10", "s", ".s", "10 s", "1d", "1w", "10S", "1h30", "--1s", "1e3s", "ten", "1s\n", "0s0"]
+        "text",
+        [
+            "",
+            "10",
+            "s",
+            ".s",
+            "10 s",
+            "1d",
+            "1w",
+            "10S",
+            "1h30",
+            "--1s",
+            "1e3s",
+            "ten",
+            "1s\n",
+            "0s0",
+        ],
     )
     def test_other_form_is_refused(self, text):
         """Anything else is refused, never guessed at."""
@@ -45,7 +61,9 @@ class ParseDurationTests:
     @given(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 59))
     def test_parts_add_up(self, hours, minutes, seconds):
         """Hours, minutes and seconds in one text are the sum of them."""
-        assert parse_duration(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds
+        assert (
+            parse_duration(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds
+        )
 
 
 def test_bare_numbers_are_nanoseconds():

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``REGISTRY_*`` variables: both spellings, lexical order, lists, free maps, and what nothing answers to."""
+"""``REGISTRY_*`` variables: both spellings, lexical order, lists, free maps, and what nothing
+answers to.
+"""
 
 import pytest
 
@@ -7,7 +9,9 @@ from txregistry.config import ExternalDriver, NamedDriver
 
 from .reading import MINIMAL, read, read_keys, refusal_of_keys
 
-EXTERNAL = "version: 0.1\nstorage: {external: {command: [/d, -v], options: {Bucket: b, nested: {A: 1}}}}"
+EXTERNAL = (
+    "version: 0.1\nstorage: {external: {command: [/d, -v], options: {Bucket: b, nested: {A: 1}}}}"
+)
 
 
 class OrderTests:
@@ -45,7 +49,10 @@ class ValueTests:
 
     def test_empty_variable_is_the_default(self):
         """Compose files pass variables that nobody set."""
-        assert read_keys("http: {addr: ':1'}", {"REGISTRY_HTTP_ADDR": ""}).http.addr == "127.0.0.1:5000"
+        assert (
+            read_keys("http: {addr: ':1'}", {"REGISTRY_HTTP_ADDR": ""}).http.addr
+            == "127.0.0.1:5000"
+        )
 
     def test_value_that_is_no_yaml_is_refused_without_quoting_it(self):
         sentence = refusal_of_keys("", {"REGISTRY_HTTP_SECRET": "%hunter2"})
@@ -94,12 +101,17 @@ class StorageTests:
         assert storage.delete.enabled
 
     def test_replacing_driver_takes_its_own_variables(self):
-        environ = {"REGISTRY_STORAGE": "filesystem", "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "/b"}
+        environ = {
+            "REGISTRY_STORAGE": "filesystem",
+            "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY": "/b",
+        }
         driver = read("version: 0.1\nstorage: inmemory", environ).storage.driver
         assert driver.options["rootdirectory"] == "/b"
 
     def test_whole_section_can_be_given(self):
-        storage = read_keys("", {"REGISTRY_STORAGE": "{inmemory: , delete: {enabled: true}}"}).storage
+        storage = read_keys(
+            "", {"REGISTRY_STORAGE": "{inmemory: , delete: {enabled: true}}"}
+        ).storage
         assert (storage.driver.name, storage.delete.enabled) == ("inmemory", True)
 
     def test_parameter_of_another_driver_makes_two(self):
@@ -109,7 +121,9 @@ class StorageTests:
         )
 
     def test_variable_reaches_into_the_bare_form(self):
-        storage = read("version: 0.1\nstorage: inmemory", {"REGISTRY_STORAGE_DELETE_ENABLED": "true"}).storage
+        storage = read(
+            "version: 0.1\nstorage: inmemory", {"REGISTRY_STORAGE_DELETE_ENABLED": "true"}
+        ).storage
         assert (storage.driver.name, storage.delete.enabled) == ("inmemory", True)
 
     def test_options_keep_the_names_that_the_file_gave_them(self):
@@ -134,7 +148,9 @@ class StorageTests:
         assert storage.driver == NamedDriver("shelf", {"depth": {"max": 3}})
 
     def test_driver_of_another_registry_is_refused(self):
-        assert "there is no s3 driver here yet" in refusal_of_keys("", {"REGISTRY_STORAGE_S3_BUCKET": "b"})
+        assert "there is no s3 driver here yet" in refusal_of_keys(
+            "", {"REGISTRY_STORAGE_S3_BUCKET": "b"}
+        )
 
     def test_password_file_asked_for_by_variables_is_refused(self):
         """The usual compose file with htpasswd must not be served to everybody."""
@@ -165,4 +181,7 @@ class UnknownTests:
         assert near is None or configuration.warnings[0] == f"{expected}; the nearest is {near}"
 
     def test_variables_of_others_are_left_alone(self):
-        assert read(MINIMAL, {"REGISTRYX": "1", "PATH": "/bin", "registry_http_addr": "x"}).warnings == ()
+        assert (
+            read(MINIMAL, {"REGISTRYX": "1", "PATH": "/bin", "registry_http_addr": "x"}).warnings
+            == ()
+        )

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every key: its default, a value that it takes and how that is read, and values that it refuses."""
+"""Every key: its default, a value that it takes and how that is read, and values that it
+refuses.
+"""
 
 from operator import attrgetter
 
@@ -17,9 +19,27 @@ HOUR = 3600.0
 KEYS = {
     "log.level": ("log.level", "info", "Debug", "debug", ["trace", "[info]", "{}"]),
     "log.formatter": ("log.formatter", "text", "json", "json", ["logstash", "xml"]),
-    "log.fields": ("log.fields", {}, "{service: r, n: [1]}", {"service": "r", "n": [1]}, ["x", "[x]"]),
-    "log.accesslog.disabled": ("log.access_log.disabled", False, "true", True, ["1", "x", "[true]"]),
-    "http.addr": ("http.addr", "127.0.0.1:5000", "':5001'", ":5001", ["5000", "localhost", "[a]", "x:y"]),
+    "log.fields": (
+        "log.fields",
+        {},
+        "{service: r, n: [1]}",
+        {"service": "r", "n": [1]},
+        ["x", "[x]"],
+    ),
+    "log.accesslog.disabled": (
+        "log.access_log.disabled",
+        False,
+        "true",
+        True,
+        ["1", "x", "[true]"],
+    ),
+    "http.addr": (
+        "http.addr",
+        "127.0.0.1:5000",
+        "':5001'",
+        ":5001",
+        ["5000", "localhost", "[a]", "x:y"],
+    ),
     "http.net": ("http.net", "tcp", "tcp", "tcp", ["udp", "tcp4"]),
     "http.host": (
         "http.host",
@@ -52,10 +72,28 @@ KEYS = {
         ("10.0.0.1", "::1"),
         ["10.0.0.1", "[]", "[proxy.example]", "[10.0.0.0/8]"],
     ),
-    "http.limits.connections": ("http.limits.connections", 2000, "5", 5, ["0", "1.5", "many", "true"]),
-    "http.limits.connectionsperaddress": ("http.limits.connections_per_address", 200, "5", 5, ["0"]),
+    "http.limits.connections": (
+        "http.limits.connections",
+        2000,
+        "5",
+        5,
+        ["0", "1.5", "many", "true"],
+    ),
+    "http.limits.connectionsperaddress": (
+        "http.limits.connections_per_address",
+        200,
+        "5",
+        5,
+        ["0"],
+    ),
     "http.limits.requests": ("http.limits.requests", 4000, "5", 5, ["0"]),
-    "http.limits.requestsperconnection": ("http.limits.requests_per_connection", 1000, "5", 5, ["0"]),
+    "http.limits.requestsperconnection": (
+        "http.limits.requests_per_connection",
+        1000,
+        "5",
+        5,
+        ["0"],
+    ),
     "http.limits.headers": ("http.limits.headers", 100, "5", 5, ["0"]),
     "http.limits.headsize": ("http.limits.head_size", 16384, "2048", 2048, ["1023"]),
     "http.limits.firstbyte": ("http.limits.first_byte", 10.0, "1s", 1.0, ["0", "10"]),
@@ -79,7 +117,13 @@ KEYS = {
     "storage.bloblimit": ("storage.blob_limit", 0, "100", 100, ["-1", "1GiB"]),
     "storage.delete.enabled": ("storage.delete.enabled", False, "true", True, ["x"]),
     "storage.redirect.disable": ("storage.redirect.disable", False, "true", True, ["x"]),
-    "storage.maintenance.uploadpurging.enabled": ("upload_purging.enabled", True, "false", False, ["x"]),
+    "storage.maintenance.uploadpurging.enabled": (
+        "upload_purging.enabled",
+        True,
+        "false",
+        False,
+        ["x"],
+    ),
     "storage.maintenance.uploadpurging.age": (
         "upload_purging.age",
         168 * HOUR,
@@ -94,7 +138,13 @@ KEYS = {
         HOUR,
         ["24", "-1h"],
     ),
-    "storage.maintenance.uploadpurging.dryrun": ("upload_purging.dry_run", False, "true", True, ["x"]),
+    "storage.maintenance.uploadpurging.dryrun": (
+        "upload_purging.dry_run",
+        False,
+        "true",
+        True,
+        ["x"],
+    ),
     "storage.maintenance.readonly.enabled": ("read_only", False, "true", True, ["x"]),
     "storage.cache.blobdescriptor": (
         "storage.cache.blob_descriptor",
@@ -103,7 +153,13 @@ KEYS = {
         "inmemory",
         ["redis"],
     ),
-    "storage.cache.blobdescriptorsize": ("storage.cache.blob_descriptor_size", 10_000, "0", 0, ["-1", "x"]),
+    "storage.cache.blobdescriptorsize": (
+        "storage.cache.blob_descriptor_size",
+        10_000,
+        "0",
+        0,
+        ["-1", "x"],
+    ),
     "storage.tag.concurrencylimit": ("storage.tag.concurrency_limit", None, "8", 8, ["0", "x"]),
     "health.storagedriver.enabled": ("health.storage_driver.enabled", False, "true", True, ["x"]),
     "health.storagedriver.interval": ("health.storage_driver.interval", 10.0, "5s", 5.0, ["x"]),
@@ -183,7 +239,9 @@ class KeyTests:
         """A misspelt neighbor is refused, and the right key named."""
         above, _, name = path.rpartition(".")
         wrong = f"{above}.{name}x"
-        with pytest.raises(Exception, match=f"line [23]: {wrong} is n.* known key; did you mean {path}"):
+        with pytest.raises(
+            Exception, match=f"line [23]: {wrong} is n.* known key; did you mean {path}"
+        ):
             read(as_yaml(wrong, "1"))
 
 
@@ -221,7 +279,12 @@ def test_partial_purging_section_keeps_the_other_defaults():
     purging = read(
         "version: 0.1\nstorage: {inmemory: , maintenance: {uploadpurging: {age: 1h}}}"
     ).upload_purging
-    assert (purging.enabled, purging.age, purging.interval, purging.dry_run) == (True, HOUR, 24 * HOUR, False)
+    assert (purging.enabled, purging.age, purging.interval, purging.dry_run) == (
+        True,
+        HOUR,
+        24 * HOUR,
+        False,
+    )
 
 
 def test_secrets_are_masked():

@@ -55,9 +55,12 @@ class StockFileTests:
         )
 
     def test_stock_file_that_asks_for_passwords_is_refused(self):
-        """Debian's file as installed: serving it to everybody would be worse than not serving it."""
+        """Debian's file as installed: serving it to everybody would be worse than not serving
+        it.
+        """
         with pytest.raises(
-            ConfigError, match="line 12: auth is not supported yet; this registry can't check passwords"
+            ConfigError,
+            match="line 12: auth is not supported yet; this registry can't check passwords",
         ):
             load_text(DEBIAN + PASSWORDS, {})
 
@@ -67,20 +70,28 @@ class NoFileTests:
         configuration = load(None, {})
         assert configuration.storage.driver == NamedDriver(
             "filesystem",
-            {"rootdirectory": str(in_directory / "registry-data"), "maxthreads": 100, "durability": "strict"},
+            {
+                "rootdirectory": str(in_directory / "registry-data"),
+                "maxthreads": 100,
+                "durability": "strict",
+            },
         )
         assert str(configuration.http.address) == "127.0.0.1:5000"
         assert configuration.source == "built-in defaults"
         assert configuration.warnings == ()
 
     def test_variables_apply_without_a_file(self, in_directory):
-        configuration = load(None, {"REGISTRY_HTTP_ADDR": ":1", "REGISTRY_STORAGE_DELETE_ENABLED": "true"})
+        configuration = load(
+            None, {"REGISTRY_HTTP_ADDR": ":1", "REGISTRY_STORAGE_DELETE_ENABLED": "true"}
+        )
         assert configuration.http.addr == ":1"
         assert configuration.delete_enabled
         assert configuration.storage.driver.name == "filesystem"
 
     def test_variables_choose_the_driver_without_a_file(self, in_directory):
-        assert load(None, {"REGISTRY_STORAGE": "inmemory"}).storage.driver == NamedDriver("inmemory", {})
+        assert load(None, {"REGISTRY_STORAGE": "inmemory"}).storage.driver == NamedDriver(
+            "inmemory", {}
+        )
         environ = {"REGISTRY_STORAGE_FILESYSTEM_MAXTHREADS": "7"}
         options = load(None, environ).storage.driver.options
         assert (options["rootdirectory"], options["maxthreads"]) == ("/var/lib/registry", 7)

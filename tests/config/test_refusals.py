@@ -103,7 +103,10 @@ def test_refusal_names_place_reason_and_remedy(text, sentence):
     ("text", "sentence"),
     [
         ("", 'registry.yml: the file is empty; begin with "version: 0.1" and a storage section'),
-        ("# nothing", 'registry.yml: the file is empty; begin with "version: 0.1" and a storage section'),
+        (
+            "# nothing",
+            'registry.yml: the file is empty; begin with "version: 0.1" and a storage section',
+        ),
         ("storage: inmemory", 'registry.yml, line 1: version is missing; write "version: 0.1"'),
         (
             "# first\nversion: 0.2\nstorage: inmemory",
@@ -113,8 +116,14 @@ def test_refusal_names_place_reason_and_remedy(text, sentence):
             "version: [0.1]",
             'registry.yml, line 1: version is not 0.1, the only one there is; write "version: 0.1"',
         ),
-        ("- version", 'registry.yml, line 1: the file is not a mapping of keys; begin with "version: 0.1"'),
-        ("hello", 'registry.yml, line 1: the file is not a mapping of keys; begin with "version: 0.1"'),
+        (
+            "- version",
+            'registry.yml, line 1: the file is not a mapping of keys; begin with "version: 0.1"',
+        ),
+        (
+            "hello",
+            'registry.yml, line 1: the file is not a mapping of keys; begin with "version: 0.1"',
+        ),
     ],
 )
 def test_file_that_is_no_configuration_is_refused(text, sentence):

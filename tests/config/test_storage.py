@@ -30,10 +30,15 @@ class NamedDriverTests:
 
     def test_relative_directory_is_below_the_working_directory(self):
         """The driver runs elsewhere, so it is given the whole path."""
-        assert driver_of("{filesystem: {rootdirectory: ./data/}}").options["rootdirectory"] == "/work/data"
+        assert (
+            driver_of("{filesystem: {rootdirectory: ./data/}}").options["rootdirectory"]
+            == "/work/data"
+        )
 
     def test_installed_driver_gets_its_options_as_they_are(self):
-        driver = driver_of("{shelf: {depth: 3, boards: [a, {b: c}], when: 2026-01-01}}", installed={"shelf"})
+        driver = driver_of(
+            "{shelf: {depth: 3, boards: [a, {b: c}], when: 2026-01-01}}", installed={"shelf"}
+        )
         assert driver.options == {"depth": 3, "boards": ["a", {"b": "c"}], "when": "2026-01-01"}
 
     def test_description_names_the_place(self):
@@ -62,7 +67,10 @@ class ExternalDriverTests:
             "storage.filesystem.rootdirectory: "
             "/var/lib/registry",
         ),
-        ("{delete: {enabled: true}}", "registry.yml, line 2: storage names no driver; add one, for example "),
+        (
+            "{delete: {enabled: true}}",
+            "registry.yml, line 2: storage names no driver; add one, for example ",
+        ),
         ("[inmemory]", "registry.yml, line 2: storage wants a section of keys, not a list; "),
         (
             "{inmemory: , filesystem: }",
@@ -123,7 +131,10 @@ class ExternalDriverTests:
             "{external: {command: /d --flag}}",
             "storage.external.command wants a list of texts, not '/d --flag'; ",
         ),
-        ("{external: {command: []}}", "storage.external.command wants a list of texts, not a list; "),
+        (
+            "{external: {command: []}}",
+            "storage.external.command wants a list of texts, not a list; ",
+        ),
         (
             "{external: {comand: [/d]}}",
             "storage.external.comand is not a known key; did you mean storage.external.com",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Campaigns: how often something was tried, and what came of it.
 
-``FAULTS=long`` in the environment asks for the long form. ``FAULTS_RESULTS`` names a file to which one
-JSON line is added for each campaign, with the seed by which it can be had again.
+``FAULTS=long`` in the environment asks for the long form. ``FAULTS_RESULTS`` names a file to which
+one JSON line is added for each campaign, with the seed by which it can be had again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def not_run(reason):
 
 def told(counts):
     """A Counter in words."""
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "nothing"
+    return (
+        ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "nothing"
+    )
 
 
 class Campaign:

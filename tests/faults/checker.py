@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The product's own checker, over a tree that no registry is at work on; the oracle is the other opinion."""
+"""The product's own checker, over a tree that no registry is at work on; the oracle is the other
+opinion.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """File systems that a test owns: an ext4 in a file, whose power can be cut, and a small tmpfs.
 
-The cut is ``FS_IOC_SHUTDOWN`` with ``NOLOGFLUSH``: from that instant nothing more reaches the disk, not
-even the journal's open transaction. Unmounting then forgets what was in memory, and the next mount
-replays the journal, as after a loss of power.
+The cut is ``FS_IOC_SHUTDOWN`` with ``NOLOGFLUSH``: from that instant nothing more reaches the disk,
+not even the journal's open transaction. Unmounting then forgets what was in memory, and the next
+mount replays the journal, as after a loss of power.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def _run(*command):
 
 
 def pick_directory(tmp_path):
-    """Where images lie best: in memory, if there is room, so that other users of the disk do not slow us."""
+    """Where images lie best: in memory, if there is room, so that other users of the disk do not
+    slow us.
+    """
     shared = Path("/dev/shm")
     if os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 512 * MIB:
         return shared / f"faults-{os.getpid()}-{tmp_path.name}"

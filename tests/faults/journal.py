@@ -9,8 +9,9 @@ Each thing that a registry can have is a key with the values that it may have no
     ("referrer", repository, subject, digest)   True or None
 
 A request that is sent adds its value to the possible ones; its answer leaves that alone. A request
-whose answer is lost leaves both. After a fault the registry is looked at: each key must have a value
-that is possible, which is the only one from then on. Nobody asks for two changes of a key at once.
+whose answer is lost leaves both. After a fault the registry is looked at: each key must have a
+value that is possible, which is the only one from then on. Nobody asks for two changes of a key at
+once.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Journal:
     """Kept by clients, in the memory of a process that no fault touches.
 
     Args:
-        clock: tells where in a recorded trace we are; given, the journal can be had :meth:`as_of` then.
+        clock: tells where in a recorded trace we are; given, the journal can be had :meth:`as_of`
+            then.
     """
 
     def __init__(self, clock=None):
@@ -79,7 +81,8 @@ class Journal:
         self.acknowledged = 0
         #: Whether errors are to be expected now.
         self.is_in_trouble = False
-        #: Whether the power has gone: a machine without power gives no answers, so they don't count.
+        #: Whether the power has gone: a machine without power gives no answers, so they don't
+        #: count.
         self.is_dark = False
         #: Sessions behind whose acknowledged bytes something was found that nobody sent.
         self.spoiled = []
@@ -147,7 +150,9 @@ class Journal:
                 self._events.append((self._clock(), apply, arguments))
 
     def as_of(self, position):
-        """The journal as it was when the trace was so long; what was sent later is known all the same."""
+        """The journal as it was when the trace was so long; what was sent later is known all the
+        same.
+        """
         then = Journal()
         then.sent = self.sent
         for when, apply, arguments in self._events:
@@ -192,7 +197,8 @@ class Journal:
     # After a fault.
 
     def settle(self, tree):
-        """Hold a storage tree against what is possible; from then on what was found is what must be.
+        """Hold a storage tree against what is possible; from then on what was found is what must
+        be.
 
         Args:
             tree: of the oracle.
@@ -216,11 +222,15 @@ class Journal:
     def _settle_key(self, key, value):
         values = self.values(key)
         if len(values) > 1 and value is None and key[0] == "tag":
-            self._ghosts.add(key)  # its directory may have been made, by a request that nobody answered
+            self._ghosts.add(
+                key
+            )  # its directory may have been made, by a request that nobody answered
         self.possible[key] = {value}
         if value in values:
             return []
-        return [f"{' '.join(map(str, key))} is {_told(value)}, not {' or '.join(map(_told, values))}"]
+        return [
+            f"{' '.join(map(str, key))} is {_told(value)}, not {' or '.join(map(_told, values))}"
+        ]
 
     def _settle_sessions(self, tree):
         problems = []
@@ -228,7 +238,9 @@ class Journal:
             found = tree.uploads.get((session.repository, id_))
             if found is None:
                 if not session.is_closing:
-                    problems.append(f"session {id_} is gone, with {session.held} acknowledged bytes")
+                    problems.append(
+                        f"session {id_} is gone, with {session.held} acknowledged bytes"
+                    )
                 elif self.values(("blob", session.repository, session.digest)) != {True}:
                     problems.append(f"session {id_} is gone and became nothing")
                 del self.sessions[id_]
@@ -236,7 +248,9 @@ class Journal:
                 expected = f"{session.held}..{session.sent}"
                 problems.append(f"session {id_} holds {len(found)} bytes, not {expected}")
             elif found[: session.held] != session.data[: session.held]:
-                problems.append(f"session {id_} holds other bytes than the {session.held} acknowledged")
+                problems.append(
+                    f"session {id_} holds other bytes than the {session.held} acknowledged"
+                )
             elif not session.data.startswith(found):
                 # What was not acknowledged is not what was sent. Not every file system can help it.
                 self.spoiled.append(session)
@@ -258,7 +272,9 @@ class Journal:
             problems += trouble
             if not trouble and value not in self.values(key):
                 values = " or ".join(map(_told, self.values(key)))
-                problems.append(f"{' '.join(map(str, key))} is served as {_told(value)}, not {values}")
+                problems.append(
+                    f"{' '.join(map(str, key))} is served as {_told(value)}, not {values}"
+                )
         for repository in self.repositories():
             problems += self._check_tags(client, repository)
         return problems
@@ -280,12 +296,16 @@ class Journal:
             return None, [f"{where} {rest[0]} of {repository}: {answer.status}"]
         digest = digest_of(answer.body)
         if digest not in self.sent or (kind != "tag" and digest != rest[0]):
-            return None, [f"{where} {rest[0]} of {repository}: {len(answer.body)} bytes of {digest}"]
+            return None, [
+                f"{where} {rest[0]} of {repository}: {len(answer.body)} bytes of {digest}"
+            ]
         return digest if kind == "tag" else True, []
 
     def _check_tags(self, client, repository):
         listed = client.all_tags(repository)
-        problems = [] if len(listed) == len(set(listed)) else [f"a tag of {repository} is listed twice"]
+        problems = (
+            [] if len(listed) == len(set(listed)) else [f"a tag of {repository} is listed twice"]
+        )
         surely = {tag for (tag,), _ in self.surely("tag", repository)}
         maybe = {tag for (tag,) in self.maybe("tag", repository)}
         ghosts = {key[2] for key in self._ghosts if key[1] == repository}

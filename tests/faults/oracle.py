@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second opinion on a storage tree, written apart from the product and from its checker.
 
-It imports nothing of the product. It knows the tree of registry:2 as documents describe it, reads every
-byte, and says what is there and what is wrong::
+It imports nothing of the product. It knows the tree of registry:2 as documents describe it, reads
+every byte, and says what is there and what is wrong::
 
     docker/registry/v2/
       blobs/<alg>/<2>/<hex>/data            and ours: size
@@ -65,7 +65,9 @@ def examine(root):
 
 
 def examine_files(files, directories):
-    """Judge a tree that is given: path -> bytes, without those names that are leftovers; and directories."""
+    """Judge a tree that is given: path -> bytes, without those names that are leftovers; and
+    directories.
+    """
     return _judge(Tree(), files, directories)
 
 
@@ -90,7 +92,9 @@ def _read(root, tree):
     for directory, directories, names in os.walk(root):
         hidden = [name for name in (*directories, *names) if name.startswith(LEFTOVER)]
         tree.leftovers += len(hidden)
-        directories[:] = [name for name in directories if name not in hidden and name != "lost+found"]
+        directories[:] = [
+            name for name in directories if name not in hidden and name != "lost+found"
+        ]
         found += [os.path.relpath(os.path.join(directory, name), root) for name in directories]
         for name in names:
             if name not in hidden:
@@ -145,7 +149,12 @@ def _of_repository(tree, path, data):
     elif kind == "_manifests" and rest[0] == "tags" and rest[2:] == ["current", "link"]:
         if _link(tree, path, data, None):
             tree.tags[repository, rest[1]] = data.decode()
-    elif kind == "_manifests" and rest[0] == "tags" and rest[2:3] == ["index"] and rest[5:] == ["link"]:
+    elif (
+        kind == "_manifests"
+        and rest[0] == "tags"
+        and rest[2:3] == ["index"]
+        and rest[5:] == ["link"]
+    ):
         _link(tree, path, data, f"{rest[3]}:{rest[4]}")
     elif kind == "_manifests" and rest[0] == "referrers":
         _referrer(tree, path, repository, rest, data)
@@ -194,7 +203,9 @@ def _references(tree, files):
     """What is there must refer to what is there."""
     for (repository, tag), digest in tree.tags.items():
         if digest is not None and (repository, digest) not in tree.manifests:
-            tree.errors.append(f"tag {repository}:{tag} points at {digest}, which the repository lacks")
+            tree.errors.append(
+                f"tag {repository}:{tag} points at {digest}, which the repository lacks"
+            )
     for repository, digest in tree.manifests:
         algorithm, _, encoded = digest.partition(":")
         data = files[f"{_BLOBS}/{algorithm}/{encoded[:2]}/{encoded}/data"]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that do what clients do, in random order, and write down what they were told.
 
-A patron has two repositories of its own. What it asks for next depends on what it was answered, by the
-journal alone, so it goes on after any fault. An answer that does not come, or a 5xx, leaves the outcome
-open, and is a problem only where the journal says that nothing is wrong; any other answer than the
-expected is one always.
+A patron has two repositories of its own. What it asks for next depends on what it was answered, by
+the journal alone, so it goes on after any fault. An answer that does not come, or a 5xx, leaves the
+outcome open, and is a problem only where the journal says that nothing is wrong; any other answer
+than the expected is one always.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ACCEPT = {"Accept": f"{MANIFEST}, {INDEX}"}
 OCTETS = {"Content-Type": "application/octet-stream"}
 
 #: What says that it is worth to come again.
-PASSING = (429, 503)
+PASSING = (429, 503, 507)
 
 #: Sizes of blobs: tiny, about as large as the registry still holds in memory, and larger.
 SIZES = ((1, 2_000), (60_000, 70_000), (100_000, 400_000))
@@ -60,7 +60,9 @@ class Line:
             OSError, HTTPException: there is none, or not all of it.
         """
         if self._connection is None:
-            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+            self._connection = http.client.HTTPConnection(
+                "127.0.0.1", self.port, timeout=self.timeout
+            )
         try:
             self._connection.request(method, path, body=body, headers=headers or {})
             response = self._connection.getresponse()
@@ -169,7 +171,10 @@ class Patron:
         tag = self._tag()
         by_tag = self.choice.random() < 0.8 if is_tagged is None else is_tagged
         manifest = self._manifest(blobs[0], blobs[1:])
-        ways = [self.choice.choice((self._push_at_once, self._push, self._push_in_chunks)) for _ in blobs]
+        ways = [
+            self.choice.choice((self._push_at_once, self._push, self._push_in_chunks))
+            for _ in blobs
+        ]
 
         def push():
             for way, blob in zip(ways, blobs, strict=True):
@@ -198,7 +203,9 @@ class Patron:
         """Only one that no index lists and nothing refers to."""
         held = {digest for one in self._manifests(repository) for digest in _children(one)}
         held |= {subject for subject, _ in self.journal.maybe("referrer", repository)}
-        present = [key[0] for key, _ in self.journal.surely("manifest", repository) if key[0] not in held]
+        present = [
+            key[0] for key, _ in self.journal.surely("manifest", repository) if key[0] not in held
+        ]
         if not present:
             return None
         digest = self.choice.choice(present)
@@ -214,11 +221,15 @@ class Patron:
     def delete_blob(self, repository):
         """Only one that no manifest needs."""
         held = {digest for one in self._manifests(repository) for digest in _blobs(one)}
-        present = [key[0] for key, _ in self.journal.surely("blob", repository) if key[0] not in held]
+        present = [
+            key[0] for key, _ in self.journal.surely("blob", repository) if key[0] not in held
+        ]
         if not present:
             return None
         digest = self.choice.choice(present)
-        return Deletion(self, f"/v2/{repository}/blobs/{digest}", {("blob", repository, digest): None})
+        return Deletion(
+            self, f"/v2/{repository}/blobs/{digest}", {("blob", repository, digest): None}
+        )
 
     def mount(self, repository):
         (other,) = (one for one in self.repositories if one != repository)
@@ -229,7 +240,9 @@ class Patron:
 
         def mount():
             with self.journal.attempt({("blob", repository, digest): True}) as attempt:
-                self._ask("POST", f"/v2/{repository}/blobs/uploads/?mount={digest}&from={other}", (201,))
+                self._ask(
+                    "POST", f"/v2/{repository}/blobs/uploads/?mount={digest}&from={other}", (201,)
+                )
                 attempt.acknowledged()
 
         return mount
@@ -291,7 +304,9 @@ class Patron:
         (tag,) = self.choice.choice(tags)
 
         def pull():
-            answer = self._ask("GET", f"/v2/{repository}/manifests/{tag}", (200, 404), headers=ACCEPT)
+            answer = self._ask(
+                "GET", f"/v2/{repository}/manifests/{tag}", (200, 404), headers=ACCEPT
+            )
             value = answer.headers["Docker-Content-Digest"] if answer.status == 200 else None
             if value not in self.journal.values(("tag", repository, tag)):
                 self.journal.problem(f"tag {repository}:{tag} was served as {value}")
@@ -305,7 +320,9 @@ class Patron:
     def _push_at_once(self, repository, blob):
         digest = self.journal.note(blob)
         with self.journal.attempt({("blob", repository, digest): True}) as attempt:
-            self._ask("POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", (201,), blob, OCTETS)
+            self._ask(
+                "POST", f"/v2/{repository}/blobs/uploads/?digest={digest}", (201,), blob, OCTETS
+            )
             attempt.acknowledged()
 
     def _push(self, repository, blob):
@@ -367,7 +384,9 @@ class Patron:
         self.journal.over(session)
         path = f"/v2/{session.repository}/blobs/{session.digest}"
         if not session.is_closing:
-            self.journal.problem(f"session {session.id} is gone, with {session.held} acknowledged bytes")
+            self.journal.problem(
+                f"session {session.id} is gone, with {session.held} acknowledged bytes"
+            )
             return
         with self.journal.attempt({("blob", session.repository, session.digest): True}) as attempt:
             if self._ask("HEAD", path, (200, 404)).status == 200:
@@ -400,9 +419,13 @@ class Patron:
         if answer.status in expected:
             return answer
         if answer.status in PASSING and "Retry-After" not in answer.headers:
-            self.journal.problem(f"{method} {path} was answered {answer.status} without Retry-After")
+            self.journal.problem(
+                f"{method} {path} was answered {answer.status} without Retry-After"
+            )
         if answer.status < 500 or not self.journal.is_in_trouble:
-            self.journal.problem(f"{method} {path} was answered {answer.status} {answer.body[:300]!r}")
+            self.journal.problem(
+                f"{method} {path} was answered {answer.status} {answer.body[:300]!r}"
+            )
         raise Unanswered(str(answer.status))
 
     # What things are made of.
@@ -430,7 +453,10 @@ class Patron:
         return {"mediaType": media_type, "digest": self.journal.note(data), "size": len(data)}
 
     def _manifests(self, repository):
-        return [json.loads(self.journal.sent[key[0]]) for key in self.journal.maybe("manifest", repository)]
+        return [
+            json.loads(self.journal.sent[key[0]])
+            for key in self.journal.maybe("manifest", repository)
+        ]
 
 
 class Deletion:
@@ -473,7 +499,9 @@ class Crowd:
     def start(self, *, is_patient=False):
         self.stop.clear()
         self._threads = [
-            threading.Thread(target=patron.run, args=(self.stop,), kwargs={"is_patient": is_patient})
+            threading.Thread(
+                target=patron.run, args=(self.stop,), kwargs={"is_patient": is_patient}
+            )
             for patron in self.patrons
         ]
         for thread in self._threads:

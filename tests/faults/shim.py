@@ -115,7 +115,10 @@ class Shim:
             *(sys.executable, "-I", "-m", "txregistry_drivers.filesystem"),
         ]
         return {
-            "external": {"command": command, "options": {"rootdirectory": str(self._root), **options}},
+            "external": {
+                "command": command,
+                "options": {"rootdirectory": str(self._root), **options},
+            },
             "delete": {"enabled": True},
         }
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every call by which the driver changes the disk or answers, struck in turn: killed, refused, cut short.
+"""Every call by which the driver changes the disk or answers, struck in turn: killed, refused, cut
+short.
 
-The same operation is done again and again in a fresh repository, and each time another call is the one.
-A driver that is killed must not be noticed by the client; a refusal may be told, with an honest status,
-and must be over when it is over.
+The same operation is done again and again in a fresh repository, and each time another call is the
+one. A driver that is killed must not be noticed by the client; a refusal may be told, with an
+honest status, and must be over when it is over.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ class Bench:
 def points(campaign, bench, kinds, count, seconds):
     """Which calls to strike: (scenario, number).
 
-    All of them in the long form, else ``count``, and fewer if that would take longer than ``seconds``.
+    All of them in the long form, else ``count``, and fewer if that would take longer than
+    ``seconds``.
     """
     every = [
         (scenario, number + 1)
@@ -128,7 +130,10 @@ def points(campaign, bench, kinds, count, seconds):
 class KillTests:
     def test_death_of_the_driver_at_any_call_is_not_noticed(self, tmp_path):
         """Pushes, tags and deletes go on through it; nothing is lost, nothing half is left."""
-        with Campaign("kill points of the driver") as campaign, Bench(tmp_path, campaign.seed) as bench:
+        with (
+            Campaign("kill points of the driver") as campaign,
+            Bench(tmp_path, campaign.seed) as bench,
+        ):
             bench.measure()
             for scenario, number in points(campaign, bench, CHANGES, 40, 10):
                 operation = bench.prepare(scenario)
@@ -252,8 +257,8 @@ class ErrorTests:
     def _repeat(self, bench, operation, *, may_wait):
         """It must get through once the fault is over: at once, or when a driver is fresh.
 
-        A store that was full is taken for that for a while, one that a sync failed of until an operator
-        starts the driver again.
+        A store that was full is taken for that for a while, one that a sync failed of until an
+        operator starts the driver again.
 
         Args:
             may_wait: find out whether that passes by itself, too.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9, again and again, while clients are at work.
 
-Of the driver, which nobody may notice; of the whole server, after which clients come back. The next kill
-strikes some time after the driver is ready again, so that each one hits a driver that works.
+Of the driver, which nobody may notice; of the whole server, after which clients come back. The next
+kill strikes some time after the driver is ready again, so that each one hits a driver that works.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ class Images:
         return layout
 
     def push(self, layout, repository):
-        return self._copy(f"oci:{layout.directory}:it", f"docker://{self.server.address}/{repository}:it")
+        return self._copy(
+            f"oci:{layout.directory}:it", f"docker://{self.server.address}/{repository}:it"
+        )
 
     def pull(self, repository, name):
         return self._copy(
@@ -126,7 +128,9 @@ def directory(tmp_path):
 
 class DriverTests:
     def test_clients_see_no_death_of_the_driver(self, directory):
-        """skopeo pushes and pulls go on, without one error, while the driver is killed every few seconds."""
+        """skopeo pushes and pulls go on, without one error, while the driver is killed every few
+        seconds.
+        """
         pushers, size, seconds = (4, 200 * MIB, 120) if is_long() else (1, 12 * MIB, 6)
         span = (2, 4) if is_long() else (0.3, 1)
         with (
@@ -222,7 +226,9 @@ class DriverTests:
 
 class ServerTests:
     def test_nothing_acknowledged_is_lost(self, directory):
-        """The whole server is killed at random moments while clients try again until they are answered."""
+        """The whole server is killed at random moments while clients try again until they are
+        answered.
+        """
         seconds, patrons = (120, 6) if is_long() else (6, 3)
         with Campaign("kills of the whole server") as campaign:
             server = Registry(directory / "server")
@@ -230,7 +236,12 @@ class ServerTests:
             journal.is_in_trouble = True
             crowd = Crowd(
                 [
-                    Patron(Line(server.port), journal, f"p{number}", random.Random(campaign.choice.random()))
+                    Patron(
+                        Line(server.port),
+                        journal,
+                        f"p{number}",
+                        random.Random(campaign.choice.random()),
+                    )
                     for number in range(patrons)
                 ]
             )

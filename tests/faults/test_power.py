@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Power cuts under load: the disk of a real server goes at a random moment, again and again.
 
-Nothing that a client was told before may be lost, whatever the file system does with what was not synced.
-An answer that comes while the power goes does not count. No machine could send it; and the kernel says
-that a sync succeeded which was overtaken by the shutdown (the last test here shows that without us).
+Nothing that a client was told before may be lost, whatever the file system does with what was not
+synced. An answer that comes while the power goes does not count. No machine could send it; and the
+kernel says that a sync succeeded which was overtaken by the shutdown (the last test here shows that
+without us).
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Host:
             storage = Shim(directory, root, left_out=left_out).storage()
         self.server = Registry(directory, storage=storage)
         self.patrons = [
-            Patron(Line(self.server.port), self.journal, f"p{number}", random.Random(choice.random()))
+            Patron(
+                Line(self.server.port), self.journal, f"p{number}", random.Random(choice.random())
+            )
             for number in range(3)
         ]
 
@@ -92,9 +95,9 @@ class Host:
         self.disk.unmount()
         self.disk.mount()
         problems += find_losses(self.journal, self.disk.path / "storage", self.warnings)
-        # A file may have grown before its bytes were written (``data=writeback``), or the shutdown came
-        # between the two: then something else follows what was acknowledged. Such an upload ends with
-        # 400 and begins anew.
+        # A file may have grown before its bytes were written (``data=writeback``), or the shutdown
+        # came between the two: then something else follows what was acknowledged. Such an upload
+        # ends with 400 and begins anew.
         self.warnings["upload-spoiled"] += len(self.journal.spoiled)
         self.journal.spoiled.clear()
         return problems
@@ -125,7 +128,9 @@ def cut_power(campaign, directory, count, left_out=""):
             if host is None or host.is_old():
                 stack.close()
                 options, format_options = KINDS[number // CUTS_OF_IMAGE % len(KINDS)]
-                disk = stack.enter_context(Disk(directory / f"image-{number}", options, format_options))
+                disk = stack.enter_context(
+                    Disk(directory / f"image-{number}", options, format_options)
+                )
                 host = Host(directory / f"host-{number}", disk, campaign.choice, left_out)
             before = host.journal.acknowledged
             where = f"cut {number + 1}, {options} {' '.join(format_options)}"
@@ -200,6 +205,8 @@ def sync_directory(path):
 
 @pytest.mark.parametrize("left_out", ["*/_uploads/*/data", "*/.txregistry-*.tmp"])
 def test_missing_syncs_are_noticed(directory, left_out):
-    """The lab tested: without these syncs, which a shim leaves out on purpose, power cuts lose something."""
+    """The lab tested: without these syncs, which a shim leaves out on purpose, power cuts lose
+    something.
+    """
     with Campaign(f"power cuts without syncs of {left_out}", expects_losses=True) as campaign:
         cut_power(campaign, directory, 3, left_out)

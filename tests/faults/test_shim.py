@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shim sees all that a driver does to the disk: strace, which sees everything, says the same."""
+"""The shim sees all that a driver does to the disk: strace, which sees everything, says the
+same.
+"""
 
 from __future__ import annotations
 
@@ -64,14 +66,23 @@ def test_shim_misses_no_change(tmp_path):
         patron.push_image("p/before")()  # the driver is up, and done with that
         with tracing(server.driver(), log):
             shim.start_trace()
-            for name in ("push_image", "retag", "push_referrer", "begin_upload", "delete_tag", "push_image"):
+            for name in (
+                "push_image",
+                "retag",
+                "push_referrer",
+                "begin_upload",
+                "delete_tag",
+                "push_image",
+            ):
                 getattr(patron, name)("p/app")()
             patron.mount("p/app/deep")()
             patron.line.close()
             wait_for_silence(shim)
             shim.stop_trace()
             assert not patron.journal.problems
-        seen = Counter(name for _, name, result, _ in shim.trace() if result >= 0 and name in NAMES.values())
+        seen = Counter(
+            name for _, name, result, _ in shim.trace() if result >= 0 and name in NAMES.values()
+        )
     shim.close()
     told = Counter()
     for line in log.read_text().splitlines():
@@ -89,7 +100,19 @@ class tracing:
     def __init__(self, pid, log):
         self.log = log
         names = ",".join(NAMES)
-        command = [need("strace"), "-f", "-y", "-s", "0", "-o", log, "-e", f"trace={names}", "-p", str(pid)]
+        command = [
+            need("strace"),
+            "-f",
+            "-y",
+            "-s",
+            "0",
+            "-o",
+            log,
+            "-e",
+            f"trace={names}",
+            "-p",
+            str(pid),
+        ]
         self.command = [str(part) for part in command]
 
     def __enter__(self):

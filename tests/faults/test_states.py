@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One trace of a real driver, and every state in which a power cut could have left its disk.
 
-No luck is needed here: what a sync is missing for is shown, whatever a file system does. The same trace is
-read for order: bytes are synced before they get a name, and names before the answer.
+No luck is needed here: what a sync is missing for is shown, whatever a file system does. The same
+trace is read for order: bytes are synced before they get a name, and names before the answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from .states import Model
 #: What is done, in this order, in one repository.
 OPERATIONS = (
     *("push_image", "push_image", "retag", "push_referrer", "push_index", "mount"),
-    *("begin_upload", "resume_upload", "push_image", "delete_tag", "delete_manifest", "delete_blob"),
+    *(
+        "begin_upload",
+        "resume_upload",
+        "push_image",
+        "delete_tag",
+        "delete_manifest",
+        "delete_blob",
+    ),
 )
 
 SIZES = ((100, 1_000), (70_000, 80_000))
@@ -42,7 +49,9 @@ class Recording:
         self.shim.start_trace()
         self.server = Registry(directory, storage=self.shim.storage())
         self.journal = Journal(self.shim.position)
-        self.patron = Patron(Line(self.server.port), self.journal, "p", random.Random(seed), sizes=SIZES)
+        self.patron = Patron(
+            Line(self.server.port), self.journal, "p", random.Random(seed), sizes=SIZES
+        )
         self.steps = []
 
     def __enter__(self):
@@ -89,8 +98,13 @@ def states(run, most):
 
 
 def test_every_state_after_a_power_cut_keeps_what_was_acknowledged(tmp_path):
-    """All of a trace up to each call, without any two of the changes that were not synced by then."""
-    with Campaign("enumerated crash states") as campaign, Recording(tmp_path / "run", campaign.seed) as run:
+    """All of a trace up to each call, without any two of the changes that were not synced by
+    then.
+    """
+    with (
+        Campaign("enumerated crash states") as campaign,
+        Recording(tmp_path / "run", campaign.seed) as run,
+    ):
         run.do()
         share = short_or_long(40, 2000)
         for number, (where, position, files, directories) in enumerate(states(run, 2)):
@@ -99,7 +113,9 @@ def test_every_state_after_a_power_cut_keeps_what_was_acknowledged(tmp_path):
                 root = tmp_path / f"state-{number}"
                 materialise(root, files, directories)
                 problems += Findings(root).errors
-                campaign.notes["on a real disk, too"] = campaign.notes.get("on a real disk, too", 0) + 1
+                campaign.notes["on a real disk, too"] = (
+                    campaign.notes.get("on a real disk, too", 0) + 1
+                )
                 shutil.rmtree(root)
             campaign.trial(where, problems)
 
@@ -170,7 +186,9 @@ def is_lossy(run, state):
 
 def kinds_of_syncs(run):
     """Patterns of the paths that were synced, each for one place in the tree."""
-    found = {fields[0] for _, name, result, fields in run.shim.trace() if name == "sync" and result == 0}
+    found = {
+        fields[0] for _, name, result, fields in run.shim.trace() if name == "sync" and result == 0
+    }
     for pattern, stands_for in (
         (r"/\.txregistry-[0-9a-f]+\.tmp", "/.txregistry-*.tmp"),
         (r"/[0-9a-f]{64}(?=/|$)", "/" + "?" * 64),
@@ -187,7 +205,9 @@ UNPROMISED = ("/hashstates", "/index/sha256")
 
 
 def test_missing_syncs_are_noticed(tmp_path):
-    """The lab tested: each sync that the driver makes, left out on purpose, is missed by both readers."""
+    """The lab tested: each sync that the driver makes, left out on purpose, is missed by both
+    readers.
+    """
     with Campaign("syncs left out on purpose, lost being what the lab does not see") as campaign:
         with Recording(tmp_path / "whole", campaign.seed) as run:
             run.do()

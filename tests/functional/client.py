@@ -120,7 +120,10 @@ class Client:
     def finish_upload(self, location, digest, data=b""):
         separator = "&" if "?" in location else "?"
         answer = self.request(
-            "PUT", f"{location}{separator}digest={digest}", data, {"Content-Type": "application/octet-stream"}
+            "PUT",
+            f"{location}{separator}digest={digest}",
+            data,
+            {"Content-Type": "application/octet-stream"},
         )
         assert answer.status == 201, answer
         return answer

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One server that all tests share that need no other, and a repository of its own for each of them."""
+"""One server that all tests share that need no other, and a repository of its own for each of
+them.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,9 @@ def index(*children, algorithm="sha256", **members):
 
 
 def spell(document):
-    return json.dumps({name: value for name, value in document.items() if value is not None}).encode()
+    return json.dumps(
+        {name: value for name, value in document.items() if value is not None}
+    ).encode()
 
 
 def type_of(manifest):
@@ -94,7 +96,9 @@ class Repository:
         return f"{self.root}/tags/list"
 
     def sibling(self, name):
-        return Repository(self.client, f"{self.name}/{name}", self.root.removesuffix(f"v2/{self.name}"))
+        return Repository(
+            self.client, f"{self.name}/{name}", self.root.removesuffix(f"v2/{self.name}")
+        )
 
     # --- blobs
 
@@ -115,12 +119,16 @@ class Repository:
         """Send a chunk; a list of bytes goes out with chunked coding."""
         if content_range is not None:
             headers["Content-Range"] = content_range
-        return self.client.request("PATCH", location, data, {"Content-Type": OCTET_STREAM, **headers})
+        return self.client.request(
+            "PATCH", location, data, {"Content-Type": OCTET_STREAM, **headers}
+        )
 
     def close(self, location, digest, data=b"", content_range=None):
         """Close a session, with what may be its last chunk."""
         headers = {} if content_range is None else {"Content-Range": content_range}
-        return self.client.put(f"{location}&digest={digest}", data, {"Content-Type": OCTET_STREAM, **headers})
+        return self.client.put(
+            f"{location}&digest={digest}", data, {"Content-Type": OCTET_STREAM, **headers}
+        )
 
     def has_blob(self, digest):
         status = self.client.head(self.blob(digest)).status
@@ -135,7 +143,9 @@ class Repository:
         return self.client.put(self.manifest(reference), data, headers)
 
     def push(self, data, tag=None, algorithm="sha256"):
-        """Push a manifest that must be taken, by its digest if it gets no tag; returns the digest."""
+        """Push a manifest that must be taken, by its digest if it gets no tag; returns the
+        digest.
+        """
         digest = digest_of(data, algorithm)
         reference = digest if tag is None else tag
         if tag is not None and algorithm != "sha256":

@@ -81,7 +81,9 @@ class Server:
         deadline = time.monotonic() + START_TIMEOUT
         while not self.answers():
             assert self.process.poll() is None, f"the server ended:\n{self.log.read_text()[-4000:]}"
-            assert time.monotonic() < deadline, f"the server does not answer:\n{self.log.read_text()[-4000:]}"
+            assert time.monotonic() < deadline, (
+                f"the server does not answer:\n{self.log.read_text()[-4000:]}"
+            )
             time.sleep(0.02)
 
     def answers(self):
@@ -127,7 +129,8 @@ class Registry(Server):
         directory.mkdir(parents=True, exist_ok=True)
         self.configuration = directory / "config.yml"
         super().__init__(
-            directory, [sys.executable, "-m", "txregistry.cli", "serve", "--config", str(self.configuration)]
+            directory,
+            [sys.executable, "-m", "txregistry.cli", "serve", "--config", str(self.configuration)],
         )
         self.root = directory / "storage"
         document = {
@@ -173,7 +176,10 @@ class Peer(Server):
         document = {
             "version": 0.1,
             "log": {"level": "error", "accesslog": {"disabled": True}},
-            "storage": {"filesystem": {"rootdirectory": str(self.root)}, "delete": {"enabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.root)},
+                "delete": {"enabled": True},
+            },
             "http": {"addr": self.address, "secret": SECRET},
         }
         self.configuration.write_text(yaml.safe_dump(document))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``docs/drivers/write-a-driver.md`` says what is so: whoever follows it has a driver that works."""
+"""``docs/drivers/write-a-driver.md`` says what is so: whoever follows it has a driver that
+works.
+"""
 
 from __future__ import annotations
 
@@ -70,11 +72,15 @@ class SkeletonTests:
         report = driver_test("--command", sys.executable, program)
         print(report.stdout)
         assert report.returncode == 0, report.stdout
-        assert set(re.findall(r"^not offered  .*?: (.*)$", report.stdout, re.MULTILINE)) == NOT_OFFERED
+        assert (
+            set(re.findall(r"^not offered  .*?: (.*)$", report.stdout, re.MULTILINE)) == NOT_OFFERED
+        )
 
     def test_it_can_be_run_by_hand(self, program, tmp_path):
         socket = tmp_path / "dict.sock"
-        process = subprocess.Popen([sys.executable, program, "--socket", socket], stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, program, "--socket", socket], stdin=subprocess.DEVNULL
+        )
         try:
             await_socket(socket, process)
             report = driver_test("--socket", socket)
@@ -116,7 +122,8 @@ class GuideTests:
         socket, service = map(unit, blocks("ini"))
         path = socket["Socket"]["ListenStream"]
         assert any(
-            load_text(example, {}, installed=["sqlite"]).storage.driver.describe() == f"the driver at {path}"
+            load_text(example, {}, installed=["sqlite"]).storage.driver.describe()
+            == f"the driver at {path}"
             for example in blocks("yaml")
         )
         options = re.search(r"--options (\S+)", service["Service"]["ExecStart"])[1]
@@ -132,7 +139,11 @@ class GuideTests:
     def test_every_refusal_is_described(self):
         for name in driver.__all__:
             kind = getattr(driver, name)
-            if isinstance(kind, type) and issubclass(kind, StorageError) and kind is not StorageError:
+            if (
+                isinstance(kind, type)
+                and issubclass(kind, StorageError)
+                and kind is not StorageError
+            ):
                 assert (f"`{name}" in GUIDE) != (name in NOT_RAISED), name
 
     def test_helpers_are_described(self):

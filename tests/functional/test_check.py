@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``txregistry check`` and ``txregistry uploads`` as operators use them, on real registries' trees."""
+"""``txregistry check`` and ``txregistry uploads`` as operators use them, on real registries'
+trees.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ def files_of(root):
 
 
 def age(root):
-    """Make everything an hour old: what is young may still be in the making, and is looked at for longer."""
+    """Make everything an hour old: what is young may still be in the making, and is looked at for
+    longer.
+    """
     then = time.time() - 3600
     for path in root.rglob("*"):
         os.utime(path, (then, then))
@@ -107,7 +111,9 @@ def pusher(server, name, stop, failures):
                 }
             ).encode()
             kind = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
-            assert client.request("PUT", f"/v2/{name}/manifests/latest", manifest, kind).status == 201
+            assert (
+                client.request("PUT", f"/v2/{name}/manifests/latest", manifest, kind).status == 201
+            )
             location = client.start_upload(name)
             client.patch(location, os.urandom(100_000))
             if number % 3 == 0:
@@ -119,7 +125,9 @@ def pusher(server, name, stop, failures):
 
 class HealthyTests:
     def test_tree_of_the_peer_is_clean(self, tmp_path, image, ours):
-        """Whoever takes a tree over may check it first: what the other registry wrote is no finding."""
+        """Whoever takes a tree over may check it first: what the other registry wrote is no
+        finding.
+        """
         with Peer(tmp_path / "peer", ours.root) as peer:
             push(peer, image, "deep/er/app:v1")
             push(peer, image, "app:v1")
@@ -183,7 +191,9 @@ class DamageTests:
         done = command(damaged, "check", "--read-data")
         assert done.returncode == 1
         lines = done.stdout.splitlines()
-        assert lines[0].startswith("error    blob-corrupt         /docker/registry/v2/blobs/sha256/")
+        assert lines[0].startswith(
+            "error    blob-corrupt         /docker/registry/v2/blobs/sha256/"
+        )
         assert " it is not what its digest says, but sha256:" in lines[0]
         assert any(line.startswith("error    tag-dangling") for line in lines)
         assert lines[-1] == "not clean"
@@ -228,7 +238,9 @@ class DamageTests:
         assert command(damaged, "check", "--ignore", "nonsense").returncode == 2
 
     def test_storage_that_can_not_be_had_is_one_sentence(self, damaged):
-        damaged.configuration.write_text("version: 0.1\nstorage: {filesystem: {rootdirectory: /dev/null}}\n")
+        damaged.configuration.write_text(
+            "version: 0.1\nstorage: {filesystem: {rootdirectory: /dev/null}}\n"
+        )
         done = command(damaged, "check")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         damaged.configuration.write_text("version: 0.1\n")
@@ -256,10 +268,14 @@ class UploadsTests:
             assert text[-1] == "2 uploads that hold 15 bytes"
             assert text[2].endswith("lib/other")
             for options, removed in ((["--dry-run"], 2), ([], 2), ([], 1)):
-                purged = command(ours, "uploads", "purge", "--older-than", "24h", "--json", *options)
+                purged = command(
+                    ours, "uploads", "purge", "--older-than", "24h", "--json", *options
+                )
                 assert json.loads(purged.stdout)["examined"] == removed
             assert client.request("PATCH", left, b"more").status == 404
-            assert len(json.loads(command(ours, "uploads", "list", "--json").stdout)["uploads"]) == 1
+            assert (
+                len(json.loads(command(ours, "uploads", "list", "--json").stdout)["uploads"]) == 1
+            )
             assert command(ours, "uploads", "purge", "--older-than", "24h").stdout == (
                 "1 uploads, 0 removed, 0 bytes freed\n"
             )

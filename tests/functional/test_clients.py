@@ -19,7 +19,9 @@ MIB = 1024 * 1024
 
 def run(*command, timeout=300):
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0, (
+        f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    )
     return done.stdout
 
 
@@ -120,7 +122,14 @@ class SkopeoTests:
         for tag in ("a", "b"):
             copy(f"oci:{image.directory}:latest", f"docker://{repository}:{tag}")
         skopeo(
-            "sync", "--src-tls-verify=false", "--src", "docker", "--dest", "dir", repository, str(tmp_path)
+            "sync",
+            "--src-tls-verify=false",
+            "--src",
+            "docker",
+            "--dest",
+            "dir",
+            repository,
+            str(tmp_path),
         )
         destination = f"{registry.address}/sync/copy"
         back = ("--src", "dir", "--dest", "docker", str(tmp_path), destination)
@@ -134,7 +143,14 @@ class PodmanTests:
     def podman(self, tmp_path):
         # podman wants its run root's path to be short
         with tempfile.TemporaryDirectory(prefix="podman-") as run_root:
-            storage = ("--root", f"{tmp_path}/root", "--runroot", run_root, "--storage-driver", "vfs")
+            storage = (
+                "--root",
+                f"{tmp_path}/root",
+                "--runroot",
+                run_root,
+                "--storage-driver",
+                "vfs",
+            )
             yield lambda *arguments: run(need("podman"), *storage, *arguments)
 
     @pytest.mark.parametrize("form", ["oci", "v2s2"])

@@ -39,12 +39,18 @@ class TakeOverTests:
         """A whole multi-platform image, by tag, by digest and in the lists."""
         writer, reader = pair(kind, tmp_path)
         with writer:
-            copy(f"oci:{image.directory}:latest", f"docker://{writer.address}/deep/er/app:v1", "--all")
+            copy(
+                f"oci:{image.directory}:latest",
+                f"docker://{writer.address}/deep/er/app:v1",
+                "--all",
+            )
         with reader:
             reference = f"docker://{reader.address}/deep/er/app"
             copy(f"{reference}:v1", f"oci:{tmp_path}/back:latest", "--all")
             assert check_layout(tmp_path / "back") == image.blobs()
-            assert json.loads(skopeo("list-tags", "--tls-verify=false", reference))["Tags"] == ["v1"]
+            assert json.loads(skopeo("list-tags", "--tls-verify=false", reference))["Tags"] == [
+                "v1"
+            ]
             assert Client(reader).get_json("/v2/_catalog")["repositories"] == ["deep/er/app"]
 
     def test_upload_begun_by_one_is_finished_by_the_other(self, kind, tmp_path):

@@ -32,7 +32,9 @@ class OneRequestTests:
     def test_stream_is_taken(self, repository, algorithm, data):
         """A client need not know the length beforehand."""
         digest = digest_of(data, algorithm)
-        answer = repository.client.post(f"{repository.uploads}?digest={digest}", [data[:9], data[9:]])
+        answer = repository.client.post(
+            f"{repository.uploads}?digest={digest}", [data[:9], data[9:]]
+        )
         assert answer.status == 201
         assert repository.client.get(repository.blob(digest)).body == data
 
@@ -113,7 +115,9 @@ class MountTests:
         assert repository.client.delete(source.blob(digest)).status == 202
         assert repository.client.get(repository.blob(digest)).body == DATA
 
-    @pytest.mark.parametrize("why", ["no such blob", "no such repository", "bad name", "no such digest"])
+    @pytest.mark.parametrize(
+        "why", ["no such blob", "no such repository", "bad name", "no such digest"]
+    )
     def test_what_can_not_be_mounted_is_an_upload(self, repository, algorithm, why):
         """202, and the session works."""
         source = repository.sibling("source")

@@ -11,7 +11,9 @@ from .repository import ALGORITHMS, EMPTY_JSON, digest_of, image, index
 def is_gone(repository, reference):
     """For every method, now."""
     path = repository.manifest(reference)
-    statuses = {repository.client.request(method, path).status for method in ("GET", "HEAD", "DELETE")}
+    statuses = {
+        repository.client.request(method, path).status for method in ("GET", "HEAD", "DELETE")
+    }
     return statuses == {404}
 
 

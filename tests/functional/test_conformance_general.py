@@ -83,7 +83,21 @@ class NamesTests:
     @pytest.mark.parametrize(
         "name",
         [
-            *("A", "a//b", "-a", "a-", "a..b", "a._b", "a___b", "a/", "/a", "_a", "a/_b", "a.", "a+b"),
+            *(
+                "A",
+                "a//b",
+                "-a",
+                "a-",
+                "a..b",
+                "a._b",
+                "a___b",
+                "a/",
+                "/a",
+                "_a",
+                "a/_b",
+                "a.",
+                "a+b",
+            ),
             *("host.example:5000/a", "a%2Fb", "..", "a/../b", "%61", "n" * 256, "_manifests/a"),
         ],
     )
@@ -94,13 +108,17 @@ class NamesTests:
         answer = client.request(method, f"/v2/{name}/{route}")
         assert answer.refusal == (400, "NAME_INVALID")
 
-    @pytest.mark.parametrize("tag", ["1", "_x", "v1.0-rc.1", "UPPER", "a" * 128, "0.1..2", "a--b", "latest"])
+    @pytest.mark.parametrize(
+        "tag", ["1", "_x", "v1.0-rc.1", "UPPER", "a" * 128, "0.1..2", "a--b", "latest"]
+    )
     def test_tag_of_the_grammar_is_taken(self, repository, tag):
         """Up to 128 characters."""
         data = repository.push_image(tag)
         assert repository.client.get(repository.manifest(tag)).body == data
 
-    @pytest.mark.parametrize("tag", [".a", "-a", "a+b", "a" * 129, "a%20b", "%61", "a@b", "ä".encode()])
+    @pytest.mark.parametrize(
+        "tag", [".a", "-a", "a+b", "a" * 129, "a%20b", "%61", "a@b", "ä".encode()]
+    )
     def test_other_tag_can_not_be_pushed_and_is_not_there(self, repository, tag):
         """400 for a push; nothing can be stored under it, so it is as good as missing."""
         repository.push_blob(EMPTY_JSON)
@@ -147,7 +165,9 @@ class DigestsTests:
     def test_bad_digest_is_400(self, repository, method, path, digest):
         """DIGEST_INVALID; never a 404 that looks like an answer, never a 500."""
         url = f"{repository.root}/{path.format(digest)}"
-        answer = repository.client.request(method, url, b"{}" if method in ("PUT", "POST") else None)
+        answer = repository.client.request(
+            method, url, b"{}" if method in ("PUT", "POST") else None
+        )
         assert answer.refusal == (400, "DIGEST_INVALID")
 
     @pytest.mark.parametrize("digest", BAD)
@@ -202,12 +222,21 @@ class ErrorsTests:
         """Which tag, which digest."""
         answer = repository.client.get(repository.manifest("none"))
         assert answer.json()["errors"] == [
-            {"code": "MANIFEST_UNKNOWN", "message": "manifest unknown", "detail": "unknown tag=none"}
+            {
+                "code": "MANIFEST_UNKNOWN",
+                "message": "manifest unknown",
+                "detail": "unknown tag=none",
+            }
         ]
 
     @pytest.mark.parametrize(
         "below, status",
-        [("manifests/none", 404), (f"blobs/{DIGEST}", 404), ("blobs/sha256:x", 400), ("unknown", 404)],
+        [
+            ("manifests/none", 404),
+            (f"blobs/{DIGEST}", 404),
+            ("blobs/sha256:x", 400),
+            ("unknown", 404),
+        ],
     )
     def test_refused_head_has_no_body(self, repository, below, status):
         """It tells the length of what GET would say."""

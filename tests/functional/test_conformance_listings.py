@@ -10,10 +10,36 @@ from .repository import EMPTY_JSON, Repository, image
 from .servers import Registry
 
 #: In the order of their bytes, which is not that of a directory walk nor of versions.
-TAGS = ["0.1.10", "0.1.2", "0.1.20", "1", "1-a", "1.0", "A", "Z", "_x", "a", "a-b", "a.b", "a_b", "ab"]
+TAGS = [
+    "0.1.10",
+    "0.1.2",
+    "0.1.20",
+    "1",
+    "1-a",
+    "1.0",
+    "A",
+    "Z",
+    "_x",
+    "a",
+    "a-b",
+    "a.b",
+    "a_b",
+    "ab",
+]
 
 #: Likewise: ``-`` and ``.`` sort before the slash of what lies below.
-NAMES = ["a", "foo", "foo/1abc", "foo/bar/deep/er", "math", "math-voila", "math.x", "math/x", "math0", "z"]
+NAMES = [
+    "a",
+    "foo",
+    "foo/1abc",
+    "foo/bar/deep/er",
+    "math",
+    "math-voila",
+    "math.x",
+    "math/x",
+    "math0",
+    "z",
+]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +92,9 @@ class TagTests:
         link = f'<{tagged.tags}?last={TAGS[1]}&n=2>; rel="next"'
         assert answer.all("Link") == [link]
 
-    @pytest.mark.parametrize("last", ["0.1.2", "0.1.1", "", "1.", "a!", "0", "~", "zzz", "a" * 3000, "%00"])
+    @pytest.mark.parametrize(
+        "last", ["0.1.2", "0.1.1", "", "1.", "a!", "0", "~", "zzz", "a" * 3000, "%00"]
+    )
     def test_list_goes_on_after_any_text(self, tagged, last):
         """It need not be a tag, nor have been one."""
         expected = [tag for tag in TAGS if tag > last.replace("%00", "\0")]
@@ -130,7 +158,9 @@ class CatalogTests:
         answer = library.get("/v2/_catalog?n=3&other=1")
         assert answer.all("Link") == ['</v2/_catalog?last=foo%2F1abc&n=3>; rel="next"']
 
-    @pytest.mark.parametrize("last", ["math", "math-", "math/", "math/w", "foo/b", "", "zz", "~", "a" * 3000])
+    @pytest.mark.parametrize(
+        "last", ["math", "math-", "math/", "math/w", "foo/b", "", "zz", "~", "a" * 3000]
+    )
     def test_list_goes_on_after_any_text(self, library, last):
         """It need not be a repository."""
         expected = [name for name in NAMES if name > last]

@@ -139,7 +139,9 @@ class LimitTests:
         """Whether or not the length was said beforehand."""
         data = padded(4 * MIB + 1)
         headers = {"Content-Type": OCI_MANIFEST}
-        answer = stocked.client.put(stocked.manifest("v1"), data if is_declared else [data], headers)
+        answer = stocked.client.put(
+            stocked.manifest("v1"), data if is_declared else [data], headers
+        )
         assert answer.refusal == (413, "MANIFEST_INVALID")
         assert stocked.client.get(stocked.manifest("v1")).status == 404
 
@@ -226,7 +228,13 @@ class TypeTests:
 
     @pytest.mark.parametrize(
         "said",
-        ["application/json", "application/octet-stream", "junk", "application/vnd.oci.empty.v1+json", None],
+        [
+            "application/json",
+            "application/octet-stream",
+            "junk",
+            "application/vnd.oci.empty.v1+json",
+            None,
+        ],
     )
     def test_other_types_are_400(self, stocked, said):
         """Also none at all."""
@@ -355,7 +363,14 @@ class ReferencesTests:
             {"annotations": {}, "x-own": {"any": ["thing"]}},
             {"data": True},
         ],
-        ids=["no layers", "layers left out", "artifact", "artifact without layers", "own members", "data"],
+        ids=[
+            "no layers",
+            "layers left out",
+            "artifact",
+            "artifact without layers",
+            "own members",
+            "data",
+        ],
     )
     def test_odd_manifests_are_taken(self, stocked, algorithm, members):
         """All of these are in use."""
@@ -371,7 +386,9 @@ class ReferencesTests:
 
     def test_null_layers_are_no_layers(self, stocked, algorithm):
         """As Go spells an empty list."""
-        data = spell(json.loads(image(algorithm=algorithm)) | {"layers": []}).replace(b"[]", b"null")
+        data = spell(json.loads(image(algorithm=algorithm)) | {"layers": []}).replace(
+            b"[]", b"null"
+        )
         stocked.push(data, algorithm=algorithm)
 
     def test_whole_image_comes_and_goes(self, repository, algorithm):

@@ -66,7 +66,8 @@ class ManifestTests:
             assert (got.headers["Content-Type"], got.body) == (media_type, data)
 
     @pytest.mark.parametrize(
-        "accept", [None, "*/*", "application/*", OCI_INDEX, "text/html", "", f"{OCI_INDEX};q=0.1, x/y"]
+        "accept",
+        [None, "*/*", "application/*", OCI_INDEX, "text/html", "", f"{OCI_INDEX};q=0.1, x/y"],
     )
     @pytest.mark.parametrize("by", ["tag", "digest"])
     def test_accept_converts_and_hides_nothing(self, repository, algorithm, by, accept):
@@ -83,7 +84,9 @@ class ManifestTests:
             assert answer.headers["Content-Type"] == OCI_MANIFEST
 
     def test_what_is_missing_is_404_for_both_methods(self, repository, algorithm):
-        """By tag, by digest, in a repository that nobody has heard of, and under the other digest."""
+        """By tag, by digest, in a repository that nobody has heard of, and under the other
+        digest.
+        """
         data = repository.push_image(algorithm=algorithm)
         other = digest_of(data, "sha512" if algorithm == "sha256" else "sha256")
         for path in [
@@ -104,7 +107,9 @@ class ManifestTests:
         repository.push(data, "v1", algorithm)
         for reference in ("v1", digest):
             headers = {"If-None-Match": condition.format(digest)}
-            answer = repository.client.request(method, repository.manifest(reference), headers=headers)
+            answer = repository.client.request(
+                method, repository.manifest(reference), headers=headers
+            )
             assert (answer.status, answer.body) == (304, b"")
             assert answer.headers["ETag"] == f'"{digest}"'
             assert answer.headers["Docker-Content-Digest"] == digest
@@ -222,7 +227,9 @@ class RangeTests:
         assert answer.refusal == (416, "RANGE_INVALID")
         assert answer.headers["Content-Range"] == f"bytes */{len(contents[size])}"
 
-    @pytest.mark.parametrize("asked", ["items=0-4", "0-4", "bytes=", "bytes=a-b", "bytes=--1", "bytes 0-4"])
+    @pytest.mark.parametrize(
+        "asked", ["items=0-4", "0-4", "bytes=", "bytes=a-b", "bytes=--1", "bytes 0-4"]
+    )
     def test_what_is_no_range_is_ignored(self, repository, contents, size, asked):
         """The whole content is a right answer too."""
         digest = repository.push_blob(contents[size])
@@ -233,7 +240,9 @@ class RangeTests:
         """Each with its place; those that overlap are one."""
         data = contents[size]
         digest = repository.push_blob(data)
-        answer = repository.client.get(repository.blob(digest), {"Range": "bytes=0-9,500-599,550-649,-10"})
+        answer = repository.client.get(
+            repository.blob(digest), {"Range": "bytes=0-9,500-599,550-649,-10"}
+        )
         assert answer.status == 206
         head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
         document = email.message_from_bytes(head + answer.body)

@@ -57,7 +57,9 @@ class ListTests:
                 repository.push_image("v1")
 
     def test_descriptors_say_what_each_one_is(self, repository, algorithm):
-        """Type, size, annotations; artifactType: its own, else its config's, an index only its own."""
+        """Type, size, annotations; artifactType: its own, else its config's, an index only its
+        own.
+        """
         subject = repository.push_image("subject", algorithm=algorithm)
         of = descriptor(subject, OCI_MANIFEST, algorithm)
         notes = {"org.example.note": "a \u2028 note", "empty": ""}
@@ -84,7 +86,10 @@ class ListTests:
 
     def test_each_is_listed_once_and_of_its_own_subject_only(self, repository, algorithm):
         """However often, and under however many tags, it was pushed."""
-        subject, other = repository.push_image("v1"), repository.push_image("v2", annotations={"x": "y"})
+        subject, other = (
+            repository.push_image("v1"),
+            repository.push_image("v2", annotations={"x": "y"}),
+        )
         data = repository.push_artifact(subject, SBOM, algorithm)
         digest = digest_of(data, algorithm)
         for tag in ("a", "b"):
@@ -101,7 +106,9 @@ class ListTests:
         sbom = digest_of(repository.push_artifact(subject, SBOM, algorithm), algorithm)
         repository.push_artifact(subject, SIGNATURE, algorithm)
         for artifact_type, expected in [(spelled, [sbom]), ("application/none", [])]:
-            answer = repository.client.get(repository.referrers(digest, f"?artifactType={artifact_type}"))
+            answer = repository.client.get(
+                repository.referrers(digest, f"?artifactType={artifact_type}")
+            )
             assert answer.status == 200 and answer.headers["Content-Type"] == OCI_INDEX
             assert answer.headers["OCI-Filters-Applied"] == "artifactType"
             assert [row["digest"] for row in answer.json()["manifests"]] == expected
@@ -143,7 +150,9 @@ def test_page_fits_where_a_manifest_fits(repository):
     """However much the annotations of the referrers are."""
     subject = repository.push_image("v1")
     pushed = [
-        digest_of(repository.push_artifact(subject, SBOM, number=str(number), large="x" * 1_500_000))
+        digest_of(
+            repository.push_artifact(subject, SBOM, number=str(number), large="x" * 1_500_000)
+        )
         for number in range(4)
     ]
     path = repository.referrers(digest_of(subject))
@@ -240,7 +249,9 @@ class FallbackTagTests:
     def test_index_alone_makes_no_referrer(self, repository, algorithm):
         """What has no such subject, or was deleted, is not listed whatever the index says."""
         subject = repository.push_image("v1", algorithm=algorithm)
-        stranger = repository.push_image("v2", annotations={"is": "a stranger"}, algorithm=algorithm)
+        stranger = repository.push_image(
+            "v2", annotations={"is": "a stranger"}, algorithm=algorithm
+        )
         other = repository.push_artifact(stranger, SBOM, algorithm)
         gone = repository.push_artifact(subject, SIGNATURE, algorithm)
         for data in (stranger, other, gone):

@@ -201,7 +201,9 @@ class ChunkTests:
     @pytest.mark.parametrize("bad_first", [True, False])
     @pytest.mark.parametrize("offset", ["ahead", "again", "before"])
     @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-    def test_chunk_out_of_order_is_416_and_the_session_goes_on(self, repository, method, offset, bad_first):
+    def test_chunk_out_of_order_is_416_and_the_session_goes_on(
+        self, repository, method, offset, bad_first
+    ):
         """With Location and Range; GET tells the same, and both lead on to a whole blob."""
         location, held = repository.start(), 0
         if not bad_first:
@@ -209,7 +211,9 @@ class ChunkTests:
         start = {"ahead": held + 4096, "again": max(held - 4096, 1), "before": held + 1}[offset]
         chunk = DATA[start : start + 100]
         target = location if method == "PATCH" else f"{location}&digest={digest_of(DATA)}"
-        answer = repository.client.request(method, target, chunk, {"Content-Range": span(start, chunk)})
+        answer = repository.client.request(
+            method, target, chunk, {"Content-Range": span(start, chunk)}
+        )
         assert answer.refusal == (416, "RANGE_INVALID")
         told = check_progress(answer, 416, held)
         asked = check_progress(repository.client.get(location), 204, held)
@@ -240,14 +244,17 @@ class ChunkTests:
         assert repository.close(location, digest_of(DATA), rest, span(8192, rest)).status == 201
 
     @pytest.mark.parametrize(
-        "content_range", ["bytes 5-9/10", "bytes=5-9", "bytes 5-9", "5-", "-9", "5", "5-9/10", "5 - 9", ""]
+        "content_range",
+        ["bytes 5-9/10", "bytes=5-9", "bytes 5-9", "5-", "-9", "5", "5-9/10", "5 - 9", ""],
     )
     @pytest.mark.parametrize("method", ["PATCH", "PUT"])
     def test_malformed_content_range_is_400(self, repository, method, content_range):
         """It is ``a-b``; and nothing was appended."""
         location = repository.patch(repository.start(), b"01234").headers["Location"]
         target = location if method == "PATCH" else f"{location}&digest={digest_of(b'0123456789')}"
-        answer = repository.client.request(method, target, b"56789", {"Content-Range": content_range})
+        answer = repository.client.request(
+            method, target, b"56789", {"Content-Range": content_range}
+        )
         assert answer.refusal == (400, "SIZE_INVALID")
         check_progress(repository.client.get(location), 204, 5)
 
@@ -334,7 +341,9 @@ class CancelTests:
         assert answer.status == 404
         check_progress(repository.client.get(location), 204, 0)
 
-    @pytest.mark.parametrize("upload_id", ["1", str(uuid.UUID(int=7)), "..", "x" * 200, "a%2Fb", "a=b"])
+    @pytest.mark.parametrize(
+        "upload_id", ["1", str(uuid.UUID(int=7)), "..", "x" * 200, "a%2Fb", "a=b"]
+    )
     def test_unknown_session_is_404(self, repository, upload_id):
         """Whatever the id looks like."""
         answer = repository.client.get(repository.uploads + upload_id)

@@ -47,7 +47,9 @@ def driver_test(*arguments):
 
 
 def closing_line(done):
-    return re.fullmatch(r"(\d+) passed, (\d+) failed, (\d+) not offered", done.stdout.splitlines()[-1])
+    return re.fullmatch(
+        r"(\d+) passed, (\d+) failed, (\d+) not offered", done.stdout.splitlines()[-1]
+    )
 
 
 class DriverTestTests:
@@ -58,13 +60,18 @@ class DriverTestTests:
         passed, failed, _ = map(int, closing_line(done).groups())
         assert passed > 50
         assert failed == 0
-        assert [name for name in sorted(os.listdir(tmp_path)) if not name.startswith(".")] == ["precious"]
+        assert [name for name in sorted(os.listdir(tmp_path)) if not name.startswith(".")] == [
+            "precious"
+        ]
 
     def test_what_a_driver_lacks_is_not_counted_as_passed(self):
         """The memory driver forgets everything when it is killed: those cases are listed apart."""
         done = driver_test("memory")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "not offered  an upload survives the driver: the driver forgets everything" in done.stdout
+        assert (
+            "not offered  an upload survives the driver: the driver forgets everything"
+            in done.stdout
+        )
         assert int(closing_line(done)[3]) > 0
 
     def test_broken_promise_is_named(self, tmp_path):

@@ -88,7 +88,9 @@ class GoDriverTests:
     def test_it_passes_the_contract_suite_on_a_socket(self, program, tmp_path):
         options, path = tmp_path / "options.json", tmp_path / "driver.sock"
         options.write_text(json.dumps({"directory": str(tmp_path / "storage")}))
-        driver = subprocess.Popen([program, "--socket", path, "--options", options], stdin=subprocess.DEVNULL)
+        driver = subprocess.Popen(
+            [program, "--socket", path, "--options", options], stdin=subprocess.DEVNULL
+        )
         try:
             await_socket(path, driver)
             run_suite("--socket", path)

@@ -101,8 +101,9 @@ class Interrupted:
             connection.close()
 
     def read_refusal(self, connection):
-        """An answer before the body's end may only say that the upload is elsewhere by now: an earlier
-        connection's bytes were stored between the judging of this request and its first byte.
+        """An answer before the body's end may only say that the upload is elsewhere by now: an
+        earlier connection's bytes were stored between the judging of this request and its first
+        byte.
         """
         response = http.client.HTTPResponse(connection, method="PATCH")
         response.begin()

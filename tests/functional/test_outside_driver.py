@@ -2,8 +2,8 @@
 """A driver that somebody outside of the project wrote, in an environment of its own.
 
 ``outside_driver/`` is that driver: a distribution that keeps everything in one SQLite file and
-knows ``txregistry.driver`` only. It is installed as its users would do it, except that libraries are
-borrowed from the environment of the tests, so that nothing is downloaded.
+knows ``txregistry.driver`` only. It is installed as its users would do it, except that libraries
+are borrowed from the environment of the tests, so that nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def python(tmp_path_factory):
     """The interpreter of a virtual environment in which the driver is installed."""
     directory = tmp_path_factory.mktemp("outside")
     checkout = directory / "checkout"
-    shutil.copytree(SOURCE, checkout, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    shutil.copytree(
+        SOURCE, checkout, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+    )
     venv.create(directory / "venv", symlinks=True)
     interpreter = directory / "venv/bin/python"
     own = call(interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
@@ -117,21 +119,33 @@ class DistributionTests:
         assert str(python.parent.parent) in call(python, "-I", "-c", code)
 
     def test_it_keeps_every_promise(self, python, file):
-        report = driver_test("--option", f"file={file}", "--command", python, "-m", "outside_driver")
+        report = driver_test(
+            "--option", f"file={file}", "--command", python, "-m", "outside_driver"
+        )
         print(report.stdout)
         assert report.returncode == 0, report.stdout
-        assert set(re.findall(r"^not offered  ([^:]*):", report.stdout, re.MULTILINE)) == NOT_OFFERED
+        assert (
+            set(re.findall(r"^not offered  ([^:]*):", report.stdout, re.MULTILINE)) == NOT_OFFERED
+        )
         assert " 0 failed, " in report.stdout.splitlines()[-1]
         with contextlib.closing(sqlite3.connect(file)) as database:
-            assert database.execute("SELECT count(*) FROM chunk").fetchone() == (0,), "garbage is left"
+            assert database.execute("SELECT count(*) FROM chunk").fetchone() == (0,), (
+                "garbage is left"
+            )
 
     @pytest.mark.parametrize(
         ("option", "sentence"),
         [
             ("fil=/x", "there is no option 'fil'; did you mean file?"),
             ("file=registry.sqlite", "file is to be an absolute path, not 'registry.sqlite'"),
-            ("file={0}/nowhere/x", "file {0}/nowhere/x can't be used (unable to open database file)"),
-            ("file={0}/text", "file {0}/text can't be used (file is not a database): name another one"),
+            (
+                "file={0}/nowhere/x",
+                "file {0}/nowhere/x can't be used (unable to open database file)",
+            ),
+            (
+                "file={0}/text",
+                "file {0}/text can't be used (file is not a database): name another one",
+            ),
         ],
     )
     def test_option_that_it_refuses_is_one_sentence(self, python, tmp_path, option, sentence):
@@ -321,7 +335,9 @@ class AttachedTests:
         by_hand.start()
         await_status(registry, 404)
 
-    def test_requests_wait_while_a_driver_on_systemd_s_socket_is_upgraded(self, by_hand, registry, image):
+    def test_requests_wait_while_a_driver_on_systemd_s_socket_is_upgraded(
+        self, by_hand, registry, image
+    ):
         """The socket stays while the driver is stopped: nobody is refused."""
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(by_hand.socket))

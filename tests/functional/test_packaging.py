@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What users install: package, plugin, command and drivers, as a wheel and as an editable checkout.
 
-Each way is tried in a virtual environment of its own that borrows this one's libraries, so that nothing is
-downloaded; the checkout is a copy, so that building leaves nothing behind in it.
+Each way is tried in a virtual environment of its own that borrows this one's libraries, so that
+nothing is downloaded; the checkout is a copy, so that building leaves nothing behind in it.
 """
 
 import os
@@ -41,8 +41,23 @@ class Environment:
         self.elsewhere = directory / "elsewhere"
         self.elsewhere.mkdir()
         self._borrow_libraries()
-        pip = [sys.executable, "-m", "pip", "--python", str(self.python), "--disable-pip-version-check"]
-        self.run(*pip, "install", "--no-deps", "--no-index", "--no-build-isolation", *arguments, cwd=checkout)
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(self.python),
+            "--disable-pip-version-check",
+        ]
+        self.run(
+            *pip,
+            "install",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            *arguments,
+            cwd=checkout,
+        )
 
     def _borrow_libraries(self):
         code = "import sysconfig; print(sysconfig.get_path('purelib'))"
@@ -55,7 +70,9 @@ class Environment:
     def run(self, *command, cwd=None):
         """Run a command outside of any checkout; returns its standard output."""
         environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "REGISTRY_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "REGISTRY_"))
         }
         done = subprocess.run(
             [str(part) for part in command],
@@ -84,7 +101,9 @@ class InstalledTests:
 
     def test_package_is_the_installed_one(self, environment):
         """Not the one of the environment that the libraries are borrowed from."""
-        place = environment.run(environment.python, "-c", "import txregistry; print(txregistry.__file__)")
+        place = environment.run(
+            environment.python, "-c", "import txregistry; print(txregistry.__file__)"
+        )
         assert str(ROOT) + os.sep not in place
 
     def test_plugin_is_found_by_twistd(self, environment):
@@ -97,7 +116,9 @@ class InstalledTests:
     def test_driver_can_be_imported_and_run_by_name(self, environment, driver):
         code = f"import importlib.util, txregistry_drivers.{driver} as driver; print(driver.create.__name__)"
         assert environment.run(environment.python, "-I", "-c", code) == "create\n"
-        listing = "from importlib.metadata import entry_points as e; print(*sorted(e(group='%s').names))"
+        listing = (
+            "from importlib.metadata import entry_points as e; print(*sorted(e(group='%s').names))"
+        )
         found = listing % "txregistry.drivers"
         assert environment.run(environment.python, "-c", found) == "filesystem inmemory memory\n"
 
@@ -109,5 +130,7 @@ class InstalledTests:
 
     def test_twisted_is_not_hidden(self, environment):
         """Our plugin's folder is not a package of ours."""
-        code = "import twisted, twisted.plugins, twisted.internet; print(twisted.__file__ is not None)"
+        code = (
+            "import twisted, twisted.plugins, twisted.internet; print(twisted.__file__ is not None)"
+        )
         assert environment.run(environment.python, "-c", code) == "True\n"

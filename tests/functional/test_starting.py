@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting and stopping, as an operator sees it: what is printed, the status, and what is left behind."""
+"""Starting and stopping, as an operator sees it: what is printed, the status, and what is left
+behind.
+"""
 
 import contextlib
 import http.client
@@ -128,7 +130,9 @@ class FailureTests:
 
     def test_twistd_says_why_and_ends_with_status_1(self, write, tmp_path, wrong):
         sections, parts = FAILURES[wrong]
-        done = run([*TWISTD, "-n", "--pidfile=", "registry", "--config", write(**sections)], tmp_path)
+        done = run(
+            [*TWISTD, "-n", "--pidfile=", "registry", "--config", write(**sections)], tmp_path
+        )
         said = done.stdout + done.stderr
         assert all(part in said.replace('\\"', '"') for part in parts), said
         assert "Traceback" not in said
@@ -196,7 +200,9 @@ class ServeTests:
     def test_signal_ends_it_and_all_that_it_started(self, tmp_path, number):
         runtime = tmp_path / "run"
         runtime.mkdir()
-        with started([*SERVE, "--addr", "127.0.0.1:0"], tmp_path, XDG_RUNTIME_DIR=str(runtime)) as process:
+        with started(
+            [*SERVE, "--addr", "127.0.0.1:0"], tmp_path, XDG_RUNTIME_DIR=str(runtime)
+        ) as process:
             process.stdout.readline()
             below = descendants(process.pid)
             assert below
@@ -214,7 +220,8 @@ class ServeTests:
         with started([*SERVE, "--config", write()], tmp_path, **variables) as process:
             assert process.stdout.readline().endswith(", storing in inmemory\n")
             assert (
-                '"msg": "environment variable REGISTRY_PORT names no known key' in process.stderr.readline()
+                '"msg": "environment variable REGISTRY_PORT names no known key'
+                in process.stderr.readline()
             )
 
     def test_unix_socket_is_served_and_a_stale_one_replaced(self, write, tmp_path):
@@ -236,7 +243,8 @@ class ServeTests:
         """Reads are refused with 503 and the registry stays."""
         port = free_port()
         path = write(
-            storage={"external": {"socket": str(tmp_path / "later.sock")}}, http={"addr": f"127.0.0.1:{port}"}
+            storage={"external": {"socket": str(tmp_path / "later.sock")}},
+            http={"addr": f"127.0.0.1:{port}"},
         )
         with started([*SERVE, "--config", path], tmp_path) as process:
             assert "the driver at " in process.stdout.readline()
@@ -327,8 +335,12 @@ class TwistdTests:
         assert "level=fatal" not in (tmp_path / "twistd.log").read_text()
 
     def test_signal_ends_it_and_all_that_it_started(self, write, tmp_path):
-        """twistd passes the signal on to itself in the end, which systemd takes for a clean stop."""
-        with started([*TWISTD, "-n", "--pidfile=", "registry", "--config", write()], tmp_path) as process:
+        """twistd passes the signal on to itself in the end, which systemd takes for a clean
+        stop.
+        """
+        with started(
+            [*TWISTD, "-n", "--pidfile=", "registry", "--config", write()], tmp_path
+        ) as process:
             for line in process.stderr:
                 if "listening on" in line:
                     break

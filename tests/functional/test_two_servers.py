@@ -19,10 +19,14 @@ MIB = 1024 * 1024
 class TwoServersTests:
     @pytest.fixture
     def pair(self, tmp_path):
-        storage = {"filesystem": {"rootdirectory": str(tmp_path / "shared")}, "delete": {"enabled": True}}
+        storage = {
+            "filesystem": {"rootdirectory": str(tmp_path / "shared")},
+            "delete": {"enabled": True},
+        }
         # No secret in the configuration: whoever starts first makes one, in the storage.
         servers = [
-            Registry(tmp_path / name, {"http": {"secret": ""}}, storage=storage) for name in ("one", "other")
+            Registry(tmp_path / name, {"http": {"secret": ""}}, storage=storage)
+            for name in ("one", "other")
         ]
         for server in servers:
             server.launch()

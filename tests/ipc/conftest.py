@@ -14,4 +14,6 @@ def pytest_collection_modifyitems(items):
     """What is only closed by the garbage collector was leaked."""
     for item in items:
         if "tests/ipc/" in item.nodeid:
-            item.add_marker(pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning"))
+            item.add_marker(
+                pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+            )

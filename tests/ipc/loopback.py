@@ -139,7 +139,9 @@ class _Greeter(Responder):
         if refusal is not None:
             raise commands.encode_refusal(refusal)
         answer = Responder.hello(self, protocol_min, protocol_max)
-        return answer.addCallback(lambda found: {**found, "protocol": getattr(driver, "protocol", 1)})
+        return answer.addCallback(
+            lambda found: {**found, "protocol": getattr(driver, "protocol", 1)}
+        )
 
 
 def responder_of(driver):
@@ -173,7 +175,8 @@ class Loopback:
     """Links to a driver in this process, as many connections after each other as are wanted.
 
     Args:
-        make_driver: called with a ``run`` for each run of the driver, gives a Driver (or a refusal).
+        make_driver: called with a ``run`` for each run of the driver, gives a Driver (or a
+            refusal).
         piece: bytes that arrive at once.
 
     Attributes:
@@ -278,7 +281,9 @@ class RawDriver(amp.AMP):
     def ampBoxReceived(self, box):
         self.received.append(box)
         if box[b"_command"] == b"Hello":
-            self.answer(box, protocol=b"1", name=b"raw", version=b"0", features=b"\0\x0bget-several")
+            self.answer(
+                box, protocol=b"1", name=b"raw", version=b"0", features=b"\0\x0bget-several"
+            )
         else:
             self._script(self, box)
 

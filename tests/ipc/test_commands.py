@@ -18,7 +18,9 @@ from txregistry.storage.memory import MemoryStore
 from .loopback import Loopback, RawLoopback, over
 
 COMMANDS = [
-    kind for kind in vars(commands).values() if isinstance(kind, type) and issubclass(kind, amp.Command)
+    kind
+    for kind in vars(commands).values()
+    if isinstance(kind, type) and issubclass(kind, amp.Command)
 ]
 
 
@@ -92,8 +94,12 @@ class RefusalTests:
     @pytest.mark.parametrize("code", [b"Purple", b"UNKNOWN", b"Internal"])
     @pytest_twisted.ensureDeferred
     async def test_unknown_code_keeps_the_connection(self, code):
-        """Codes are only ever added: one that is not known yet costs its request and nothing else."""
-        loopback = RawLoopback(lambda driver, box: driver.refuse(box, code, b'{"message": "out of tune"}'))
+        """Codes are only ever added: one that is not known yet costs its request and nothing
+        else.
+        """
+        loopback = RawLoopback(
+            lambda driver, box: driver.refuse(box, code, b'{"message": "out of tune"}')
+        )
         for _ in range(2):
             with pytest.raises(Internal, match="out of tune"):
                 await over(loopback).stat("/a")

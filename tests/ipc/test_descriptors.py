@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A descriptor that crosses the connection is the one that its box means, or the connection ends."""
+"""A descriptor that crosses the connection is the one that its box means, or the connection
+ends.
+"""
 
 from __future__ import annotations
 
@@ -162,7 +164,9 @@ class KeeperTests:
 
     @pytest_twisted.ensureDeferred
     async def test_too_many_unclaimed_end_the_connection(self, connection):
-        """A peer can't fill the table of descriptors: those that come after the end are closed too."""
+        """A peer can't fill the table of descriptors: those that come after the end are closed
+        too.
+        """
         for _ in range(UNCLAIMED_LIMIT):
             connection.pass_descriptor()
         await turns()

@@ -67,7 +67,9 @@ def start(coroutine):
 def stream_call(link, **more):
     """OpenStream with a lane; our end is returned too."""
     ours, theirs = make_lane(1000)
-    return ours, start(link.call(commands.OpenStream, lane=theirs, path="/a", start=0, stop=1, **more))
+    return ours, start(
+        link.call(commands.OpenStream, lane=theirs, path="/a", start=0, stop=1, **more)
+    )
 
 
 class AnswerTests:
@@ -75,7 +77,10 @@ class AnswerTests:
     async def test_answers_may_come_in_any_order(self, house):
         """A slow request holds up no other."""
         link = await house.link()
-        calls = [start(link.call(commands.OpenStream, path="/a", start=0, lane=_lane())) for _ in range(3)]
+        calls = [
+            start(link.call(commands.OpenStream, path="/a", start=0, lane=_lane()))
+            for _ in range(3)
+        ]
         await house.asked(3)
         for size in (2, 0, 1):
             house.driver.answer(house.requests[size], size=b"%d" % size)
@@ -110,7 +115,9 @@ class AnswerTests:
         await house.asked(2)
         house.driver.answer(house.requests[0], **answer)
         assert isinstance(await house.outcome(call), Internal)
-        house.driver.answer(house.requests[1], is_directory=b"False", size=b"1", modified=b"-5", version=b"v")
+        house.driver.answer(
+            house.requests[1], is_directory=b"False", size=b"1", modified=b"-5", version=b"v"
+        )
         assert await other == {"is_directory": False, "size": 1, "modified": -5, "version": "v"}
 
     @pytest.mark.parametrize(
@@ -185,7 +192,9 @@ class DeadlineTests:
             if refuse:
                 house.driver.refuse(box, b"Missing")
             else:
-                house.driver.answer(box, is_directory=b"True", size=b"0", modified=b"0", version=b"")
+                house.driver.answer(
+                    box, is_directory=b"True", size=b"0", modified=b"0", version=b""
+                )
         await turns()
         assert not link.is_lost
 
@@ -223,7 +232,9 @@ class DeadlineTests:
         """An idle front end is idle."""
         link = await house.link()
         call = start(link.call(commands.Stat, **PATH))
-        house.driver.answer(await house.asked(), is_directory=b"True", size=b"0", modified=b"0", version=b"")
+        house.driver.answer(
+            await house.asked(), is_directory=b"True", size=b"0", modified=b"0", version=b""
+        )
         await call
         house.clock.advance(1)
         assert house.clock.getDelayedCalls() == []
@@ -232,7 +243,9 @@ class DeadlineTests:
 class CancelTests:
     @pytest_twisted.ensureDeferred
     async def test_lane_stays_open_until_the_answer(self, house):
-        """A client that goes away does not make the kernel send another file in the lane's place."""
+        """A client that goes away does not make the kernel send another file in the lane's
+        place.
+        """
         link = await house.link()
         ours, call = stream_call(link)
         call.cancel()
@@ -257,7 +270,9 @@ class CancelTests:
         call.cancel()
         with pytest.raises(CancelledError):
             await call
-        house.driver.answer(await house.asked(), is_directory=b"True", size=b"0", modified=b"0", version=b"")
+        house.driver.answer(
+            await house.asked(), is_directory=b"True", size=b"0", modified=b"0", version=b""
+        )
         await until(lambda: late)
         assert late == [{"is_directory": True, "size": 0, "modified": 0, "version": ""}]
 

@@ -29,7 +29,9 @@ def descriptor(**members: object) -> dict[str, Any]:
 
 def config(**members: object) -> dict[str, Any]:
     """Return the JSON of a config's descriptor with ``members`` changed."""
-    return descriptor(**{"mediaType": media_types.OCI_CONFIG, "digest": CONFIG_DIGEST, "size": 2} | members)
+    return descriptor(
+        **{"mediaType": media_types.OCI_CONFIG, "digest": CONFIG_DIGEST, "size": 2} | members
+    )
 
 
 def child(**members: object) -> dict[str, Any]:

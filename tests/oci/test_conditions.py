@@ -62,7 +62,9 @@ def test_missing_headers_ask_nothing() -> None:
     assert allows_range(None, DIGEST)
 
 
-@given(st.lists(st.text(alphabet=st.characters(min_codepoint=0x23, max_codepoint=0x7E), max_size=8)))
+@given(
+    st.lists(st.text(alphabet=st.characters(min_codepoint=0x23, max_codepoint=0x7E), max_size=8))
+)
 def test_own_etag_matches_in_any_list(others: list[str]) -> None:
     """The tag that was sent is recognised among any others."""
     tags = [f'"{text}"' for text in others]

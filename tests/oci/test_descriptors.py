@@ -25,7 +25,11 @@ BARE = Descriptor(OCI_CONFIG, EMPTY_SHA256, 0)
 
 def test_members_that_are_not_there_are_left_out() -> None:
     """JSON of a bare descriptor has the three members that must be."""
-    assert BARE.to_json_object() == {"mediaType": OCI_CONFIG, "digest": str(EMPTY_SHA256), "size": 0}
+    assert BARE.to_json_object() == {
+        "mediaType": OCI_CONFIG,
+        "digest": str(EMPTY_SHA256),
+        "size": 0,
+    }
 
 
 def test_members_that_are_there_have_the_names_of_the_specification() -> None:
@@ -43,7 +47,10 @@ def test_members_that_are_there_have_the_names_of_the_specification() -> None:
 
 def test_empty_annotations_stay() -> None:
     """What was said to be empty is not the same as what was not said."""
-    assert Descriptor(OCI_CONFIG, EMPTY_SHA256, 0, annotations={}).to_json_object()["annotations"] == {}
+    assert (
+        Descriptor(OCI_CONFIG, EMPTY_SHA256, 0, annotations={}).to_json_object()["annotations"]
+        == {}
+    )
 
 
 @pytest.mark.parametrize("descriptor", [FULL, BARE])

@@ -42,7 +42,9 @@ INVALID = {
 
 @pytest.mark.parametrize("text", INVALID.values(), ids=INVALID.keys())
 def test_malformed_digest_is_refused(text: str) -> None:
-    """Whatever is not a digest that can be verified is 400 DIGEST_INVALID, and not repeated at length."""
+    """Whatever is not a digest that can be verified is 400 DIGEST_INVALID, and not repeated at
+    length.
+    """
     with refused(Code.DIGEST_INVALID) as caught:
         Digest.parse(text)
     assert len(str(caught.value)) < 400
@@ -72,7 +74,9 @@ def test_whatever_is_taken_is_given_back_unchanged(text: str) -> None:
 
 
 def test_digest_of_nothing_is_the_known_one() -> None:
-    """The empty blob has the digest that everybody knows, and sha256 is what is meant if nothing is said."""
+    """The empty blob has the digest that everybody knows, and sha256 is what is meant if nothing is
+    said.
+    """
     assert Digest.of(b"") == EMPTY_SHA256 == Digest.parse(str(EMPTY_SHA256))
 
 
@@ -89,7 +93,9 @@ def test_known_algorithm_is_taken(algorithm: str) -> None:
     assert check_algorithm(algorithm) == algorithm
 
 
-@pytest.mark.parametrize("algorithm", ["", "sha384", "SHA256", "md5", "sha256:", "sha256\n", "x" * 10240])
+@pytest.mark.parametrize(
+    "algorithm", ["", "sha384", "SHA256", "md5", "sha256:", "sha256\n", "x" * 10240]
+)
 def test_unknown_algorithm_is_refused(algorithm: str) -> None:
     """An algorithm that is not taken is refused when it is asked for, not when the upload ends."""
     with refused(Code.DIGEST_INVALID):

@@ -82,7 +82,10 @@ def test_detail_that_json_cannot_hold_is_told_by_its_text() -> None:
 
 def test_own_message_replaces_the_codes() -> None:
     """One refusal may say something better than its code does."""
-    assert read(OciError(Code.DIGEST_INVALID, message="invalid digest"))[0]["message"] == "invalid digest"
+    assert (
+        read(OciError(Code.DIGEST_INVALID, message="invalid digest"))[0]["message"]
+        == "invalid digest"
+    )
 
 
 def test_body_of_the_reference_sample() -> None:
@@ -162,7 +165,8 @@ def test_any_text_in_a_detail_gives_valid_json_in_one_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "kept"), [(0, 0), (EXCERPT_LIMIT, EXCERPT_LIMIT), (EXCERPT_LIMIT + 1, EXCERPT_LIMIT + 3)]
+    ("length", "kept"),
+    [(0, 0), (EXCERPT_LIMIT, EXCERPT_LIMIT), (EXCERPT_LIMIT + 1, EXCERPT_LIMIT + 3)],
 )
 def test_excerpt_bounds_what_is_repeated(length: int, kept: int) -> None:
     """Ten kilobytes of junk are not sent back."""

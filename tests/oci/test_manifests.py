@@ -59,20 +59,28 @@ IMAGES = {
     "empty config": image(
         config=config(mediaType=media_types.OCI_EMPTY, data="e30="), artifactType="application/x"
     ),
-    "config of any type": image(config=config(mediaType="application/vnd.cncf.helm.config.v1+json")),
+    "config of any type": image(
+        config=config(mediaType="application/vnd.cncf.helm.config.v1+json")
+    ),
     "type with parameters": image(layers=[descriptor(mediaType="text/plain; charset=utf-8")]),
     "data": image(layers=[descriptor(data="bGF5ZXI=")]),
     "annotations": image(annotations={"": "", "a": "\0\n<script>", "é": "\U0001f600"}),
     "no annotations": image(annotations={}),
-    "null for what may be missing": image(subject=None, annotations=None, artifactType=None, mediaType=None),
+    "null for what may be missing": image(
+        subject=None, annotations=None, artifactType=None, mediaType=None
+    ),
     "empty for what may be missing": image(artifactType="", mediaType=""),
     "null in a descriptor": image(
-        layers=[descriptor(urls=None, annotations=None, data=None, artifactType=None, platform=None)]
+        layers=[
+            descriptor(urls=None, annotations=None, data=None, artifactType=None, platform=None)
+        ]
     ),
     "layer of no bytes": image(layers=[descriptor(size=0)]),
     "largest layer": image(layers=[descriptor(size=SIZE_LIMIT)]),
     "sha512": image(layers=[descriptor(digest=SUBJECT_DIGEST)]),
-    "foreign layer": image(layers=[descriptor(mediaType=FOREIGN_TYPE, urls=["http://169.254.169.254/"])]),
+    "foreign layer": image(
+        layers=[descriptor(mediaType=FOREIGN_TYPE, urls=["http://169.254.169.254/"])]
+    ),
     "unknown members": image(fsLayers=[], x={"size": -1, "digest": 5, "Layers": [1.5, None, True]}),
     "unknown members of a descriptor": image(layers=[descriptor(x=1.5, Data2="x")]),
     "subject": image(subject=child(digest=SUBJECT_DIGEST)),
@@ -84,7 +92,9 @@ INDEXES = {
     "most children": index(manifests=[child()] * CHILDREN_LIMIT),
     "nested": index(manifests=[child(mediaType=media_types.OCI_INDEX)]),
     "blobs of a build cache": index(manifests=[descriptor(), child()]),
-    "platform": index(manifests=[child(platform={"os": "linux", "os.features": ["x"], "Variant": 1})]),
+    "platform": index(
+        manifests=[child(platform={"os": "linux", "os.features": ["x"], "Variant": 1})]
+    ),
     "empty platform": index(manifests=[child(platform={})]),
     "child with an artifact type": index(
         manifests=[child(artifactType="application/x", annotations={"a": "b"})]
@@ -124,7 +134,9 @@ def test_form_of_the_content_type_does_not_matter(media_type: str, form: str) ->
 
 @pytest.mark.parametrize("document", IMAGES.values(), ids=IMAGES.keys())
 def test_image_manifest_of_the_grammar_is_taken(document: dict[str, object]) -> None:
-    """What the specification allows in an image manifest is taken, served as pushed, and carried whole."""
+    """What the specification allows in an image manifest is taken, served as pushed, and carried
+    whole.
+    """
     data = encoded(document)
     manifest = parse_manifest(data, media_types.OCI_MANIFEST)
     assert stored_media_type(data) == media_types.OCI_MANIFEST
@@ -147,7 +159,11 @@ def test_all_members_are_read() -> None:
     """Whatever the registry acts upon comes out of the document."""
     document = image(
         layers=[
-            descriptor(urls=["https://host.example/x"], annotations={"a": "b"}, artifactType="application/y"),
+            descriptor(
+                urls=["https://host.example/x"],
+                annotations={"a": "b"},
+                artifactType="application/y",
+            ),
         ],
         subject=child(digest=SUBJECT_DIGEST),
         artifactType="application/x",
@@ -209,7 +225,9 @@ def test_foreign_layer_need_not_exist_if_it_says_where_it_is(media_type: str) ->
         (index(artifactType="application/x"), media_types.OCI_INDEX, "application/x"),
     ],
 )
-def test_type_among_referrers(document: dict[str, object], media_type: str, expected: str | None) -> None:
+def test_type_among_referrers(
+    document: dict[str, object], media_type: str, expected: str | None
+) -> None:
     """A referrer is listed by its own type, else its config's; an index has no other."""
     manifest = parse_manifest(encoded(document | {"annotations": {"a": "b"}}), media_type)
     assert manifest.referrer_type == expected
@@ -241,7 +259,9 @@ def test_three_mebibytes_of_annotations_are_taken() -> None:
     st.lists(st.integers(0, SIZE_LIMIT), max_size=5),
     st.sampled_from(sorted(media_types.IMAGE_TYPES)),
 )
-def test_any_image_is_carried_whole(annotations: dict[str, str], sizes: list[int], media_type: str) -> None:
+def test_any_image_is_carried_whole(
+    annotations: dict[str, str], sizes: list[int], media_type: str
+) -> None:
     """Whatever is read in a worker process arrives as it was read."""
     document = image(
         media_type,
@@ -261,7 +281,10 @@ def test_any_image_is_carried_whole(annotations: dict[str, str], sizes: list[int
 
 STORED = {
     "index by its member": (b'{"schemaVersion":2,"manifests":[]}', media_types.OCI_INDEX),
-    "image by nothing else": (b'{"schemaVersion":2,"config":{},"layers":[]}', media_types.OCI_MANIFEST),
+    "image by nothing else": (
+        b'{"schemaVersion":2,"config":{},"layers":[]}',
+        media_types.OCI_MANIFEST,
+    ),
     "equal names": (b'{"schemaVersion":2,"a":1,"a":2,"layers":[]}', media_types.OCI_MANIFEST),
     "null type": (b'{"mediaType":null,"manifests":[]}', media_types.OCI_INDEX),
     "wrong shape for its type": (
@@ -295,7 +318,9 @@ def test_manifest_of_an_adopted_tree_is_served_by_its_shape(data: bytes, media_t
 
 @pytest.mark.parametrize("data", UNSERVABLE.values(), ids=UNSERVABLE.keys())
 def test_stored_bytes_of_no_known_kind_are_unknown(data: bytes) -> None:
-    """What is no manifest, or an old one, is a 404 that says so, and never served as something else."""
+    """What is no manifest, or an old one, is a 404 that says so, and never served as something
+    else.
+    """
     with refused(Code.MANIFEST_UNKNOWN) as caught:
         stored_media_type(data)
     assert caught.value.detail

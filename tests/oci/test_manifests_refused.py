@@ -21,7 +21,17 @@ from txregistry.oci.manifests import (
     stored_media_type,
 )
 
-from .documents import LAYER_DIGEST, Missing, child, config, descriptor, encoded, image, index, sample
+from .documents import (
+    LAYER_DIGEST,
+    Missing,
+    child,
+    config,
+    descriptor,
+    encoded,
+    image,
+    index,
+    sample,
+)
 from .refusals import refused
 
 TYPES = sorted(media_types.MANIFEST_TYPES)
@@ -124,9 +134,14 @@ SPOILT_DESCRIPTORS: dict[str, tuple[dict[str, object], str]] = {
     "size by a long s": ({"ſize": 5}, ""),
 }
 
-# Where a descriptor may be: (where it is told to be, a document that has it there, that document's type)
+# Where a descriptor may be: (where it is told to be, a document that has it there, that document's
+# type)
 PLACES: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
-    "config": ("config", lambda it: image(config=config() | it, layers=[]), media_types.OCI_MANIFEST),
+    "config": (
+        "config",
+        lambda it: image(config=config() | it, layers=[]),
+        media_types.OCI_MANIFEST,
+    ),
     "layers": ("layers[1]", lambda it: image(layers=[descriptor(), it]), media_types.OCI_MANIFEST),
     "manifests": ("manifests[1]", lambda it: index(manifests=[child(), it]), media_types.OCI_INDEX),
     "subject": ("subject", lambda it: image(subject=it), media_types.OCI_MANIFEST),
@@ -177,14 +192,17 @@ def test_empty_object_is_refused(media_type: str) -> None:
     assert refusal(b"{}", media_type).startswith("schemaVersion")
 
 
-@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf{}", b"{}{}", b"\xff", b"[" * 100_000, b'{"a":NaN}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xef\xbb\xbf{}", b"{}{}", b"\xff", b"[" * 100_000, b'{"a":NaN}']
+)
 def test_what_is_not_json_is_refused(data: bytes) -> None:
     """What is refused as JSON is refused as a manifest."""
     refusal(data, media_types.OCI_MANIFEST)
 
 
 @pytest.mark.parametrize(
-    "number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" * 5000, b"-0", b"1.0", b"1e1", b"0.5"]
+    "number",
+    [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" * 5000, b"-0", b"1.0", b"1e1", b"0.5"],
 )
 def test_number_that_is_no_size_is_refused(number: bytes) -> None:
     """A size is an integer that a file may have, in any place."""
@@ -211,7 +229,9 @@ def test_spoilt_index_is_refused(document: object, where: str) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize(("members", "where"), SPOILT_DESCRIPTORS.values(), ids=SPOILT_DESCRIPTORS.keys())
+@pytest.mark.parametrize(
+    ("members", "where"), SPOILT_DESCRIPTORS.values(), ids=SPOILT_DESCRIPTORS.keys()
+)
 def test_spoilt_descriptor_is_refused_wherever_it_is(
     members: dict[str, object], where: str, place: str
 ) -> None:
@@ -227,7 +247,9 @@ def test_spoilt_descriptor_is_refused_wherever_it_is(
 def test_descriptor_that_is_no_object_is_refused(value: object) -> None:
     """An entry of any other kind is refused."""
     assert refusal(encoded(image(layers=[value])), media_types.OCI_MANIFEST).startswith("layers[0]")
-    assert refusal(encoded(index(manifests=[value])), media_types.OCI_INDEX).startswith("manifests[0]")
+    assert refusal(encoded(index(manifests=[value])), media_types.OCI_INDEX).startswith(
+        "manifests[0]"
+    )
 
 
 @pytest.mark.parametrize("content_type", TYPES)
@@ -235,7 +257,9 @@ def test_descriptor_that_is_no_object_is_refused(value: object) -> None:
 def test_type_of_the_document_and_of_the_request_agree(content_type: str, named: object) -> None:
     """A document is taken as what it says that it is, or not at all; Docker's must say it."""
     data = encoded(sample(content_type, mediaType=named))
-    if named == content_type or (named is Missing and content_type not in media_types.SELF_NAMING_TYPES):
+    if named == content_type or (
+        named is Missing and content_type not in media_types.SELF_NAMING_TYPES
+    ):
         assert parse_manifest(data, content_type).media_type == content_type
     else:
         assert refusal(data, content_type).startswith("mediaType")
@@ -264,11 +288,17 @@ def test_schema_1_by_its_own_type_is_unsupported(media_type: str) -> None:
 
 
 @given(st.sampled_from(TYPES), st.data())
-def test_manifest_with_any_member_changed_is_taken_or_refused(media_type: str, data: st.DataObject) -> None:
-    """Type confusion in any place is a refusal and never a fault; what is taken is served as pushed."""
+def test_manifest_with_any_member_changed_is_taken_or_refused(
+    media_type: str, data: st.DataObject
+) -> None:
+    """Type confusion in any place is a refusal and never a fault; what is taken is served as
+    pushed.
+    """
     junk = st.recursive(
         st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=3),
-        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+        lambda inner: (
+            st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+        ),
         max_leaves=4,
     )
     document = sample(media_type, annotations={"a": "b"}, subject=child())

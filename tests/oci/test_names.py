@@ -81,7 +81,19 @@ NO_NAMES = [
     "a-" * 100_000 + "_",
 ]
 
-TAGS = ["a", "1", "A", "_", "_x", "__", "v1.0-rc.1", "latest", "a..b", "a" * 128, "sha256-" + "a" * 64]
+TAGS = [
+    "a",
+    "1",
+    "A",
+    "_",
+    "_x",
+    "__",
+    "v1.0-rc.1",
+    "latest",
+    "a..b",
+    "a" * 128,
+    "sha256-" + "a" * 64,
+]
 
 NO_TAGS = [
     "",
@@ -105,7 +117,9 @@ UPLOADS = ["0f3a1d1e-6d0c-4c60-9c1c-2f7a3a1f9b11", "0", "a.b", "_-.", "...", "a"
 NO_UPLOADS = ["", ".", "..", "a/b", "a=", "a b", "a\n", "a\0", "é", "a" * 129, "a" * 10240]
 
 # The specification's own patterns, as it prints them.
-SPEC_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
+SPEC_NAME = re.compile(
+    r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII
+)
 SPEC_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
 
 
@@ -164,7 +178,9 @@ def test_reference_with_a_colon_is_a_digest() -> None:
     assert parse_reference(str(DIGEST)) == DIGEST
 
 
-@pytest.mark.parametrize("text", [":", "a:b", "sha256:abc", "md5:" + "a" * 32, "latest:", "sha256:../../x"])
+@pytest.mark.parametrize(
+    "text", [":", "a:b", "sha256:abc", "md5:" + "a" * 32, "latest:", "sha256:../../x"]
+)
 def test_reference_with_a_colon_that_is_no_digest_is_refused_as_one(text: str) -> None:
     """A bad digest is never taken for a tag."""
     with refused(Code.DIGEST_INVALID):

@@ -63,7 +63,9 @@ def test_number_above_the_maximum_is_clamped_or_refused(n: str) -> None:
 @pytest.mark.parametrize("default", [None, 100])
 def test_missing_number_is_the_lists_default(default: int | None) -> None:
     """Who names no count gets the usual one, which may be everything."""
-    assert parse_page(None, None, maximum=1000, default=default, clamp=True) == PageRequest(default, "")
+    assert parse_page(None, None, maximum=1000, default=default, clamp=True) == PageRequest(
+        default, ""
+    )
 
 
 @pytest.mark.parametrize("last", ["", "a", "lib/app", "../..", "a b", "é", "\0", "<>;\r\n", '"'])
@@ -91,7 +93,9 @@ def test_page_has_the_names_after_last(names: list[str], last: str, limit: int) 
 
 @given(st.lists(NAMES, unique=True).map(sorted), st.integers(1, 4))
 def test_pages_one_after_the_other_give_each_name_once(names: list[str], limit: int) -> None:
-    """Following the links gives the whole list, nothing twice, nothing left out, no empty page at the end."""
+    """Following the links gives the whole list, nothing twice, nothing left out, no empty page at
+    the end.
+    """
     seen: list[str] = []
     request = PageRequest(limit)
     while True:
@@ -119,7 +123,10 @@ def test_cutting_a_long_last_changes_no_page(name: str, common: int, tail: str) 
 
 def test_link_of_the_reference_sample() -> None:
     """The Link is that of registry:3."""
-    assert next_link("/v2/_catalog", [("n", "2"), ("last", "b")]) == '</v2/_catalog?last=b&n=2>; rel="next"'
+    assert (
+        next_link("/v2/_catalog", [("n", "2"), ("last", "b")])
+        == '</v2/_catalog?last=b&n=2>; rel="next"'
+    )
 
 
 def test_link_encodes_what_a_query_cannot_hold() -> None:

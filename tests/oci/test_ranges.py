@@ -150,7 +150,9 @@ def test_malformed_content_range_is_a_bad_request(text: str) -> None:
         parse_content_range(text)
 
 
-@pytest.mark.parametrize(("offset", "text"), [(0, "0-0"), (1, "0-0"), (2, "0-1"), (2**62, f"0-{2**62 - 1}")])
+@pytest.mark.parametrize(
+    ("offset", "text"), [(0, "0-0"), (1, "0-0"), (2, "0-1"), (2**62, f"0-{2**62 - 1}")]
+)
 def test_range_of_an_upload_ends_at_its_last_byte(offset: int, text: str) -> None:
     """The client is told the last byte of all that was received."""
     assert render_upload_range(offset) == text
@@ -186,10 +188,15 @@ def selected(spec: str, size: int) -> set[int]:
 
 @given(st.lists(SPECS, min_size=1, max_size=RANGES_LIMIT), st.integers(1, 25))
 def test_spans_select_what_the_ranges_select(specs: list[str], size: int) -> None:
-    """Whatever is asked for is sent once, nothing else is, and no part is empty or overlaps another."""
+    """Whatever is asked for is sent once, nothing else is, and no part is empty or overlaps
+    another.
+    """
     spans = parse_range("bytes=" + ",".join(specs), size)
     assert spans is not None
-    if any(first and last and int(last) < int(first) for first, last in (spec.split("-") for spec in specs)):
+    if any(
+        first and last and int(last) < int(first)
+        for first, last in (spec.split("-") for spec in specs)
+    ):
         assert spans == ()
         return
     positions = [position for span in spans for position in range(span.start, span.stop)]

@@ -114,7 +114,9 @@ def test_what_is_not_json_or_costs_too_much_is_refused(read: Any, data: bytes) -
 
 @pytest.mark.parametrize("data", STRICTLY.values(), ids=STRICTLY.keys())
 def test_what_can_be_read_in_two_ways_is_refused_when_pushed(data: bytes) -> None:
-    """Two programs that read a taken document read the same, so a stored one of that kind is still read."""
+    """Two programs that read a taken document read the same, so a stored one of that kind is still
+    read.
+    """
     with pytest.raises(JsonInvalid):
         read_strict(data)
     read_stored(data)

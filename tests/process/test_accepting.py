@@ -81,7 +81,9 @@ class AcceptorTests:
 
     @pytest_twisted.ensureDeferred
     async def test_socket_is_as_before_when_it_ends(self, listener, dialer, factory, tmp_path):
-        """The path, its mode and the backlog are the registry's: the next run of a driver finds them."""
+        """The path, its mode and the backlog are the registry's: the next run of a driver finds
+        them.
+        """
         acceptor = Acceptor(reactor, listener.dup(), factory)
         acceptor.start()
         acceptor.stop()
@@ -112,7 +114,9 @@ class AcceptorTests:
         watched = []
         clock = Clock()
         clock.addReader, clock.removeReader = watched.append, watched.remove
-        acceptor = Acceptor(clock, _Failing([errno.EMFILE, errno.ECONNABORTED, errno.EMFILE]), factory)
+        acceptor = Acceptor(
+            clock, _Failing([errno.EMFILE, errno.ECONNABORTED, errno.EMFILE]), factory
+        )
         acceptor.start()
         acceptor.doRead()
         assert watched == []

@@ -150,7 +150,9 @@ class GivingTests:
 
     @pytest_twisted.ensureDeferred
     async def test_lines_go_to_the_log_whole(self, house):
-        """Both outputs are taken line by line; what is not text and what is too long is cut down."""
+        """Both outputs are taken line by line; what is not text and what is too long is cut
+        down.
+        """
         text = (
             "import os, sys; os.write(1, b'one'); os.write(2, b'other'); os.write(1, b' line\\n');"
             "os.write(2, b' line\\n'); os.write(1, b'x' * 5000); os.write(2, b'\\xff\\n\\nend');"
@@ -168,7 +170,9 @@ class RefusalTests:
     async def test_missing_program_is_one_sentence(self, house, place):
         """The operator learns which program is not there and which key names it."""
         driver = house.driver("/no/such/program", "--flag")
-        with pytest.raises(StartError, match=r"'/no/such/program' does not exist.*storage.external.command"):
+        with pytest.raises(
+            StartError, match=r"'/no/such/program' does not exist.*storage.external.command"
+        ):
             driver.bind()
         assert os.listdir(place) == []
 
@@ -222,7 +226,13 @@ class PlaceTests:
     async def test_what_a_killed_registry_left_is_removed(self, house, place):
         """Directories of dead sockets don't pile up; living ones and those of others stay."""
         now = time.time()
-        names = ("txregistry-dead", "txregistry-living", "txregistry-young", "txregistry-empty", "other")
+        names = (
+            "txregistry-dead",
+            "txregistry-living",
+            "txregistry-young",
+            "txregistry-empty",
+            "other",
+        )
         sockets = {name: socket.socket(socket.AF_UNIX) for name in names}
         for name, listener in sockets.items():
             os.mkdir(os.path.join(place, name))
@@ -284,7 +294,9 @@ class RestartTests:
 
     @pytest_twisted.ensureDeferred
     async def test_pipes_that_others_hold_do_not_delay_it(self, house):
-        """What the program started may live on with its output: the driver comes back all the same."""
+        """What the program started may live on with its output: the driver comes back all the
+        same.
+        """
         # What it leaves behind reads descriptor 0 until that ends.
         text = "import subprocess, sys; subprocess.Popen(['cat']); print('up', flush=True); sys.exit(3)"
         driver = house.run(*python(text))

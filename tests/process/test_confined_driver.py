@@ -26,7 +26,9 @@ def spec_for(root, **changes):
 
 def measures():
     return (
-        ["no-new-privs", "limits"] + ["files"] * (landlock_abi() >= 1) + ["network"] * (landlock_abi() >= 4)
+        ["no-new-privs", "limits"]
+        + ["files"] * (landlock_abi() >= 1)
+        + ["network"] * (landlock_abi() >= 4)
     )
 
 
@@ -86,7 +88,9 @@ class ConfinedDriverTests:
 
     @pytest_twisted.ensureDeferred
     async def test_link_to_elsewhere_leads_nowhere(self, tmp_path):
-        """Whatever gets a link into the tree after the start reads nothing of the machine's with it."""
+        """Whatever gets a link into the tree after the start reads nothing of the machine's with
+        it.
+        """
         assert landlock_abi() >= 1, "this kernel has no Landlock: the measure can't be tested here"
         secret = tmp_path / "secret"
         secret.write_text("x")
@@ -105,7 +109,9 @@ class ConfinedDriverTests:
         """The program runs under the ids that were configured, with none of ours."""
         assert os.geteuid() == 0, "needs root: the measure can't be tested here"
         nobody = pwd.getpwnam("nobody")
-        spec = DriverSpec("sleeper", command=("/bin/sleep", "60"), user=nobody.pw_uid, group=nobody.pw_gid)
+        spec = DriverSpec(
+            "sleeper", command=("/bin/sleep", "60"), user=nobody.pw_uid, group=nobody.pw_gid
+        )
         child = ChildDriver(spec, reactor, reactor)
         child.bind()
         child.start()
@@ -113,7 +119,11 @@ class ConfinedDriverTests:
             while Path(f"/proc/{child.pid}/comm").read_text() != "sleep\n":  # not there yet
                 await deferLater(reactor, 0.01)
             status = Path(f"/proc/{child.pid}/status").read_text()
-            ids = {line.split()[0]: set(line.split()[1:]) for line in status.splitlines() if "id:" in line}
+            ids = {
+                line.split()[0]: set(line.split()[1:])
+                for line in status.splitlines()
+                if "id:" in line
+            }
             assert ids["Uid:"] == {str(nobody.pw_uid)}
             assert ids["Gid:"] == {str(nobody.pw_gid)}
         finally:

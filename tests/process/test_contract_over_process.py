@@ -49,7 +49,9 @@ async def opened(tmp_path_factory):
     root = tmp_path_factory.mktemp("storage")
     drivers = {
         "memory": OpenDriver(find_driver("memory", {}), reactor),
-        "filesystem": OpenDriver(find_driver("filesystem", {"rootdirectory": os.fspath(root)}), reactor),
+        "filesystem": OpenDriver(
+            find_driver("filesystem", {"rootdirectory": os.fspath(root)}), reactor
+        ),
     }
     for driver in drivers.values():
         await driver.hello()
@@ -79,7 +81,9 @@ async def test_promise_holds_over_a_process(opened, case, kind):
     outcome = await run_case(case, environment)
     left = await leftovers(environment)
     await tidy.end()
-    lacking = kind in LACKING.get(case.name, ()) or outcome.why == "it forgets everything when it ends"
+    lacking = (
+        kind in LACKING.get(case.name, ()) or outcome.why == "it forgets everything when it ends"
+    )
     assert (outcome.verdict, outcome.why if not lacking else "") == (
         Verdict.NOT_OFFERED if lacking else Verdict.PASSED,
         "",

@@ -133,7 +133,9 @@ class ByHandTests:
     @pytest.mark.parametrize("text", ["not a socket", None])
     @pytest_twisted.ensureDeferred
     async def test_what_is_no_socket_is_left_alone(self, house, text):
-        """A file that happens to be there is not removed; a directory that is not there is named."""
+        """A file that happens to be there is not removed; a directory that is not there is
+        named.
+        """
         if text is None:
             house.path = house.path / "below"
         else:
@@ -208,7 +210,9 @@ class EndTests:
     @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM] * 3, [signal.SIGINT]])
     @pytest_twisted.ensureDeferred
     async def test_what_arrived_is_stored_first(self, house, tmp_path, signals):
-        """A driver that is told to end, once or more often, goes quietly and takes its own socket along."""
+        """A driver that is told to end, once or more often, goes quietly and takes its own socket
+        along.
+        """
         text = (
             "from txregistry.driver import main\n"
             "from txregistry_drivers.filesystem import create\n"
@@ -240,7 +244,9 @@ class EndTests:
         )
         house.processes.append(parent)
         reader = Deferred()
-        reactor.callInThread(lambda: reactor.callFromThread(reader.callback, parent.stdout.readline()))
+        reactor.callInThread(
+            lambda: reactor.callFromThread(reader.callback, parent.stdout.readline())
+        )
         pid, path = (await reader).split()
         parent.kill()
         parent.wait()

@@ -40,7 +40,9 @@ def confined(script, *arguments):
 class ConfineTests:
     def test_every_measure_of_this_kernel_is_reached(self, tmp_path):
         """What the kernel has is used; the user is the registry's affair."""
-        reached = confined("print(json.dumps(confine([sys.argv[1]], needs_network=False)))", tmp_path)
+        reached = confined(
+            "print(json.dumps(confine([sys.argv[1]], needs_network=False)))", tmp_path
+        )
         abi = landlock_abi()
         expected = ["no-new-privs", "limits"] + ["files"] * (abi >= 1) + ["network"] * (abi >= 4)
         assert reached == expected
@@ -99,7 +101,9 @@ class ConfineTests:
             tmp_path,
             needs_network,
         )
-        assert result == ({"connect": 0, "listen": 0} if needs_network else {"connect": 13, "listen": 13})
+        assert result == (
+            {"connect": 0, "listen": 0} if needs_network else {"connect": 13, "listen": 13}
+        )
 
     def test_sockets_and_descriptors_that_were_passed_still_work(self, tmp_path):
         """Lanes, and files that somebody else opened, are not paths."""

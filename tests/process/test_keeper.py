@@ -49,7 +49,9 @@ class House(Clock):
         self.dials = []
         self.ends = []
         self.stuck = 0
-        self.keeper = LinkKeeper(self, self, "/the/socket", when_stuck=self._stick, patience=PATIENCE)
+        self.keeper = LinkKeeper(
+            self, self, "/the/socket", when_stuck=self._stick, patience=PATIENCE
+        )
 
     def _stick(self):
         self.stuck += 1
@@ -169,7 +171,9 @@ class BreakerTests:
         house.keeper.start()
         for _ in range(200):
             house.advance(0.1)
-        pauses = [later - earlier for earlier, later in zip(house.dials, house.dials[1:], strict=False)]
+        pauses = [
+            later - earlier for earlier, later in zip(house.dials, house.dials[1:], strict=False)
+        ]
         assert pauses == sorted(pauses)
         assert pauses[-1] <= RETRY_LIMIT + 0.11
         house.driver = HostedDriver(MemoryStore(), run=run_inline)

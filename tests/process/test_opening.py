@@ -83,7 +83,9 @@ class House:
         return self.open(DriverSpec("tested", socket=os.fspath(path)))
 
     def filesystem(self):
-        return self.open(find_driver("filesystem", {"rootdirectory": os.fspath(self.directory / "root")}))
+        return self.open(
+            find_driver("filesystem", {"rootdirectory": os.fspath(self.directory / "root")})
+        )
 
     def by_hand(self, path):
         """A driver that somebody else runs."""
@@ -133,7 +135,9 @@ class StartTests:
     async def test_program_that_ends_at_once(self, house):
         """Its own last words are in the sentence."""
         opened = house.run(*python("raise SystemExit('no such bucket')"))
-        assert await sentence(opened) == ("storage driver 'tested' ended before it was ready: no such bucket")
+        assert await sentence(opened) == (
+            "storage driver 'tested' ended before it was ready: no such bucket"
+        )
 
     @pytest_twisted.ensureDeferred
     async def test_program_that_says_nothing(self, house, monkeypatch):
@@ -228,7 +232,9 @@ class LifeTests:
 
     @pytest_twisted.ensureDeferred
     async def test_driver_that_was_asked_to_end_is_replaced(self, house):
-        """SIGTERM of somebody else's to the driver is a restart like any other: its socket stays."""
+        """SIGTERM of somebody else's to the driver is a restart like any other: its socket
+        stays.
+        """
         opened = house.filesystem()
         await opened.hello()
         pid = opened.child.pid

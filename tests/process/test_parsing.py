@@ -17,7 +17,11 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 def document(padding: int) -> bytes:
     digest = "sha256:" + "a" * 64
-    descriptor = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
+    descriptor = {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": digest,
+        "size": 2,
+    }
     layers = [{**descriptor, "mediaType": "application/vnd.oci.image.layer.v1.tar"}]
     return json.dumps(
         {
@@ -47,7 +51,9 @@ async def test_any_size_gives_what_the_plain_parser_gives(parser, padding):
 
 @pytest_twisted.ensureDeferred
 async def test_refusal_in_the_worker_reaches_the_caller(parser):
-    """Deep nesting in a large document is a client's error with its reason, not a failure of ours."""
+    """Deep nesting in a large document is a client's error with its reason, not a failure of
+    ours.
+    """
     data = document(INLINE_LIMIT)[:-1] + b', "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     with pytest.raises(OciError) as caught:
         await parser.parse(data, OCI_MANIFEST)

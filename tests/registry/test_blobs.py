@@ -298,7 +298,9 @@ class RedirectTests:
         world = World(redirect_seconds=1200)
 
         def redirect_url(path, method, seconds):
-            return None if "sha512" in path else f"https://store{short(path)[-5:]}?{method}&{seconds}"
+            return (
+                None if "sha512" in path else f"https://store{short(path)[-5:]}?{method}&{seconds}"
+            )
 
         world.store.redirect_url = redirect_url
         return world

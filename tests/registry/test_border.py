@@ -39,13 +39,17 @@ class BorderTests:
 
     @pytest.mark.parametrize("name", ROWS)
     def test_row(self, name):
-        error = translate(CODES[name]("the driver's words", path="/a"), Code.BLOB_UNKNOWN, "sha256:1")
+        error = translate(
+            CODES[name]("the driver's words", path="/a"), Code.BLOB_UNKNOWN, "sha256:1"
+        )
         assert (error.code, error.retry_after) == ROWS[name]
 
     @pytest.mark.parametrize("name", ROWS)
     def test_driver_is_not_quoted(self, name):
         """No path and no word of a driver reaches a client."""
-        error = translate(CODES[name]("secret words", path="/secret"), Code.BLOB_UNKNOWN, "sha256:1")
+        error = translate(
+            CODES[name]("secret words", path="/secret"), Code.BLOB_UNKNOWN, "sha256:1"
+        )
         assert "secret" not in str(error)
         assert error.detail == ("sha256:1" if name == "Missing" else None)
 

@@ -52,7 +52,9 @@ def is_name(text):
 
 #: Names that nest and share beginnings, with everything that sorts before and after "/".
 names = (
-    st.lists(st.text("a0-._", min_size=1, max_size=3), min_size=1, max_size=3).map("/".join).filter(is_name)
+    st.lists(st.text("a0-._", min_size=1, max_size=3), min_size=1, max_size=3)
+    .map("/".join)
+    .filter(is_name)
 )
 
 
@@ -147,7 +149,9 @@ class CatalogTests:
     )
     def test_hostile_start(self, last):
         world = holding("a", "a/b", "a0", "b")
-        assert page(world, 9, last).names == tuple(name for name in ("a", "a/b", "a0", "b") if name > last)
+        assert page(world, 9, last).names == tuple(
+            name for name in ("a", "a/b", "a0", "b") if name > last
+        )
 
     @given(st.sets(names, max_size=12), names | st.text("a0-._/!é", max_size=8), st.integers(1, 4))
     @example({"a", "a-b", "a/x"}, "a-b", 1)

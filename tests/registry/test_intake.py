@@ -30,7 +30,12 @@ class IntakeTests:
         done(taking.run())
         assert world.get(DATA) == b"abcd"
         assert taking.received == 4 and not taking.has_excess
-        assert [call.split()[0] for call in world.calls] == ["open_writer", "write", "write", "close"]
+        assert [call.split()[0] for call in world.calls] == [
+            "open_writer",
+            "write",
+            "write",
+            "close",
+        ]
 
     def test_nobody_is_fenced_for_nothing(self, world, intake):
         """The writer is claimed when the first byte is there."""
@@ -152,7 +157,8 @@ class HoldTests:
         assert not done(hold(Bytes(b"ab", length=length))).is_complete
 
     @pytest.mark.parametrize(
-        "body, expected", [(None, True), (Bytes(), True), (Bytes(length=None), False), (Bytes(b"a"), False)]
+        "body, expected",
+        [(None, True), (Bytes(), True), (Bytes(length=None), False), (Bytes(b"a"), False)],
     )
     def test_emptiness_is_told_by_the_length(self, body, expected):
         assert is_empty(body) is expected

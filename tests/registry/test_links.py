@@ -175,7 +175,9 @@ class FindTests:
 
     @pytest.mark.parametrize("record", [b"", b"4\n", b"-4", b"four", b"\xb2", b"4" * 21])
     def test_garbage_for_a_record_says_nothing(self, world, links, record):
-        """A power cut may empty a record where nothing is synced; the data are not lost for that."""
+        """A power cut may empty a record where nothing is synced; the data are not lost for
+        that.
+        """
         done(world.blob(b"blob"))
         world.put(size_path(BLOB), record)
         with logged("is garbage; it is ignored"):
@@ -243,7 +245,9 @@ class ExclusiveLinksTests:
         other = Digest.of(b"other")
         done(exclusive.write(LINK, BLOB))
         gate = world.driver.hold("^put" if change == "write" else "^delete")
-        changing = started(exclusive.write(LINK, other) if change == "write" else exclusive.remove(LINK))
+        changing = started(
+            exclusive.write(LINK, other) if change == "write" else exclusive.remove(LINK)
+        )
         # Read while the change is on its way: the store still has the old link.
         assert done(exclusive.read(LINK)) == BLOB
         gate.callback(None)

@@ -69,7 +69,9 @@ class FetchTests:
             f"get blobs/sha256/{digits[:2]}/{digits}/data",
         ]
         assert world.witness.told_of == [("lib/app", pushed)]
-        assert world.witness.events == [Event(Action.PULL, APP, pushed, OCI_MANIFEST, len(image()), LATEST)]
+        assert world.witness.events == [
+            Event(Action.PULL, APP, pushed, OCI_MANIFEST, len(image()), LATEST)
+        ]
 
     def test_by_digest(self, world, pushed):
         assert fetch(world, pushed).data == image()
@@ -165,7 +167,10 @@ class FetchTests:
 
     def test_unknown(self, world, pushed):
         other = Digest.of(b"other")
-        for reference, detail in ((Tag("none"), "unknown tag=none"), (other, f"unknown digest={other}")):
+        for reference, detail in (
+            (Tag("none"), "unknown tag=none"),
+            (other, f"unknown digest={other}"),
+        ):
             with refused(Code.MANIFEST_UNKNOWN) as caught:
                 fetch(world, reference)
             assert caught.value.detail == detail
@@ -349,7 +354,9 @@ class DeleteDigestTests:
         gate.callback(None)
         assert task.called and task.result is None
 
-    @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"schemaVersion":2,"mediaType":"x/y"}'])
+    @pytest.mark.parametrize(
+        "content", [None, b"", b"{}", b'{"schemaVersion":2,"mediaType":"x/y"}']
+    )
     def test_unreadable_manifest_can_be_deleted(self, world, pushed, content):
         if content is None:
             world.delete(data_path(pushed))

@@ -167,7 +167,9 @@ class PutTests:
         done(world.registry.settled())
         assert done(manifests.fetch(APP, LATEST)).data == image()
 
-    @pytest.mark.parametrize("call", ["^put blobs", "^put .*revisions", "^put .*index", "^put .*current"])
+    @pytest.mark.parametrize(
+        "call", ["^put blobs", "^put .*revisions", "^put .*index", "^put .*current"]
+    )
     def test_failing_driver_leaves_no_half_tag(self, world, manifests, blobs, call):
         """The tag shows its old content or its new one."""
         put(world, image("1"))
@@ -275,7 +277,9 @@ class RefusedTests:
         ]
 
     def test_report_is_bounded(self, world):
-        layers = [descriptor(LAYER_TYPE, str(number).encode()) for number in range(REPORT_LIMIT + 10)]
+        layers = [
+            descriptor(LAYER_TYPE, str(number).encode()) for number in range(REPORT_LIMIT + 10)
+        ]
         with refused(Code.MANIFEST_BLOB_UNKNOWN) as caught:
             put(world, image(layers=layers))
         assert len(caught.value.errors) == REPORT_LIMIT
@@ -326,7 +330,9 @@ class ReferencesTests:
             put(world, index(child(digest, 1)), content_type=OCI_INDEX)
 
     def test_build_cache_lists_blobs(self, world, blobs):
-        """A descriptor in an index whose type is none of a manifest is looked for among the blobs."""
+        """A descriptor in an index whose type is none of a manifest is looked for among the
+        blobs.
+        """
         put(world, index(descriptor(LAYER_TYPE, b"layer")), content_type=OCI_INDEX)
         with refused(Code.MANIFEST_BLOB_UNKNOWN):
             put(world, index(descriptor(LAYER_TYPE, b"none")), content_type=OCI_INDEX)
@@ -334,13 +340,21 @@ class ReferencesTests:
     def test_sparse_index_is_refused(self, world):
         done(world.image())
         with refused(Code.MANIFEST_BLOB_UNKNOWN) as caught:
-            put(world, index(child(Digest.of(b"1"), 1), child(Digest.of(b"2"), 1)), content_type=OCI_INDEX)
+            put(
+                world,
+                index(child(Digest.of(b"1"), 1), child(Digest.of(b"2"), 1)),
+                content_type=OCI_INDEX,
+            )
         assert len(caught.value.errors) == 2
 
     def test_sparse_index_where_it_is_allowed(self):
         world = World(allow_sparse_indexes=True)
         digest = done(world.image())
-        put(world, index(child(digest, len(image())), child(Digest.of(b"1"), 1)), content_type=OCI_INDEX)
+        put(
+            world,
+            index(child(digest, len(image())), child(Digest.of(b"1"), 1)),
+            content_type=OCI_INDEX,
+        )
         with refused(Code.MANIFEST_INVALID):
             put(world, index(child(digest, 1)), content_type=OCI_INDEX)
 

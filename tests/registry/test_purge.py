@@ -23,7 +23,9 @@ def purge(world, dry_run=False):
 def begin(world, repository=APP, data=b"abc"):
     upload = done(world.registry.uploads.start(repository))
     if data:
-        upload = done(world.registry.uploads.append(repository, upload.id, upload.token, None, Bytes(data)))
+        upload = done(
+            world.registry.uploads.append(repository, upload.id, upload.token, None, Bytes(data))
+        )
     return upload
 
 
@@ -45,7 +47,9 @@ class PurgeTests:
         upload = begin(world)
         for _ in range(3):
             world.now += AGE - HOUR
-            upload = done(world.registry.uploads.append(APP, upload.id, upload.token, None, Bytes(b"abc")))
+            upload = done(
+                world.registry.uploads.append(APP, upload.id, upload.token, None, Bytes(b"abc"))
+            )
             assert purge(world).removed == 0
         world.now += AGE + 1
         assert purge(world).removed == 1

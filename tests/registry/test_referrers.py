@@ -80,7 +80,9 @@ class ReferrersTests:
 
     def test_type_of_an_image_is_its_config_s(self, world):
         refer(world)
-        assert page(world).descriptors[0].artifact_type == "application/vnd.oci.image.config.v1+json"
+        assert (
+            page(world).descriptors[0].artifact_type == "application/vnd.oci.image.config.v1+json"
+        )
 
     def test_index_may_refer(self, world):
         data = index(subject=MEMBERS)
@@ -162,7 +164,10 @@ class ReferrersTests:
             refer(world, str(number))
         world.driver.forget()
         page(world)
-        assert [call.split()[0] for call in world.calls] == ["list", "get", "list"] + ["get", "get"] * 3
+        assert [call.split()[0] for call in world.calls] == ["list", "get", "list"] + [
+            "get",
+            "get",
+        ] * 3
 
     def test_backend_that_is_away(self, world):
         refer(world)
@@ -210,7 +215,9 @@ class FallbackTests:
         assert page(world).descriptors == ()
 
     def test_tag_that_points_nowhere(self, world):
-        world.put(f"APP/_manifests/tags/{fallback_tag(SUBJECT)}/current/link", str(SUBJECT).encode())
+        world.put(
+            f"APP/_manifests/tags/{fallback_tag(SUBJECT)}/current/link", str(SUBJECT).encode()
+        )
         assert page(world).descriptors == ()
 
     def test_tag_of_a_long_digest_is_cut(self, world):
@@ -271,7 +278,9 @@ class PageTests:
         every = sorted(refer(world, str(number)) for number in range(3))
         found = page(world, artifact_type="application/none")
         assert found == ReferrersPage((), True, str(every[1]))
-        assert page(world, artifact_type="application/none", last=found.last) == ReferrersPage((), False, "")
+        assert page(world, artifact_type="application/none", last=found.last) == ReferrersPage(
+            (), False, ""
+        )
 
     @pytest.mark.parametrize(
         "last, count",
@@ -292,7 +301,9 @@ class PageTests:
 
     @given(st.integers(1, 4), st.lists(st.sampled_from(["ours", "theirs", "both"]), max_size=7))
     def test_pages_together_are_everything(self, limit, records):
-        """Each referrer once and in order, wherever it is recorded and whatever the size of a page."""
+        """Each referrer once and in order, wherever it is recorded and whatever the size of a
+        page.
+        """
         world = World()
         listed, every = [], []
         for number, record in enumerate(records):

@@ -81,4 +81,7 @@ class NoSecretYetTests:
         assert caught.value.retry_after
         registry.use_secret(b"asecret")
         upload = done(registry.uploads.start(APP))
-        assert done(registry.uploads.append(APP, upload.id, upload.token, None, Bytes(b"abc"))).offset == 3
+        assert (
+            done(registry.uploads.append(APP, upload.id, upload.token, None, Bytes(b"abc"))).offset
+            == 3
+        )

@@ -66,13 +66,16 @@ class SessionsTests:
         world.put(PLACE.meta, b'{"algorithm":"sha512"}')
         assert done(sessions.recall(PLACE)) is None
 
-    @pytest.mark.parametrize("text", [b"", b"yesterday", b"\xff", b"2025-01-31", AT.encode() + b"\n"])
+    @pytest.mark.parametrize(
+        "text", [b"", b"yesterday", b"\xff", b"2025-01-31", AT.encode() + b"\n"]
+    )
     def test_garbage_for_a_time_is_the_time_of_the_look(self, world, sessions, text):
         world.put(PLACE.started, text)
         assert done(sessions.recall(PLACE)).started_at == AT
 
     @pytest.mark.parametrize(
-        "text", [b"", b"{", b"[]", b'{"algorithm":"md5"}', b'{"algorithm":["sha256"]}', b"\xff", b"{}"]
+        "text",
+        [b"", b"{", b"[]", b'{"algorithm":"md5"}', b'{"algorithm":["sha256"]}', b"\xff", b"{}"],
     )
     def test_garbage_for_an_algorithm_is_sha256(self, world, sessions, text):
         done(sessions.create(PLACE))

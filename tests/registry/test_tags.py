@@ -104,7 +104,9 @@ class TagsTests:
         assert len(world.calls) == 3
         assert page(world, 1200, "t00999") == Page(tuple(names[1000:2200]), True)
 
-    @pytest.mark.parametrize("last", ["../..", "/", "a/b", "é", "\0", "z" * 10_000, "%2e", "\ud800", "a\n"])
+    @pytest.mark.parametrize(
+        "last", ["../..", "/", "a/b", "é", "\0", "z" * 10_000, "%2e", "\ud800", "a\n"]
+    )
     def test_hostile_start(self, last):
         """Whatever a client asks to start after is but a place in the order of names."""
         assert page(tagged("a", "b"), 5, last).names == tuple(name for name in "ab" if name > last)
@@ -135,7 +137,14 @@ class NamesTests:
 
     @pytest.mark.parametrize(
         "last, start",
-        [("", ""), ("a.B-_0", "a.B-_0"), ("a/b", "a"), ("é", ""), ("a" * 300, "a" * 255), ("a\n", "a")],
+        [
+            ("", ""),
+            ("a.B-_0", "a.B-_0"),
+            ("a/b", "a"),
+            ("é", ""),
+            ("a" * 300, "a" * 255),
+            ("a\n", "a"),
+        ],
     )
     def test_start_is_a_name_that_drivers_take(self, last, start):
         assert safe_start(last) == start

@@ -153,7 +153,8 @@ class FinishingTests:
         done(Finishing().settled())
 
     @pytest.mark.parametrize(
-        "error, is_logged", [(KeyError(), True), (OciError(Code.UNKNOWN), False), (Denied("x"), True)]
+        "error, is_logged",
+        [(KeyError(), True), (OciError(Code.UNKNOWN), False), (Denied("x"), True)],
     )
     def test_failure_that_nobody_waits_for_is_logged(self, failures, error, is_logged):
         finishing, gate = Finishing(), Deferred()

@@ -51,10 +51,18 @@ class TokensTests:
 
     def test_unknown_members_are_ignored(self):
         """A newer version's token still works."""
-        members = {"Name": "lib/app", "UUID": ID.text, "Offset": 7, "StartedAt": "x", "Principal": "alice"}
+        members = {
+            "Name": "lib/app",
+            "UUID": ID.text,
+            "Offset": 7,
+            "StartedAt": "x",
+            "Principal": "alice",
+        }
         assert TOKENS.open(signed(members), APP, ID).offset == 7
 
-    @pytest.mark.parametrize("repository, upload_id", [(RepositoryName("lib/b"), ID), (APP, UploadId("b"))])
+    @pytest.mark.parametrize(
+        "repository, upload_id", [(RepositoryName("lib/b"), ID), (APP, UploadId("b"))]
+    )
     def test_token_of_another_upload_is_refused(self, repository, upload_id):
         with refused(Code.BLOB_UPLOAD_INVALID):
             TOKENS.open(VECTOR, repository, upload_id)
@@ -100,7 +108,13 @@ class TokensTests:
             {"Name": "lib/app", "UUID": ID.text, "Offset": 5},
             {"Name": 1, "UUID": ID.text, "Offset": 5, "StartedAt": "x"},
             {"Name": "lib/app", "UUID": ID.text, "Offset": 5, "StartedAt": "x", "Algorithm": "md5"},
-            {"Name": "lib/app", "UUID": ID.text, "Offset": 5, "StartedAt": "x", "Algorithm": ["sha256"]},
+            {
+                "Name": "lib/app",
+                "UUID": ID.text,
+                "Offset": 5,
+                "StartedAt": "x",
+                "Algorithm": ["sha256"],
+            },
         ],
     )
     def test_signed_nonsense_is_refused(self, members):

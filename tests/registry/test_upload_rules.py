@@ -46,7 +46,9 @@ ROWS = [
 ]
 
 sizes = st.integers(0, 20)
-spans = st.none() | st.builds(lambda start, length: Span(start, start + length), sizes, st.integers(1, 20))
+spans = st.none() | st.builds(
+    lambda start, length: Span(start, start + length), sizes, st.integers(1, 20)
+)
 
 
 class JudgeTests:

@@ -41,7 +41,9 @@ class StartTests:
         assert world.calls == ["put APP/_uploads/id-1/startedat"]
 
     def test_algorithm_is_remembered(self, world, uploads):
-        """Whatever the client announced is hashed as it arrives, even if it asks for the status first."""
+        """Whatever the client announced is hashed as it arrives, even if it asks for the status
+        first.
+        """
         upload = done(uploads.start(APP, algorithm="sha512"))
         asked = done(uploads.status(APP, upload.id))
         assert asked.token == upload.token
@@ -150,7 +152,9 @@ class AppendTests:
 
     @pytest.mark.parametrize("span", [None, Span(0, 3), Span(2, 5), Span(4, 7)])
     def test_chunk_out_of_order_is_refused_unread(self, world, uploads, upload, span):
-        """A retry of a chunk whose answer was lost is told the true offset; no byte is lost or doubled."""
+        """A retry of a chunk whose answer was lost is told the true offset; no byte is lost or
+        doubled.
+        """
         done(uploads.append(APP, ID, upload.token, None, Bytes(b"abc")))
         world.driver.forget()
         body = Bytes(b"abc")
@@ -170,7 +174,9 @@ class AppendTests:
             done(uploads.append(APP, ID, upload.token, Span(0, 5), body))
         assert caught.value.offset == 0 and body.pulls == 0
 
-    @pytest.mark.parametrize("chunks, held", [((b"abc",), 3), ((b"abc", b"de", b"f"), 5), ((b"abcdef",), 0)])
+    @pytest.mark.parametrize(
+        "chunks, held", [((b"abc",), 3), ((b"abc", b"de", b"f"), 5), ((b"abcdef",), 0)]
+    )
     def test_body_that_contradicts_the_range(self, uploads, upload, chunks, held):
         """No success for fewer or more bytes than were said; what was taken is told."""
         with refused(Code.SIZE_INVALID) as caught:

@@ -103,7 +103,9 @@ class FinishTests:
         digest = Digest.of(b"abc")
         done(uploads.finish(APP, ID, upload.token, digest, None, None))
         assert world.witness.told_of == [("lib/app", digest)]
-        assert world.witness.events == [Event(Action.PUSH, APP, digest, "application/octet-stream", 3)]
+        assert world.witness.events == [
+            Event(Action.PUSH, APP, digest, "application/octet-stream", 3)
+        ]
 
     def test_good_push_heals_a_corrupt_blob(self, world, uploads, upload):
         """Data of another size are replaced by what was just verified."""
@@ -143,7 +145,11 @@ class WrongDigestTests:
     def test_session_stays_open_with_all_its_bytes(self, world, uploads, upload, length):
         """An upload of days is not thrown away for a wrong digest at its end."""
         with refused(Code.DIGEST_INVALID):
-            done(uploads.finish(APP, ID, upload.token, EMPTY_SHA256, None, Bytes(b"def", length=length)))
+            done(
+                uploads.finish(
+                    APP, ID, upload.token, EMPTY_SHA256, None, Bytes(b"def", length=length)
+                )
+            )
         assert not world.has("blobs") and not world.has("APP/_layers")
         upload = done(uploads.status(APP, ID))
         assert upload.offset == 6
@@ -209,7 +215,9 @@ class RefusedFinishTests:
         """What was only held in memory is stored when the client goes."""
         chunks = [sent] if sent else []
         with pytest.raises(BodyCut):
-            done(uploads.finish(APP, ID, fresh.token, Digest.of(sent), None, cut(*chunks, length=6)))
+            done(
+                uploads.finish(APP, ID, fresh.token, Digest.of(sent), None, cut(*chunks, length=6))
+            )
         assert done(uploads.status(APP, ID)).offset == len(sent)
         assert not world.has("blobs")
 
@@ -224,7 +232,11 @@ class RefusedFinishTests:
 
     def test_small_body_shorter_than_declared(self, uploads, fresh):
         with refused(Code.SIZE_INVALID):
-            done(uploads.finish(APP, ID, fresh.token, Digest.of(b"abc"), None, Bytes(b"abc", length=4)))
+            done(
+                uploads.finish(
+                    APP, ID, fresh.token, Digest.of(b"abc"), None, Bytes(b"abc", length=4)
+                )
+            )
         assert done(uploads.status(APP, ID)).offset == 3
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Upload sessions against a model: whatever clients do, in any order, over any of several processes.
+"""Upload sessions against a model: whatever clients do, in any order, over any of several
+processes.
 
-The model is a dictionary of bytes. What must hold after each step: a session holds exactly the bytes
-that were taken, its status says how many, nothing is published that did not verify, and everything that
-was published stays readable.
+The model is a dictionary of bytes. What must hold after each step: a session holds exactly the
+bytes that were taken, its status says how many, nothing is published that did not verify, and
+everything that was published stays readable.
 """
 
 from __future__ import annotations
@@ -157,7 +158,9 @@ class UploadsMachine(RuleBasedStateMachine):
         """A 201 that was lost is given again, with any token of the session."""
         if session.closed is not None:
             for token, _ in session.tokens:
-                again = self.front(0).finish(APP, session.upload.id, token, session.closed, None, None)
+                again = self.front(0).finish(
+                    APP, session.upload.id, token, session.closed, None, None
+                )
                 assert done(again) == session.closed
 
     @rule(session=sessions, which=st.integers(0, 2), front=st.integers(0, 1))
@@ -173,7 +176,9 @@ class UploadsMachine(RuleBasedStateMachine):
 
     @rule(
         session=sessions,
-        call=st.sampled_from(["^stat", "^open_writer", "^close", "^commit", "^put .*_layers", "^delete"]),
+        call=st.sampled_from(
+            ["^stat", "^open_writer", "^close", "^commit", "^put .*_layers", "^delete"]
+        ),
         error=st.sampled_from([NoSpace(), Unavailable()]),
     )
     def fail_to_finish(self, session, call, error) -> None:
@@ -181,7 +186,11 @@ class UploadsMachine(RuleBasedStateMachine):
         digest = Digest.of(session.held)
         self.world.driver.fail(call, error)
         with contextlib.suppress(OciError):
-            done(self.front(0).finish(APP, session.upload.id, session.tokens[-1][0], digest, None, None))
+            done(
+                self.front(0).finish(
+                    APP, session.upload.id, session.tokens[-1][0], digest, None, None
+                )
+            )
         self.world.driver.obeyed()
         with contextlib.suppress(OciError):
             upload = done(self.front(1).status(APP, session.upload.id))

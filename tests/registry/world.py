@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A registry to test with: its driver records what it is asked and fails or waits where it is told to."""
+"""A registry to test with: its driver records what it is asked and fails or waits where it is told
+to.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Bytes:
         cut: raise after the last chunk.
     """
 
-    def __init__(self, *chunks: bytes, length: int | None = -1, cut: Exception | None = None) -> None:
+    def __init__(
+        self, *chunks: bytes, length: int | None = -1, cut: Exception | None = None
+    ) -> None:
         self.length = sum(map(len, chunks)) if length == -1 else length
         self.pulls = 0
         self._chunks = list(chunks)
@@ -232,10 +236,14 @@ class World:
         self.store.delete(self.path(path), if_version=None)
 
     def path(self, path: str) -> str:
-        path = path.replace("APP", "repositories/lib/app").replace("OTHER", "repositories/lib/other")
+        path = path.replace("APP", "repositories/lib/app").replace(
+            "OTHER", "repositories/lib/other"
+        )
         return path if path.startswith("/") else f"{paths.ROOT}/{path}"
 
-    async def blob(self, data: bytes, repository: RepositoryName = APP, algorithm: str = "sha256") -> Digest:
+    async def blob(
+        self, data: bytes, repository: RepositoryName = APP, algorithm: str = "sha256"
+    ) -> Digest:
         """Push a blob."""
         return await self.registry.uploads.push(repository, Digest.of(data, algorithm), Bytes(data))
 
@@ -273,11 +281,17 @@ def image(note: str = "", **members: Any) -> bytes:
 
 def index(*children: dict[str, Any], **members: Any) -> bytes:
     """The bytes of an index."""
-    document: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(children)}
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": list(children),
+    }
     return json.dumps(document | members).encode()
 
 
-def child(digest: Digest, size: int, media_type: str = OCI_MANIFEST, **members: Any) -> dict[str, Any]:
+def child(
+    digest: Digest, size: int, media_type: str = OCI_MANIFEST, **members: Any
+) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": str(digest), "size": size} | members
 
 

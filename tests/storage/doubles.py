@@ -11,7 +11,9 @@ from txregistry.storage.memory import MemoryStore
 
 
 class Threads:
-    """A ``run`` whose calls happen one by one, when the test says so; as many may be waiting as like."""
+    """A ``run`` whose calls happen one by one, when the test says so; as many may be waiting as
+    like.
+    """
 
     def __init__(self):
         self.waiting = deque()

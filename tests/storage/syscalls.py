@@ -51,7 +51,9 @@ class Syscalls:
 
     def _path(self, target):
         """The path below the root, or None for something elsewhere."""
-        full = os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fspath(target)
+        full = (
+            os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fspath(target)
+        )
         if not full.startswith(self.root):
             return None
         return full[len(self.root) :].rstrip("/") or "/"

@@ -221,7 +221,9 @@ class SuiteTests:
 
     @pytest_twisted.ensureDeferred
     async def test_a_driver_that_loses_bytes_fails(self):
-        """Planted faults are found: bytes lost, an order changed, a fence forgotten, a lie at commit."""
+        """Planted faults are found: bytes lost, an order changed, a fence forgotten, a lie at
+        commit.
+        """
 
         class Losing(MemoryStore):
             def get(self, path):
@@ -287,7 +289,9 @@ class SuiteTests:
 
     @pytest_twisted.ensureDeferred
     async def test_a_driver_with_less_is_not_blamed(self, monkeypatch):
-        """No reopening, no states, late confirmation, paths below files: not offered, and no more."""
+        """No reopening, no states, late confirmation, paths below files: not offered, and no
+        more.
+        """
 
         class Late(HostedDriver):
             async def open_writer(self, path, offset, *, algorithms=(), states=None):
@@ -340,7 +344,10 @@ class SuiteTests:
         async def none():
             return "a result"
 
-        for call, why in ((wrong, "it raises Denied \\(no\\), not Missing"), (none, "it gives 'a result'")):
+        for call, why in (
+            (wrong, "it raises Denied \\(no\\), not Missing"),
+            (none, "it gives 'a result'"),
+        ):
             with pytest.raises(Broken, match=why):
                 await refuses(Missing, call(), "it")
 

@@ -75,7 +75,9 @@ def own_names(root):
 
 class TreeTests:
     def test_tree_on_the_disk_is_what_the_paths_say(self, store, root):
-        """Nothing is added to the tree, and modes are those of registry:2: all that the umask leaves."""
+        """Nothing is added to the tree, and modes are those of registry:2: all that the umask
+        leaves.
+        """
         old = os.umask(0o027)
         try:
             put(store, "/docker/registry/v2/a/link", b"sha256:abc")
@@ -130,16 +132,24 @@ class TreeTests:
         with pytest.raises(Exception, match="No space"):
             appender.append(memoryview(b"more"))
         appender.close()
-        assert (store.get("/b/data").data, store.get("/u/data").data) == (b"published", b"published")
+        assert (store.get("/b/data").data, store.get("/u/data").data) == (
+            b"published",
+            b"published",
+        )
         assert os.listdir(root / "u") == ["data"]
 
     def test_leftovers_are_not_listed(self, store, root):
-        """Temporary files of a crash are invisible, ours and the other registry's; not a tag so named."""
+        """Temporary files of a crash are invisible, ours and the other registry's; not a tag so
+        named.
+        """
         put(store, "/tags/v1/link")
         for name in (LEFTOVER, TEMPORARY, "link~", "with space", "lost+found"):
             (root / "tags" / name).write_bytes(b"half")
         put(store, f"/tags/x{LEFTOVER}/current/link")
-        assert store.list("/tags", "", 10).children == (Child("v1", True), Child(f"x{LEFTOVER}", True))
+        assert store.list("/tags", "", 10).children == (
+            Child("v1", True),
+            Child(f"x{LEFTOVER}", True),
+        )
         assert store.list("/tags", "", 1).has_more
         assert not store.list("/tags", "v1", 1).has_more
 
@@ -284,7 +294,9 @@ class VersionTests:
         other.close()
 
     def test_two_drivers_race_and_one_wins(self, store, root):
-        """Conditional puts of two processes on one root exclude each other by the kernel's locks."""
+        """Conditional puts of two processes on one root exclude each other by the kernel's
+        locks.
+        """
         stores = [create({"rootdirectory": os.fspath(root)}) for _ in range(4)]
         for _ in range(20):
             version, won = put(store, "/a", b"0"), []
@@ -305,7 +317,9 @@ class VersionTests:
 
 class LockTests:
     def test_other_process_can_t_write_the_same_upload(self, store, root):
-        """Where two drivers share a root, one upload has one writer; the lock ends with its holder."""
+        """Where two drivers share a root, one upload has one writer; the lock ends with its
+        holder.
+        """
         other = create({"rootdirectory": os.fspath(root)})
         appender = store.append("/u/data", 0)
         appender.append(memoryview(b"abc"))
@@ -365,7 +379,9 @@ class LockTests:
         put(store, "/a", if_version=version)
         stage(store, "/u/data", b"abc")
         store.publish("/u/data", "/b/data", 3)
-        monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "bad")))
+        monkeypatch.setattr(
+            "fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "bad"))
+        )
         for call in (lambda: put(store, "/a"), lambda: store.append("/u/data", 3)):
             with pytest.raises(Corrupt):
                 call()
@@ -410,7 +426,9 @@ class OptionTests:
             return link(path, flags, *rest, **options)
 
         monkeypatch.setattr(os, "open", read_only)
-        self.refused("can't be written to: Read-only file system; give it", rootdirectory=os.fspath(root))
+        self.refused(
+            "can't be written to: Read-only file system; give it", rootdirectory=os.fspath(root)
+        )
         assert os.listdir(root) == []
 
     def test_root_that_can_t_sync_is_refused_unless_that_is_wanted(self, root, monkeypatch):
@@ -425,7 +443,9 @@ class OptionTests:
 
     def test_default_root_is_that_of_registry_2(self, monkeypatch, tmp_path):
         """No options: /var/lib/registry."""
-        monkeypatch.setattr("txregistry_drivers.filesystem.options.ROOT", os.fspath(tmp_path / "var"))
+        monkeypatch.setattr(
+            "txregistry_drivers.filesystem.options.ROOT", os.fspath(tmp_path / "var")
+        )
         create({}).close()
         assert (tmp_path / "var").is_dir()
 
@@ -478,7 +498,9 @@ class MoveTests:
     def test_refusals_of_the_system_are_translated(self, store, monkeypatch):
         """What can't be renamed is told in the contract's words."""
         put(store, "/a", b"a")
-        monkeypatch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(OSError(errno.EBUSY, "busy")))
+        monkeypatch.setattr(
+            os, "rename", lambda *_: (_ for _ in ()).throw(OSError(errno.EBUSY, "busy"))
+        )
         with pytest.raises(Unavailable):
             store.move("/a", "/b")
 
@@ -518,14 +540,18 @@ class TrashTests:
         monkeypatch.setattr(os, "rename", across)
         store.delete("/d/e", if_version=None)
         assert os.listdir(root / "d") == []
-        monkeypatch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(OSError(errno.EACCES, "no")))
+        monkeypatch.setattr(
+            os, "rename", lambda *_: (_ for _ in ()).throw(OSError(errno.EACCES, "no"))
+        )
         with pytest.raises(Exception, match="Permission denied"):
             store.delete("/d", if_version=None)
 
     def test_trash_that_can_t_be_listed_does_no_harm(self, store, root, monkeypatch):
         """The deletion has happened; sweeping is for later."""
         put(store, "/d/file")
-        monkeypatch.setattr(os, "listdir", lambda path: (_ for _ in ()).throw(OSError(errno.EIO, "bad")))
+        monkeypatch.setattr(
+            os, "listdir", lambda path: (_ for _ in ()).throw(OSError(errno.EIO, "bad"))
+        )
         store.delete("/d", if_version=None)
         with pytest.raises(Missing):
             store.stat("/d")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filesystem driver: syncs of one directory that come together are one, and answer nobody early."""
+"""The filesystem driver: syncs of one directory that come together are one, and answer nobody
+early.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 """The filesystem driver, killed before each of its changes to the disk in turn, and opened again.
 
 A child process runs one operation and exits without any cleaning up before its n-th change, for
-n = 1, 2, 3 ... until it gets through. After each death another driver opens the root: what was there is
-there, or what was asked for is, never a half of either; and the operation can be repeated.
+n = 1, 2, 3 ... until it gets through. After each death another driver opens the root: what was
+there is there, or what was asked for is, never a half of either; and the operation can be repeated.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def look(store: Store) -> dict[str, bytes]:
 
 
 def run_and_die(root: str, operation: Callable[[Store], None], point: int) -> bool:
-    """Run the operation in a child that dies before its ``point``-th change; whether it got through."""
+    """Run the operation in a child that dies before its ``point``-th change; whether it got
+    through.
+    """
     child = os.fork()
     if child == 0:
         try:
@@ -135,7 +137,8 @@ OPERATIONS = (
     move_over_directory,
 )
 
-#: What may be seen after a death beside all of the old and all of the new: what is missing or added.
+#: What may be seen after a death beside all of the old and all of the new: what is missing or
+#: added.
 BETWEEN = {
     # The upload has its own copy before the first byte is added to it.
     "go_on_after_publishing": lambda old, new, seen: (

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The filesystem driver: what is on stable storage before an answer, in which order, and only once."""
+"""The filesystem driver: what is on stable storage before an answer, in which order, and only
+once.
+"""
 
 from __future__ import annotations
 
@@ -192,7 +194,9 @@ class PublishOrderTests:
         assert calls.take() == ["link /u/data /data", "fsync /"]
 
     def test_record_is_synced_before_the_link(self, store, calls):
-        """The record has its name before the bytes have theirs; one sync of the directory is for both."""
+        """The record has its name before the bytes have theirs; one sync of the directory is for
+        both.
+        """
         stage(store, "/u/data", b"x")
         put(store, "/b/other", b"")
         calls.take()
@@ -344,7 +348,9 @@ class PublishOrderTests:
 
     @pytest.mark.parametrize("number", FAULTS)
     def test_bytes_whose_sync_failed_are_gone(self, store, calls, number):
-        """The kernel tells once, then reports success: such bytes must not be committed by a repetition."""
+        """The kernel tells once, then reports success: such bytes must not be committed by a
+        repetition.
+        """
         stage(store, "/u/data", b"x")
         calls.fail("fdatasync", number)
         with pytest.raises(FAULTS[number]):
@@ -501,7 +507,11 @@ class RemovalOrderTests:
         calls.take()
         store.delete("/a/b", if_version=None)
         seen = calls.take()
-        assert seen[:3] == ["mkdir /.txregistry-trash", "rename /a/b /.txregistry-trash/*", "fsync /a"]
+        assert seen[:3] == [
+            "mkdir /.txregistry-trash",
+            "rename /a/b /.txregistry-trash/*",
+            "fsync /a",
+        ]
         assert all(one.startswith("unlink") for one in seen[3:])
 
     def test_file_is_unlinked_and_its_directory_synced(self, store, calls):
@@ -547,7 +557,13 @@ class SyncOrderTests:
         (root / "a/b/file").write_bytes(b"x")
         calls.take()
         store.sync(["/a/b/file", "/a/b", "/a/b/file", "/"])
-        assert calls.take() == ["fdatasync /a/b/file", "fsync /a/b", "fsync /a", "fsync /", "fsync /"]
+        assert calls.take() == [
+            "fdatasync /a/b/file",
+            "fsync /a/b",
+            "fsync /a",
+            "fsync /",
+            "fsync /",
+        ]
         store.sync(["/a/b/file", "/a/b"])
         assert calls.take() == ["fsync /a/b"]
 
@@ -634,7 +650,9 @@ class NoDurabilityTests:
 
 class RefusalTests:
     def test_every_errno_has_a_meaning(self):
-        """Reading below a file finds nothing, writing there is not possible; the unknown is Internal."""
+        """Reading below a file finds nothing, writing there is not possible; the unknown is
+        Internal.
+        """
         expected = {
             errno.ENOENT: (Missing, Missing),
             errno.ENOTDIR: (Missing, InvalidPath),

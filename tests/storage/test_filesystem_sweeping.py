@@ -60,7 +60,14 @@ class SweepingTests:
 
     @pytest.mark.parametrize(
         "name",
-        [FOREIGN, ".txregistry-lock", ".txregistry-" + "0" * 24, ".txregistry-xyz.tmp", "data", "x.tmp"],
+        [
+            FOREIGN,
+            ".txregistry-lock",
+            ".txregistry-" + "0" * 24,
+            ".txregistry-xyz.tmp",
+            "data",
+            "x.tmp",
+        ],
     )
     def test_nothing_else_goes(self, root, name):
         """What another registry left, and whatever resembles ours."""

@@ -64,7 +64,9 @@ def test_state_continues_in_another_process(algorithm):
     running = RunningHash(algorithm)
     running.update(data[:65_537])
     command = [sys.executable, "-c", CONTINUE, algorithm, running.export().hex()]
-    printed = subprocess.run(command, input=data[65_537:], capture_output=True, check=True).stdout.split()
+    printed = subprocess.run(
+        command, input=data[65_537:], capture_output=True, check=True
+    ).stdout.split()
     assert printed == [b"100003", hashlib.new(algorithm, data).hexdigest().encode()]
 
 
@@ -109,7 +111,10 @@ def test_every_kind_of_buffer_is_taken(algorithm):
     for view in views:
         running.update(view)
     whole = b"".join(bytes(view) for view in views)
-    assert (running.length, running.hexdigest()) == (len(whole), hashlib.new(algorithm, whole).hexdigest())
+    assert (running.length, running.hexdigest()) == (
+        len(whole),
+        hashlib.new(algorithm, whole).hexdigest(),
+    )
 
 
 def test_junk_is_no_state():

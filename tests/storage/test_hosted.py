@@ -138,7 +138,9 @@ class HostedDriverTests:
     @pytest_twisted.ensureDeferred
     async def test_mismatch_through_a_state_is_confirmed_by_a_full_hash(self, driver, store):
         """A bad state makes nobody lose an upload: the bytes themselves decide."""
-        await fill(await driver.open_writer("/other", 0, algorithms=["sha256"], states="/s"), b"lie")
+        await fill(
+            await driver.open_writer("/other", 0, algorithms=["sha256"], states="/s"), b"lie"
+        )
         store.append("/u", 0).append(memoryview(b"abc"))
         writer = await driver.open_writer("/u", 3, algorithms=["sha256"], states="/s")
         closing = await fill(writer, b"def")
@@ -193,7 +195,9 @@ class HostedDriverTests:
     def test_every_error_has_a_row_of_its_own(self):
         """The table is the whole of what may leave a driver."""
         assert {
-            cls.code: cls for cls in StorageError.__subclasses__() if cls.__module__ == errors.__name__
+            cls.code: cls
+            for cls in StorageError.__subclasses__()
+            if cls.__module__ == errors.__name__
         } == CODES
         for code, cls in CODES.items():
             assert str(cls(path="/p")).endswith("(/p)")
@@ -249,7 +253,9 @@ class CancelledCallTests:
         assert closed == [True]
 
     def test_refusal_that_nobody_wants_is_silent(self, driver, store, threads, logged):
-        """An expected refusal concerns only its caller; of a mistake in a store its author is told, once."""
+        """An expected refusal concerns only its caller; of a mistake in a store its author is told,
+        once.
+        """
         self.cancelled(driver.delete("/nothing"))
         threads.run_all()
         assert logged == []
@@ -393,7 +399,9 @@ class HostedReadingTests:
         assert result(piece)
 
     def test_piece_that_nobody_took_ends_the_read(self, driver, threads):
-        """A reader that goes on after a cancelled piece is told, and never gets bytes with a gap."""
+        """A reader that goes on after a cancelled piece is told, and never gets bytes with a
+        gap.
+        """
         reading = self.opened(driver, threads)
         piece = start(reading.__anext__())
         piece.addErrback(lambda failure: failure.trap(CancelledError))
@@ -465,7 +473,10 @@ class DigestingTests:
         digests.feed(0, b"0123")
         digests.compute_also("sha512")
         assert digests.catch_up(10) == 0
-        assert digests.at(10) == {"sha256": sha256(b"0123456789")[7:], "sha512": sha512(b"0123456789")[7:]}
+        assert digests.at(10) == {
+            "sha256": sha256(b"0123456789")[7:],
+            "sha512": sha512(b"0123456789")[7:],
+        }
 
 
 class WalkingTests:

@@ -46,7 +46,10 @@ def test_directories_are_the_parents_of_their_files():
         (paths.blob_directory("sha256", HEX), paths.blob_data("sha256", HEX)),
         (paths.layer_directory("a", "sha256", HEX), paths.layer_link("a", "sha256", HEX)),
         (paths.revision_directory("a", "sha256", HEX), paths.revision_link("a", "sha256", HEX)),
-        (paths.tag_index_directory("a", "t", "sha256", HEX), paths.tag_index_link("a", "t", "sha256", HEX)),
+        (
+            paths.tag_index_directory("a", "t", "sha256", HEX),
+            paths.tag_index_link("a", "t", "sha256", HEX),
+        ),
         (paths.upload_directory("a", "u"), paths.upload_data("a", "u")),
         (paths.uploads("a"), paths.upload_directory("a", "u")),
         (paths.tags("a"), paths.tag_directory("a", "t")),

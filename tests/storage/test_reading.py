@@ -41,7 +41,9 @@ async def test_file_is_read_at_explicit_offsets(file):
 @pytest_twisted.ensureDeferred
 async def test_file_that_became_shorter_is_corrupt(file):
     """A read never ends early as if that were all."""
-    reading = HostedReading(run_inline, FileContent(file.descriptor, file.size + 1), 0, file.size + 1)
+    reading = HostedReading(
+        run_inline, FileContent(file.descriptor, file.size + 1), 0, file.size + 1
+    )
     with pytest.raises(Corrupt, match="ends at"):
         async for _ in reading:
             pass

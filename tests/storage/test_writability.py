@@ -96,9 +96,13 @@ class WritabilityTests:
         assert state.condition is Condition.SUSPECT
 
 
-@pytest.mark.parametrize(("trouble", "state"), [(NoSpace("full"), "no-space"), (ReadOnly("ro"), "read-only")])
+@pytest.mark.parametrize(
+    ("trouble", "state"), [(NoSpace("full"), "no-space"), (ReadOnly("ro"), "read-only")]
+)
 @pytest_twisted.ensureDeferred
-async def test_full_store_is_left_alone_until_a_probe_passes(driver, store, clock, lines, trouble, state):
+async def test_full_store_is_left_alone_until_a_probe_passes(
+    driver, store, clock, lines, trouble, state
+):
     """One trip finds it out, the next are refused without one, and it heals within the interval."""
     kind = type(trouble)
     assert driver.state == "ok"
@@ -199,7 +203,9 @@ def test_one_probe_is_under_way_at_a_time(store, clock):
         Deferred.fromCoroutine(driver.put("/a", b"x")).addBoth(outcomes.append)
         if not advance and not outcomes:
             threads.run_all()
-    assert len(threads.waiting) == 1 and len(outcomes) == 2  # the prober waits, the third was refused
+    assert (
+        len(threads.waiting) == 1 and len(outcomes) == 2
+    )  # the prober waits, the third was refused
     threads.run_all()
     assert [type(getattr(one, "value", one)) for one in outcomes] == [NoSpace, NoSpace, str]
 
@@ -216,7 +222,9 @@ def test_one_probe_is_under_way_at_a_time(store, clock):
 )
 @pytest_twisted.ensureDeferred
 async def test_what_the_disk_says_is_understood(tmp_path, monkeypatch, call, number, state):
-    """The errno of a full, read-only or broken disk; a read error is not taken for a failed sync."""
+    """The errno of a full, read-only or broken disk; a read error is not taken for a failed
+    sync.
+    """
     store = create({"rootdirectory": os.fspath(tmp_path / "root")})
     driver = HostedDriver(store, run=run_inline)
     Syscalls(monkeypatch, tmp_path / "root").fail(call, number)

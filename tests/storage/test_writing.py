@@ -211,7 +211,9 @@ class FailingWriterTests:
 
     @pytest_twisted.ensureDeferred
     async def test_failed_append_ends_the_writer(self, driver, store):
-        """The error is told by write or close, once; then the writer is closed. What is stored goes on."""
+        """The error is told by write or close, once; then the writer is closed. What is stored goes
+        on.
+        """
         writer = await driver.open_writer(DATA, 0, algorithms=["sha256"], states=STATES)
         await writer.write(b"good")
         store.faults["append"] = TooLarge("full")
@@ -270,7 +272,9 @@ class FailingWriterTests:
 
     @pytest_twisted.ensureDeferred
     async def test_failed_state_costs_nothing(self, driver, store):
-        """A state that can't be kept is left out: the bytes are stored, and hashed again if need be."""
+        """A state that can't be kept is left out: the bytes are stored, and hashed again if need
+        be.
+        """
         store.faults["put"] = NoSpace("full")
         writer = await driver.open_writer(DATA, 0, algorithms=["sha256"], states=STATES)
         closing = await fill(writer, b"abc")
@@ -298,7 +302,9 @@ class StateTests:
 
     @staticmethod
     def saved(store, algorithm="sha256"):
-        return sorted(int(child.name) for child in store.list(f"{STATES}/{algorithm}", "", 1000).children)
+        return sorted(
+            int(child.name) for child in store.list(f"{STATES}/{algorithm}", "", 1000).children
+        )
 
     @pytest_twisted.ensureDeferred
     async def test_bytes_are_synced_before_their_state(self, driver, store):
@@ -325,12 +331,16 @@ class StateTests:
 
     @pytest_twisted.ensureDeferred
     async def test_nothing_new_saves_nothing(self, driver, store):
-        """An upload that is opened and closed at its end costs no sync; nor does an empty one a state."""
+        """An upload that is opened and closed at its end costs no sync; nor does an empty one a
+        state.
+        """
         await fill(await driver.open_writer(DATA, 0, algorithms=["sha256"], states=STATES), b"abc")
         events = len(store.events)
         await (await driver.open_writer(DATA, 3, algorithms=["sha256"], states=STATES)).close()
         assert store.events[events:] == [("free", DATA)]
-        await (await driver.open_writer("/e/data", 0, algorithms=["sha256"], states="/e/states")).close()
+        await (
+            await driver.open_writer("/e/data", 0, algorithms=["sha256"], states="/e/states")
+        ).close()
         with pytest.raises(Missing):
             store.list("/e/states", "", 10)
 
@@ -360,7 +370,9 @@ class StateTests:
     @pytest_twisted.ensureDeferred
     async def test_newest_good_state_below_the_end_is_used(self, driver, store):
         """After a crash between checkpoints only the rest is hashed again."""
-        await fill(await driver.open_writer(DATA, 0, algorithms=["sha256"], states=STATES), b"x" * 2000)
+        await fill(
+            await driver.open_writer(DATA, 0, algorithms=["sha256"], states=STATES), b"x" * 2000
+        )
         appender = store.append(DATA, 2000)
         appender.append(memoryview(b"y" * 500))
         store.put(f"{STATES}/sha256/2100", b"junk", if_absent=False, if_version=None)
@@ -408,7 +420,9 @@ class StateTests:
 
     @pytest_twisted.ensureDeferred
     async def test_system_without_states_still_commits(self, driver, store, monkeypatch):
-        """Where only hashlib computes no state is kept, and stored bytes are hashed after a restart."""
+        """Where only hashlib computes no state is kept, and stored bytes are hashed after a
+        restart.
+        """
         monkeypatch.setattr("txregistry.storage.hashes._library", lambda: None)
         await fill(await driver.open_writer(DATA, 0, algorithms=["sha256"], states=STATES), b"abc")
         with pytest.raises(Missing):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a hostile or broken client may send, and what it gets: rows of data.
 
-A row is (id, bytes to send, statuses one of which is the answer). Ids are those of the published table
-of bad inputs; its rows about uploads, clocks and connections have tests of their own.
+A row is (id, bytes to send, statuses one of which is the answer). Ids are those of the published
+table of bad inputs; its rows about uploads, clocks and connections have tests of their own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,18 @@ NAMES = [
         ("B-001", _get(f"/v2/{name}/manifests/x"), {400})
         for name in (
             *("UPPER", "_a", "--", "-a", "a-", "a..b", "a._b", "a___b", ".", "..", "a/../b"),
-            *("a/", "a//b", "/a", "a" * 256, "a/" * 130 + "a", "a:5000/b", "a%2fb", "a+b", "a,b", "\x7f"),
+            *(
+                "a/",
+                "a//b",
+                "/a",
+                "a" * 256,
+                "a/" * 130 + "a",
+                "a:5000/b",
+                "a%2fb",
+                "a+b",
+                "a,b",
+                "\x7f",
+            ),
         )
     ),
     ("B-001", _get(f"/v2/{'a' * 255}/manifests/x"), {404}),
@@ -55,7 +66,14 @@ NAMES = [
         for place in ("blobs", "manifests", "referrers")
         for digest in (
             *(f"sha256:{HEX}0", f"sha256:{HEX[1:]}", f"sha256:{'A' * 64}", f"md5:{'0' * 32}"),
-            *("sha256:../../x", f"sha512:{HEX}", "sha256:", f":{HEX}", f"sha256::{HEX}", f"SHA256:{HEX}"),
+            *(
+                "sha256:../../x",
+                f"sha512:{HEX}",
+                "sha256:",
+                f":{HEX}",
+                f"sha256::{HEX}",
+                f"SHA256:{HEX}",
+            ),
             *(f"sha256:{HEX}%00", f"sha256:{HEX}%0a", f"sha384:{'0' * 96}"),
         )
     ),
@@ -86,8 +104,20 @@ PATHS = [
     *(
         ("B-014", _get(target), {404})
         for target in (
-            *("/V2/_catalog", "/v2/_catalog/", "/v2/./_catalog", "/v2/_catalog;x", "/v2/_catalog%20"),
-            *("/v2/_catalog%00", "/v2/%5fcatalog", "/v2/_Catalog", "/v2/_catalog/x", "/v2/_catalog.json"),
+            *(
+                "/V2/_catalog",
+                "/v2/_catalog/",
+                "/v2/./_catalog",
+                "/v2/_catalog;x",
+                "/v2/_catalog%20",
+            ),
+            *(
+                "/v2/_catalog%00",
+                "/v2/%5fcatalog",
+                "/v2/_Catalog",
+                "/v2/_catalog/x",
+                "/v2/_catalog.json",
+            ),
         )
     ),
     *(
@@ -135,12 +165,29 @@ FRAMING = [
             *("", "chunked;q=1", '"chunked"', "chunke"),
         )
     ),
-    ("B-022", _post("Transfer-Encoding: chunked", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"), {400}),
+    (
+        "B-022",
+        _post("Transfer-Encoding: chunked", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+        {400},
+    ),
     ("B-022", _head(f"POST {UPLOADS} HTTP/1.0", "Transfer-Encoding: chunked"), {400}),
     ("B-022", _post("Transfer-Encoding: CHUNKED", body=b"0\r\n\r\n"), {202}),
     *(
         ("B-023", _post(f"Content-Length: {length}", body=b"x" * 5), {400})
-        for length in ("+5", "-1", "0x5", "5,5", "5, 5", "1" * 20, "", "5 5", "5.0", "1e1", "\xb2", "five")
+        for length in (
+            "+5",
+            "-1",
+            "0x5",
+            "5,5",
+            "5, 5",
+            "1" * 20,
+            "",
+            "5 5",
+            "5.0",
+            "1e1",
+            "\xb2",
+            "five",
+        )
     ),
     *(
         (
@@ -172,7 +219,11 @@ FRAMING = [
             _head("GET /v2/ HTTP/1.1", "Host: h", *(f"X-{number}: y" for number in range(501))),
             _head("GET /v2/ HTTP/1.1", "Host: h", *(f"X-{number}: y" for number in range(100))),
             _head("GET /v2/ HTTP/1.1", "Host: h", f"X: {'y' * 16385}"),
-            _head("GET /v2/ HTTP/1.1", "Host: h", *(f"X-{number}: {'y' * 1000}" for number in range(17))),
+            _head(
+                "GET /v2/ HTTP/1.1",
+                "Host: h",
+                *(f"X-{number}: {'y' * 1000}" for number in range(17)),
+            ),
             _head(f"GET /{'y' * 16385} HTTP/1.1", "Host: h"),
             b"y" * 16400,
             b"GET /v2/ HTTP/1.1\nHost: h\n\n" + b"\r\n\r\n",
@@ -232,7 +283,15 @@ HOSTS = [
     ),
     *(
         ("B-040", _head("GET /v2/ HTTP/1.1", f"Host: {host}"), {200})
-        for host in ("evil.example", "evil.example:5000", "[::1]", "[::1]:5000", "127.0.0.1", "a_b", "a:")
+        for host in (
+            "evil.example",
+            "evil.example:5000",
+            "[::1]",
+            "[::1]:5000",
+            "127.0.0.1",
+            "a_b",
+            "a:",
+        )
     ),
     *(
         ("B-041", request("GET", target, host="evil.example"), {400, 404})
@@ -257,7 +316,18 @@ MANIFESTS = [
     ("B-064", _put("x", b'{"a":' * 100_000), {400}),
     *(
         ("B-065", _put("x", _GOOD.replace('"size": 2', f'"size": {number}').encode()), {400})
-        for number in ("NaN", "Infinity", "1e999", "9" * 5000, "2.0", "-0.0", "-1", '"2"', "null", str(2**63))
+        for number in (
+            "NaN",
+            "Infinity",
+            "1e999",
+            "9" * 5000,
+            "2.0",
+            "-0.0",
+            "-1",
+            '"2"',
+            "null",
+            str(2**63),
+        )
     ),
     *(
         ("B-067", _put("x", body), {400})
@@ -270,19 +340,38 @@ MANIFESTS = [
         )
     ),
     *(("B-068", _put("x", body), {400}) for body in (b"", b"null", b"[]", b'"x"', b"{}", b"0")),
-    ("B-070", _put("x", _GOOD.replace('"layers": []', '"layers": [], "manifests": []').encode()), {400}),
+    (
+        "B-070",
+        _put("x", _GOOD.replace('"layers": []', '"layers": [], "manifests": []').encode()),
+        {400},
+    ),
     ("B-071", _put("x", manifest(), content_type=OCI_INDEX), {400}),
     *(
         ("B-073", _put("x", _GOOD.replace('"schemaVersion": 2', version).encode()), {400})
-        for version in ('"schemaVersion": 1', '"schemaVersion": 3', '"schemaVersion": "2"', '"x": 2')
+        for version in (
+            '"schemaVersion": 1',
+            '"schemaVersion": 3',
+            '"schemaVersion": "2"',
+            '"x": 2',
+        )
     ),
     *(
         ("B-074", _put("x", manifest(), content_type=content_type), {400, 415})
         for content_type in ("text/html", "application/json", "x" * 4096, "a/b\x00"[:3] + ";" * 20)
     ),
     *(
-        ("B-076", _put("x", manifest(b"x").replace(digest_of(b"x").encode(), digest.encode())), {400})
-        for digest in ("sha256:../../../x", f"sha256:{HEX[1:]}", f"md5:{'0' * 32}", "", f"sha256:{'Z' * 64}")
+        (
+            "B-076",
+            _put("x", manifest(b"x").replace(digest_of(b"x").encode(), digest.encode())),
+            {400},
+        )
+        for digest in (
+            "sha256:../../../x",
+            f"sha256:{HEX[1:]}",
+            f"md5:{'0' * 32}",
+            "",
+            f"sha256:{'Z' * 64}",
+        )
     ),
     ("B-079", _put("x", manifest(b"missing")), {400, 404}),
     ("B-07B", _put(digest_of(b"other"), manifest()), {400}),
@@ -291,7 +380,18 @@ MANIFESTS = [
 LISTINGS = [
     *(
         ("B-110", _get(f"/v2/_catalog?n={number}"), {200, 400})
-        for number in ("0", "-1", "abc", str(2**31), str(2**63), "1000000000", "", "9" * 5000, "%00", "1;2")
+        for number in (
+            "0",
+            "-1",
+            "abc",
+            str(2**31),
+            str(2**63),
+            "1000000000",
+            "",
+            "9" * 5000,
+            "%00",
+            "1;2",
+        )
     ),
     *(
         ("B-111", _get(f"/v2/_catalog?last={last}"), {200, 400})

@@ -120,7 +120,9 @@ class House:
         await turn
 
     async def until(self, condition):
-        """Let the reactor turn until something holds that no event tells of; the clock stands still."""
+        """Let the reactor turn until something holds that no event tells of; the clock stands
+        still.
+        """
         while not condition():
             await self.turn()
 

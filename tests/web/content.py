@@ -48,7 +48,10 @@ async def push_blob(house, name, data):
 async def push_manifest(house, name, reference, data, media_type=OCI_MANIFEST):
     """Push a manifest and return the answer."""
     return await house.ask(
-        "PUT", f"/v2/{name}/manifests/{reference}", headers=[f"Content-Type: {media_type}"], body=data
+        "PUT",
+        f"/v2/{name}/manifests/{reference}",
+        headers=[f"Content-Type: {media_type}"],
+        body=data,
     )
 
 

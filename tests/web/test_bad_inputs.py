@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of bad inputs, sent over raw sockets.
 
-Common to every row: the answer is one of those expected and, if a refusal, an error document that can be
-parsed; it never redirects; it tells nothing of us; the server still answers afterwards; nothing is stored.
+Common to every row: the answer is one of those expected and, if a refusal, an error document that
+can be parsed; it never redirects; it tells nothing of us; the server still answers afterwards;
+nothing is stored.
 """
 
 import json
@@ -57,7 +58,9 @@ async def test_bad_input_gets_what_the_table_says(house, row):
         assert everything(house.store) == before
 
 
-@pytest.mark.parametrize("row", refused := [row for row in FRAMING if row[2] == {400}], ids=ids(refused))
+@pytest.mark.parametrize(
+    "row", refused := [row for row in FRAMING if row[2] == {400}], ids=ids(refused)
+)
 async def test_bad_framing_ends_the_connection(house, row):
     """What follows a request that can't be framed is never taken for another one."""
     client = await house.client()

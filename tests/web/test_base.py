@@ -101,7 +101,9 @@ async def test_other_methods_are_405_with_what_is_allowed(house, method, target,
 async def test_options_tells_what_is_allowed_and_nothing_else(house):
     """A preflight gets no permission to use our answers elsewhere."""
     reply = await house.ask(
-        "OPTIONS", "/v2/a/tags/list", headers=["Origin: http://evil", "Access-Control-Request-Method: GET"]
+        "OPTIONS",
+        "/v2/a/tags/list",
+        headers=["Origin: http://evil", "Access-Control-Request-Method: GET"],
     )
     assert (reply.status, reply.headers["allow"], reply.body) == (200, "GET, OPTIONS", b"")
     assert not [name for name in reply.headers if name.startswith("access-control")]
@@ -138,7 +140,9 @@ async def test_prefix_mounts_everything_but_liveness(house):
 )
 async def test_locations_never_echo_the_request(house, headers):
     """Neither Host nor any forwarding header gets into a URL."""
-    reply = await house.ask("POST", "/v2/a/blobs/uploads/", host="evil.example", headers=headers, body=b"")
+    reply = await house.ask(
+        "POST", "/v2/a/blobs/uploads/", host="evil.example", headers=headers, body=b""
+    )
     assert reply.headers["location"].startswith("/v2/a/blobs/uploads/")
     assert "evil" not in json.dumps(reply.headers)
 
@@ -169,7 +173,9 @@ class ReadOnlyTests:
         """B-095."""
         house.serve(read_only=True)
         client = await house.client()
-        client.send(request(method, target, headers=["Expect: 100-continue", "Content-Length: 10737418240"]))
+        client.send(
+            request(method, target, headers=["Expect: 100-continue", "Content-Length: 10737418240"])
+        )
         reply = await client.reply()
         assert (reply.status, reply.code) == (405, "UNSUPPORTED")
         assert reply.headers["connection"] == "close"
@@ -190,7 +196,9 @@ class ReadOnlyTests:
 class DeleteDisabledTests:
     """Deletes are off unless configured."""
 
-    @pytest.mark.parametrize("target", ["manifests/latest", f"manifests/sha256:{'0' * 64}", "blobs/sha256:0"])
+    @pytest.mark.parametrize(
+        "target", ["manifests/latest", f"manifests/sha256:{'0' * 64}", "blobs/sha256:0"]
+    )
     async def test_deletes_are_405(self, house, target):
         """B-094: by tag, by digest, and of blobs."""
         house.serve(delete_enabled=False)

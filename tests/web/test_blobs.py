@@ -19,7 +19,9 @@ class FetchTests:
     async def test_content_comes_back(self, house, data, digest_form):
         """What was pushed can be pulled."""
         digest = await push_blob(house, "lib/app", data)
-        reply = await house.ask("GET", f"/v2/lib/app/blobs/{digest_form.format(*digest.split(':'))}")
+        reply = await house.ask(
+            "GET", f"/v2/lib/app/blobs/{digest_form.format(*digest.split(':'))}"
+        )
         assert (reply.status, reply.body) == (200, data)
         assert reply.headers["content-type"] == "application/octet-stream"
         assert reply.headers["docker-content-digest"] == digest
@@ -40,7 +42,9 @@ class FetchTests:
         """A client that has it already gets no body."""
         await push_blob(house, "a", DATA)
         reply = await house.ask(
-            method, f"/v2/a/blobs/{DIGEST}", headers=['If-None-Match: "x"', f'If-None-Match: "{DIGEST}"']
+            method,
+            f"/v2/a/blobs/{DIGEST}",
+            headers=['If-None-Match: "x"', f'If-None-Match: "{DIGEST}"'],
         )
         assert (reply.status, reply.body) == (304, b"")
         assert reply.headers["etag"] == f'"{DIGEST}"'
@@ -87,7 +91,13 @@ class RangesTests:
 
     @pytest.mark.parametrize(
         "asked, start, stop",
-        [("0-4", 0, 5), ("100-", 100, None), ("-7", -7, None), ("1000-99999999", 1000, None), ("0-0", 0, 1)],
+        [
+            ("0-4", 0, 5),
+            ("100-", 100, None),
+            ("-7", -7, None),
+            ("1000-99999999", 1000, None),
+            ("0-0", 0, 1),
+        ],
     )
     async def test_one_range_is_206(self, house, data, asked, start, stop):
         """A part, and where it lies."""
@@ -119,7 +129,9 @@ class RangesTests:
     async def test_several_ranges_are_one_multipart_body(self, house, data):
         """Each with its place."""
         digest = await push_blob(house, "a", data)
-        reply = await house.ask("GET", f"/v2/a/blobs/{digest}", headers=["Range: bytes=0-9,100-109,-5"])
+        reply = await house.ask(
+            "GET", f"/v2/a/blobs/{digest}", headers=["Range: bytes=0-9,100-109,-5"]
+        )
         assert reply.status == 206
         kind, _, boundary = reply.headers["content-type"].partition("; boundary=")
         assert kind == "multipart/byteranges"
@@ -130,9 +142,15 @@ class RangesTests:
             f"Content-Type: application/octet-stream\r\nContent-Range: bytes {place}/{size}".encode()
             for place in ("0-9", "100-109", f"{size - 5}-{size - 1}")
         ]
-        assert [part[:-2].split(b"\r\n\r\n", 1)[1] for part in parts] == [data[:10], data[100:110], data[-5:]]
+        assert [part[:-2].split(b"\r\n\r\n", 1)[1] for part in parts] == [
+            data[:10],
+            data[100:110],
+            data[-5:],
+        ]
 
-    @pytest.mark.parametrize("validator, status", [('"{}"', 206), ('"other"', 200), ('W/"{}"', 200)])
+    @pytest.mark.parametrize(
+        "validator, status", [('"{}"', 206), ('"other"', 200), ('W/"{}"', 200)]
+    )
     async def test_if_range_guards_the_part(self, house, data, validator, status):
         """A part of other content would be useless."""
         digest = await push_blob(house, "a", data)

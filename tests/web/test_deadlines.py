@@ -24,7 +24,9 @@ async def test_silent_connection_is_closed(house):
     assert client.received == b""
 
 
-@pytest.mark.parametrize("sent", ["G", "GET /v2/ HTTP/1.1\r\n", "GET /v2/ HTTP/1.1\r\nHost: h\r\nX: "])
+@pytest.mark.parametrize(
+    "sent", ["G", "GET /v2/ HTTP/1.1\r\n", "GET /v2/ HTTP/1.1\r\nHost: h\r\nX: "]
+)
 async def test_head_that_is_not_completed_is_408(house, sent):
     """Fifteen seconds for the whole head, however it drips."""
     client = await house.client()
@@ -84,7 +86,9 @@ async def test_steady_body_is_not_cut(house):
     client.send(request("PATCH", started.headers["location"], headers=[f"Content-Length: {size}"]))
     for step in range(200):
         client.send(b"x" * 1100)
-        await house.until(lambda wanted=step * 1100 + 1100: house.received() >= wanted or client.received)
+        await house.until(
+            lambda wanted=step * 1100 + 1100: house.received() >= wanted or client.received
+        )
         house.pass_time(1)
     assert (await client.reply()).status == 202
 
@@ -155,7 +159,9 @@ class StallTests:
 
 
 class LargeManifest:
-    """A registry with one manifest that is written at once and is more than the connection holds."""
+    """A registry with one manifest that is written at once and is more than the connection
+    holds.
+    """
 
     manifest = StoredManifest(Digest.of(b"x"), "application/x", b"x" * 20_000_000)
 

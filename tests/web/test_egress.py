@@ -197,7 +197,9 @@ class ThreadsTests:
         with tempfile.TemporaryFile(dir="/dev/shm") as file:
             file.write(DATA)
             file.flush()
-            house.serve(registry=Blob(len(DATA), descriptor=file.fileno()), run=lambda function: 1 / 0)
+            house.serve(
+                registry=Blob(len(DATA), descriptor=file.fileno()), run=lambda function: 1 / 0
+            )
             assert (await house.ask("GET", f"/v2/a/blobs/{DIGEST}")).body == DATA
 
     async def test_client_that_leaves_while_a_thread_reads(self, house, cold):
@@ -215,7 +217,9 @@ class ThreadsTests:
         assert blob.events == ["opened", "closed"]
 
     @pytest.mark.parametrize("is_told_by", ["thread", "kernel"])
-    async def test_file_that_can_not_be_read_breaks_the_answer(self, house, cold, is_told_by, failures):
+    async def test_file_that_can_not_be_read_breaks_the_answer(
+        self, house, cold, is_told_by, failures
+    ):
         """An error of the disk is in the log; the client sees that it has not all."""
 
         def run(function):
@@ -280,7 +284,9 @@ class LateTests:
     async def test_what_was_opened_is_closed(self, house, file, size, has_file):
         """However it would have been sent."""
         gate = Deferred()
-        blob = Blob(size, descriptor=file if has_file else None, chunks=(DATA[:size],), opening=gate)
+        blob = Blob(
+            size, descriptor=file if has_file else None, chunks=(DATA[:size],), opening=gate
+        )
         house.serve(registry=blob)
         client = await house.client()
         client.send(request("GET", f"/v2/a/blobs/{DIGEST}"))
@@ -395,7 +401,9 @@ class TlsTests:
 
     async def connect(self, house, certificate, **options):
         """A client over TLS to the same site."""
-        port = await SSL4ServerEndpoint(reactor, 0, certificate, interface="127.0.0.1").listen(house.site)
+        port = await SSL4ServerEndpoint(reactor, 0, certificate, interface="127.0.0.1").listen(
+            house.site
+        )
         house.ports.append(port)
         plain = HostnameEndpoint(reactor, "127.0.0.1", port.getHost().port)
         client = await connectProtocol(wrapClientTLS(_Trusting(**options), plain), RawClient())
@@ -451,7 +459,9 @@ class TlsTests:
 
     async def test_plain_http_on_the_tls_port_is_closed(self, house, certificate):
         """B-034: no traceback, no hanging connection."""
-        port = await SSL4ServerEndpoint(reactor, 0, certificate, interface="127.0.0.1").listen(house.site)
+        port = await SSL4ServerEndpoint(reactor, 0, certificate, interface="127.0.0.1").listen(
+            house.site
+        )
         house.ports.append(port)
         endpoint = HostnameEndpoint(reactor, "127.0.0.1", port.getHost().port)
         client = await connectProtocol(endpoint, RawClient())

@@ -92,7 +92,9 @@ class ContinueTests:
         """100, then the body, then the answer."""
         location = await start(house)
         client = await house.client()
-        client.send(request("PATCH", location, headers=["Expect: 100-Continue", "Content-Length: 5"]))
+        client.send(
+            request("PATCH", location, headers=["Expect: 100-Continue", "Content-Length: 5"])
+        )
         assert (await client.reply()).status == 100
         client.send(b"01234")
         assert (await client.reply()).status == 202
@@ -111,7 +113,9 @@ class ContinueTests:
     async def test_refused_body_is_not_asked_for(self, house, method, target, status):
         """B-030: the refusal comes without a 100 before or after it, and the connection closes."""
         client = await house.client()
-        client.send(request(method, target, headers=["Expect: 100-continue", "Content-Length: 10737418240"]))
+        client.send(
+            request(method, target, headers=["Expect: 100-continue", "Content-Length: 10737418240"])
+        )
         reply = await client.reply()
         assert (reply.status, reply.headers["connection"]) == (status, "close")
         assert await client.ended()
@@ -127,7 +131,9 @@ class ContinueTests:
         """That version does not know it."""
         location = await start(house)
         client = await house.client()
-        client.send(f"PATCH {location} HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        client.send(
+            f"PATCH {location} HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        )
         client.send(b"abc")
         assert (await client.reply()).status == 202
 
@@ -155,7 +161,9 @@ class EarlyAnswerTests:
         house.pass_time(2)
         await client.ended()
 
-    @pytest.mark.parametrize("framing", ["Content-Length: 10737418240", "Transfer-Encoding: chunked"])
+    @pytest.mark.parametrize(
+        "framing", ["Content-Length: 10737418240", "Transfer-Encoding: chunked"]
+    )
     async def test_large_rest_closes_our_side_and_is_read_on(self, house, framing):
         """The answer can be read by a client that still sends; then the connection ends."""
         client = await house.client()

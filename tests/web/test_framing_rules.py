@@ -59,4 +59,6 @@ def test_connection_stays_open_if_the_client_wants(version, connection, stays):
 def test_first_byte_tells_http_from_tls():
     """A TLS handshake begins with 22."""
     assert can_begin(b"GET") and can_begin(b"\r\n") and can_begin(b"!x")
-    assert not any(can_begin(data) for data in (b"\x16\x03\x01", b" GET", b"\0", b"\xff", b"(", b'"'))
+    assert not any(
+        can_begin(data) for data in (b"\x16\x03\x01", b" GET", b"\0", b"\xff", b"(", b'"')
+    )

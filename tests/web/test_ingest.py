@@ -211,7 +211,8 @@ class ReadWholeTests:
     def test_declared_excess_is_refused_unread(self, line):
         """Nobody has to send what won't be taken."""
         refused = failure_of(
-            Deferred.fromCoroutine(Body(line, 5, queues=Room(1), wholes=Room(1)).read_whole(4)), OciError
+            Deferred.fromCoroutine(Body(line, 5, queues=Room(1), wholes=Room(1)).read_whole(4)),
+            OciError,
         )
         assert refused.too_large and refused.code is Code.MANIFEST_INVALID
         assert line.events == []

@@ -38,7 +38,9 @@ class CatalogTests:
         assert json.loads(reply.body) == {"repositories": ["b/c"]}
         assert "link" not in reply.headers
 
-    @pytest.mark.parametrize("n", ["-1", "abc", "1001", "2147483648", "1000000000", "", "1e3", "+1"])
+    @pytest.mark.parametrize(
+        "n", ["-1", "abc", "1001", "2147483648", "1000000000", "", "1e3", "+1"]
+    )
     async def test_bad_numbers_are_400(self, house, n):
         """B-110."""
         reply = await house.ask("GET", f"/v2/_catalog?n={n}")
@@ -122,7 +124,12 @@ class ReferrersTests:
     async def push(self, house):
         subject = await push_image(house, "a", "v1")
         one = await push_image(
-            house, "a", "s1", subject=subject, artifact_type="application/sig+x", annotations={"k": "v"}
+            house,
+            "a",
+            "s1",
+            subject=subject,
+            artifact_type="application/sig+x",
+            annotations={"k": "v"},
         )
         two = await push_image(house, "a", "s2", subject=subject, artifact_type="application/sbom")
         return digest_of(subject), one, two
@@ -132,7 +139,11 @@ class ReferrersTests:
         reply = await house.ask("GET", f"/v2/none/referrers/{digest_of(b'x')}")
         assert reply.status == 200
         assert reply.headers["content-type"] == OCI_INDEX
-        assert json.loads(reply.body) == {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+        assert json.loads(reply.body) == {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "manifests": [],
+        }
 
     async def test_descriptors_tell_type_and_annotations(self, house):
         """Clients choose by these."""

@@ -24,7 +24,9 @@ class FetchTests:
         """What was pushed comes back, with its digest."""
         data = await push_image(house, "lib/app", "v1", b"layer")
         digest = digest_of(data)
-        reference = {"tag": "v1", "digest": digest, "encoded digest": digest.replace(":", "%3A")}[by]
+        reference = {"tag": "v1", "digest": digest, "encoded digest": digest.replace(":", "%3A")}[
+            by
+        ]
         reply = await house.ask("GET", f"/v2/lib/app/manifests/{reference}")
         assert (reply.status, reply.body) == (200, data)
         assert reply.headers["content-type"] == OCI_MANIFEST
@@ -44,7 +46,9 @@ class FetchTests:
         """A client that has it already gets no body."""
         data = await push_image(house, "a", "v1")
         reply = await house.ask(
-            "GET", "/v2/a/manifests/v1", headers=[f"If-None-Match: {condition.format(digest_of(data))}"]
+            "GET",
+            "/v2/a/manifests/v1",
+            headers=[f"If-None-Match: {condition.format(digest_of(data))}"],
         )
         assert (reply.status, reply.body) == (304, b"")
         assert reply.headers["docker-content-digest"] == digest_of(data)
@@ -53,10 +57,14 @@ class FetchTests:
     async def test_condition_on_what_is_not_there_is_404(self, house):
         """A digest in If-None-Match proves nothing."""
         digest = digest_of(b"nothing")
-        reply = await house.ask("GET", f"/v2/a/manifests/{digest}", headers=[f'If-None-Match: "{digest}"'])
+        reply = await house.ask(
+            "GET", f"/v2/a/manifests/{digest}", headers=[f'If-None-Match: "{digest}"']
+        )
         assert reply.status == 404
 
-    @pytest.mark.parametrize("accept", ["text/html", "*/*", OCI_INDEX, "*/*;q=foo", ",".join(["a/b"] * 500)])
+    @pytest.mark.parametrize(
+        "accept", ["text/html", "*/*", OCI_INDEX, "*/*;q=foo", ",".join(["a/b"] * 500)]
+    )
     async def test_accept_changes_nothing(self, house, accept):
         """B-038, B-075: stored bytes are served as what they are."""
         data = await push_image(house, "a", "v1")
@@ -67,7 +75,9 @@ class FetchTests:
         assert "content-encoding" not in reply.headers
 
     @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
-    @pytest.mark.parametrize("reference", ["none", ".bad", "a+b", digest_of(b"none"), "x/y", "a%20b"])
+    @pytest.mark.parametrize(
+        "reference", ["none", ".bad", "a+b", digest_of(b"none"), "x/y", "a%20b"]
+    )
     async def test_what_is_not_there_is_404(self, house, method, reference):
         """Also under what is no tag at all."""
         reply = await house.ask(method, f"/v2/a/manifests/{reference}")
@@ -95,7 +105,9 @@ class PutTests:
         data = manifest()
         client = await house.client()
         pieces = [data[:10], data[10:11], data[11:]]
-        client.send(chunked("PUT", "/v2/a/manifests/v1", *pieces, headers=[f"Content-Type: {OCI_MANIFEST}"]))
+        client.send(
+            chunked("PUT", "/v2/a/manifests/v1", *pieces, headers=[f"Content-Type: {OCI_MANIFEST}"])
+        )
         assert (await client.reply()).status == 201
         assert (await house.ask("GET", "/v2/a/manifests/v1")).body == data
 

@@ -61,7 +61,8 @@ class BodyRateTests:
     def test_just_enough_is_kept_for_ever(self, pace):
         """1 KiB/s is as good as anything."""
         assert all(
-            pace.judge_body(second * 1024, float(second)) is Verdict.GO_ON for second in range(0, 1000)
+            pace.judge_body(second * 1024, float(second)) is Verdict.GO_ON
+            for second in range(0, 1000)
         )
 
     def test_what_came_early_does_not_help_later(self, pace):
@@ -90,7 +91,8 @@ class StallTests:
     def test_nothing_to_take_is_no_stall(self, pace):
         """While the answer is being made the client can't do anything."""
         assert all(
-            pace.judge_progress(1000.0 + second, None) is Verdict.GO_ON for second in range(0, 1000, 10)
+            pace.judge_progress(1000.0 + second, None) is Verdict.GO_ON
+            for second in range(0, 1000, 10)
         )
 
     def test_no_progress_ends_it(self, pace):

@@ -22,7 +22,11 @@ class CapsTests:
         await house.accepted(2)
         turned_away = await house.client()
         reply = await turned_away.reply()
-        assert (reply.status, reply.code, reply.headers["connection"]) == (503, "UNAVAILABLE", "close")
+        assert (reply.status, reply.code, reply.headers["connection"]) == (
+            503,
+            "UNAVAILABLE",
+            "close",
+        )
         assert "retry-after" in reply.headers
         await turned_away.ended()
         for client in served:
@@ -34,7 +38,9 @@ class CapsTests:
 
     async def test_trusted_proxies_are_not_counted_by_address(self, house):
         """All clients of a proxy have its address."""
-        house.serve(limits=Limits(connections_per_address=1), trusted_proxies=frozenset({"127.0.0.1"}))
+        house.serve(
+            limits=Limits(connections_per_address=1), trusted_proxies=frozenset({"127.0.0.1"})
+        )
         for _ in range(3):
             await house.client()
         await house.accepted(3)
@@ -142,7 +148,9 @@ class AccessLogTests:
             (True, "", "127.0.0.1"),
         ],
     )
-    async def test_forwarded_address_is_believed_of_proxies_only(self, house, trusted, forwarded, client):
+    async def test_forwarded_address_is_believed_of_proxies_only(
+        self, house, trusted, forwarded, client
+    ):
         """B-043: nobody chooses the address that is logged."""
         house.serve(trusted_proxies=frozenset({"127.0.0.1"}) if trusted else frozenset())
         await house.ask("GET", "/v2/", headers=[f"X-Forwarded-For: {forwarded}"])

@@ -88,7 +88,9 @@ class StartTests:
     @pytest.mark.parametrize("algorithm", ["md5", "sha-256", "", "../x"])
     async def test_unknown_algorithm_is_400(self, house, algorithm):
         """A hint that can't be followed is refused."""
-        reply = await house.ask("POST", f"/v2/a/blobs/uploads/?digest-algorithm={algorithm}", body=b"")
+        reply = await house.ask(
+            "POST", f"/v2/a/blobs/uploads/?digest-algorithm={algorithm}", body=b""
+        )
         assert (reply.status, reply.code) == (400, "DIGEST_INVALID")
 
     async def test_sha512_chunks(self, house):
@@ -108,7 +110,9 @@ class StartTests:
         await push_blob(house, "b", DATA)
         form = f"mount={DIGEST}&from=b".encode()
         target = f"/v2/a/blobs/uploads/?digest={digest_of(form)}"
-        reply = await house.ask("POST", target, headers=[f"Content-Type: {content_type}"], body=form)
+        reply = await house.ask(
+            "POST", target, headers=[f"Content-Type: {content_type}"], body=form
+        )
         assert reply.headers["location"] == f"/v2/a/blobs/{digest_of(form)}"
         reply = await house.ask(
             "POST", "/v2/a/blobs/uploads/", headers=[f"Content-Type: {content_type}"], body=form
@@ -161,7 +165,9 @@ class ChunksTests:
         assert (looked.status, looked.headers["range"]) == (204, "0-999")
         assert looked.headers["docker-upload-uuid"] == upload_id
         assert "content-length" not in looked.headers
-        reply = await patch(house, looked.headers["location"], LARGE[1000:5000], "Content-Range: 1000-4999")
+        reply = await patch(
+            house, looked.headers["location"], LARGE[1000:5000], "Content-Range: 1000-4999"
+        )
         assert reply.headers["range"] == "0-4999"
         digest = digest_of(LARGE)
         reply = await put(house, reply.headers["location"], digest, LARGE[5000:])
@@ -201,11 +207,15 @@ class ChunksTests:
             for content_range in ("10-13", "0-3", "6-9", "8-5", f"{2**63}-{2**63 + 3}")
         ],
     )
-    async def test_chunk_out_of_order_is_416_with_the_true_offset(self, house, method, content_range):
+    async def test_chunk_out_of_order_is_416_with_the_true_offset(
+        self, house, method, content_range
+    ):
         """B-054, B-055: the client is told where to go on, and nothing was appended."""
         location = (await patch(house, await start(house), b"01234")).headers["location"]
         target = location if method == "PATCH" else f"{location}&digest={digest_of(b'012345678')}"
-        reply = await house.ask(method, target, headers=[f"Content-Range: {content_range}"], body=b"5678")
+        reply = await house.ask(
+            method, target, headers=[f"Content-Range: {content_range}"], body=b"5678"
+        )
         assert (reply.status, reply.code) == (416, "RANGE_INVALID")
         assert reply.headers["range"] == "0-4"
         assert "docker-upload-uuid" in reply.headers
@@ -273,7 +283,9 @@ class SessionsTests:
     """Ids and tokens."""
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    @pytest.mark.parametrize("upload_id", [str(uuid.UUID(int=1)), "..", ".", "x" * 10240, "a%2Fb", "a=b"])
+    @pytest.mark.parametrize(
+        "upload_id", [str(uuid.UUID(int=1)), "..", ".", "x" * 10240, "a%2Fb", "a=b"]
+    )
     async def test_unknown_id_is_404(self, house, method, upload_id):
         """B-050."""
         reply = await house.ask(method, f"/v2/a/blobs/uploads/{upload_id}")
@@ -288,7 +300,12 @@ class SessionsTests:
         location = await start(house)
         path, _, token = location.partition("?_state=")
         flipped = ("B" if token[0] != "B" else "C") + token[1:]
-        query = {"missing": "x=1", "flipped": f"_state={flipped}", "empty": "_state=", "junk": "_state=%00"}
+        query = {
+            "missing": "x=1",
+            "flipped": f"_state={flipped}",
+            "empty": "_state=",
+            "junk": "_state=%00",
+        }
         reply = await house.ask(method, f"{path}?{query[damage]}&digest={DIGEST}", body=DATA)
         assert (reply.status, reply.code) == (404, "BLOB_UPLOAD_INVALID")
         assert await offset_of(house, location) == "0-0"

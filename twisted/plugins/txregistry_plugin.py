@@ -4,5 +4,8 @@
 from twisted.application.service import ServiceMaker
 
 registry = ServiceMaker(
-    "registry", "txregistry.tap", "An OCI registry whose storage drivers are separate processes.", "registry"
+    "registry",
+    "txregistry.tap",
+    "An OCI registry whose storage drivers are separate processes.",
+    "registry",
 )

@@ -48,5 +48,7 @@ class JsonItems:
         """Write what comes after the items."""
         if self._waiting:
             self._write(f"  {self._waiting}")
-        rest = "".join(f",\n {json.dumps(key)}: {json.dumps(value)}" for key, value in members.items())
+        rest = "".join(
+            f",\n {json.dumps(key)}: {json.dumps(value)}" for key, value in members.items()
+        )
         self._write(f" ]{rest}\n}}")

@@ -64,7 +64,9 @@ async def read_session(driver: Driver, place: Place) -> Session | None:
     entries = await _files(driver, place.directory)
     if not entries:
         return None
-    started, data = await together(if_there(driver.get(place.started)), if_there(driver.stat(place.data)))
+    started, data = await together(
+        if_there(driver.get(place.started)), if_there(driver.stat(place.data))
+    )
     changes = [entry.modified for entry in (*entries, *((data,) if data else ()))]
     return Session(
         place,

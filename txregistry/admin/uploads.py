@@ -74,7 +74,9 @@ class TextUploads:
         self._count, self._bytes = self._count + 1, self._bytes + size
         times = [_time(session.started) or "unknown", _time(session.last_seen) or "unknown"]
         place = session.place
-        self._write(_ROW.format(*times, size_text(size), place.upload_id.text, place.repository.text))
+        self._write(
+            _ROW.format(*times, size_text(size), place.upload_id.text, place.repository.text)
+        )
 
     def end(self, members: Mapping[str, Any]) -> None:
         """Write what there were, and what became of them if anything did."""
@@ -82,9 +84,8 @@ class TextUploads:
             self._write(f"{self._count} uploads that hold {size_text(self._bytes)}")
             return
         done = "would be removed" if members["dry_run"] else "removed"
-        line = (
-            f"{members['examined']} uploads, {members['removed']} {done}, {size_text(members['freed'])} freed"
-        )
+        freed = size_text(members["freed"])
+        line = f"{members['examined']} uploads, {members['removed']} {done}, {freed} freed"
         self._write(f"{line}, {members['failed']} failed" if members["failed"] else line)
 
 

@@ -128,9 +128,9 @@ class Rule:
     is_delete: bool = False
 
 
-#: The status of an upload concerns those who push it, and is only told: a registry that is read-only
-#: for a while does not make them begin again. Cancelling one takes back what the client itself is
-#: pushing: it needs the right to push and no deletes enabled.
+#: The status of an upload concerns those who push it, and is only told: a registry that is
+#: read-only for a while does not make them begin again. Cancelling one takes back what the client
+#: itself is pushing: it needs the right to push and no deletes enabled.
 RULES = {
     Action.LOGIN: Rule(None),
     Action.PULL: Rule("pull"),
@@ -169,7 +169,9 @@ class Decision:
         Source: distribution-spec, "Error Codes"; registry:2's details of UNAUTHORIZED.
         """
         if self.verdict is Verdict.CHALLENGE:
-            return OciError(Code.UNAUTHORIZED, None if self.missing is None else [_access(self.missing)])
+            return OciError(
+                Code.UNAUTHORIZED, None if self.missing is None else [_access(self.missing)]
+            )
         return OciError(_REFUSALS[self.verdict], self.reason)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration: registry:3's YAML and environment variables, strictly read into one frozen tree.
+"""The configuration: registry:3's YAML and environment variables, strictly read into one frozen
+tree.
 
 Room: config. Must not know Twisted, nor start or open anything but the file that it reads.
 

@@ -3,9 +3,10 @@
 
 Room: config. Must not know which keys exist.
 
-Only what a configuration needs is taken: one document, mappings with unique keys, sequences, scalars,
-anchors and ``<<``. A scalar keeps its text beside its YAML 1.1 value, so that ``secret: 0123`` stays those
-four characters for a key that wants text. Messages never quote a broken document: it may hold a secret.
+Only what a configuration needs is taken: one document, mappings with unique keys, sequences,
+scalars, anchors and ``<<``. A scalar keeps its text beside its YAML 1.1 value, so that ``secret:
+0123`` stays those four characters for a key that wants text. Messages never quote a broken
+document: it may hold a secret.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def parse_document(text: str, source: str) -> Node:
         source: how messages call the place of the text.
 
     Raises:
-        ConfigError: it isn't YAML, is more than one document, has a key twice, or is nested without end.
+        ConfigError: it isn't YAML, is more than one document, has a key twice, or is nested without
+            end.
     """
     lined = not source.startswith("environment variable ")
 
@@ -82,7 +84,9 @@ def parse_document(text: str, source: str) -> Node:
         ) from None
     except yaml.YAMLError:
         raise refusal(
-            Origin(source), "the text holds a character that YAML forbids", "remove control characters"
+            Origin(source),
+            "the text holds a character that YAML forbids",
+            "remove control characters",
         ) from None
     if root is None:
         return Scalar(None, "", Origin(source))
@@ -90,7 +94,8 @@ def parse_document(text: str, source: str) -> Node:
 
 
 def _reason(error: yaml.MarkedYAMLError) -> str:
-    # The composer's sentences quote anchors and aliases, and an unquoted password may look like one.
+    # The composer's sentences quote anchors and aliases, and an unquoted password may look like
+    # one.
     if isinstance(error, yaml.composer.ComposerError):
         return " (a second document, or an anchor '&' or alias '*' that doesn't fit)"
     return f" ({error.problem})" if error.problem else ""
@@ -112,12 +117,16 @@ class _Conversion:
         self._left -= 1
         if depth > DEPTH_LIMIT or self._left < 0:
             raise refusal(
-                origin, "the document is nested too deeply or too large", "remove aliases that repeat"
+                origin,
+                "the document is nested too deeply or too large",
+                "remove aliases that repeat",
             )
         if isinstance(node, yaml.MappingNode):
             return Branch(self._entries(node, depth), origin)
         if isinstance(node, yaml.SequenceNode):
-            return Items(tuple(self.node(item, self._origin(item), depth + 1) for item in node.value), origin)
+            return Items(
+                tuple(self.node(item, self._origin(item), depth + 1) for item in node.value), origin
+            )
         assert isinstance(node, yaml.ScalarNode)
         return self._scalar(node, origin)
 
@@ -137,7 +146,9 @@ class _Conversion:
         if kind in ("str", "timestamp", "value", "merge", "binary"):
             return Scalar(node.value, node.value, origin)
         raise refusal(
-            origin, "a value has a tag of its own", "write it without the '!' tag, in quotes if need be"
+            origin,
+            "a value has a tag of its own",
+            "write it without the '!' tag, in quotes if need be",
         )
 
     def _entries(self, node: yaml.MappingNode, depth: int) -> dict[str, Node]:
@@ -153,7 +164,9 @@ class _Conversion:
                 raise refusal(origin, "a key is a list or a mapping", "keys are plain words")
             if key.value in own:
                 raise refusal(
-                    origin, f"the key {key.value!r} is there twice in one section", "remove one of them"
+                    origin,
+                    f"the key {key.value!r} is there twice in one section",
+                    "remove one of them",
                 )
             own[key.value] = self.node(value, origin, depth + 1)
         return {**merged, **own}
@@ -163,7 +176,9 @@ class _Conversion:
             branch = self.node(part, origin, depth + 1)
             if not isinstance(branch, Branch):
                 raise refusal(
-                    origin, "'<<' merges something that is not a mapping", "name an anchored section"
+                    origin,
+                    "'<<' merges something that is not a mapping",
+                    "name an anchored section",
                 )
             yield branch.entries
 
@@ -193,8 +208,8 @@ def plain(node: Node) -> Any:
 def replaced(tree: Node | None, path: tuple[str, ...], leaf: Node) -> Node:
     """A copy of the tree with ``leaf`` at ``path``; missing sections on the way are made.
 
-    Null counts as an empty section. A numeric part is an index where a sequence stands; the index after the
-    last appends.
+    Null counts as an empty section. A numeric part is an index where a sequence stands; the index
+    after the last appends.
 
     Raises:
         ConfigError: the path runs through a value, or beyond the end of a sequence.
@@ -216,9 +231,13 @@ def replaced(tree: Node | None, path: tuple[str, ...], leaf: Node) -> Node:
         changed = replaced(child, rest, leaf)
         return Items((*tree.nodes[:index], changed, *tree.nodes[index + 1 :]), tree.origin)
     if isinstance(tree, Branch):
-        return Branch({**tree.entries, head: replaced(tree.entries.get(head), rest, leaf)}, tree.origin)
+        return Branch(
+            {**tree.entries, head: replaced(tree.entries.get(head), rest, leaf)}, tree.origin
+        )
     raise refusal(
-        leaf.origin, f"{head!r} lies below a plain value", "override the value itself, or give a mapping"
+        leaf.origin,
+        f"{head!r} lies below a plain value",
+        "override the value itself, or give a mapping",
     )
 
 

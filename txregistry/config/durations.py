@@ -40,7 +40,9 @@ def parse_duration(text: str) -> float:
     """
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"not a duration: {text!r}")
-    total = sum((Decimal(number) * _NANOSECONDS[unit] for number, unit in _PART.findall(text)), Decimal(0))
+    total = sum(
+        (Decimal(number) * _NANOSECONDS[unit] for number, unit in _PART.findall(text)), Decimal(0)
+    )
     return from_nanoseconds(-total if text.startswith("-") else total)
 
 
@@ -50,7 +52,9 @@ def from_nanoseconds(count: Decimal | int) -> float:
 
 
 def render_duration(seconds: float) -> str:
-    """Seconds in the shortest form with one unit, for messages: ``3600`` is ``1h``, ``90`` is ``90s``."""
+    """Seconds in the shortest form with one unit, for messages: ``3600`` is ``1h``, ``90`` is
+    ``90s``.
+    """
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"

@@ -3,9 +3,10 @@
 
 Room: config. Must not read ``os.environ``: variables are given.
 
-A variable's name is ``REGISTRY_`` and the parts of the key's path, joined by ``_``; either the file's names
-or those of registry:3's Go fields, in any case. Its value is YAML. Variables apply in lexical order, so that
-a section may be set whole and then in part; numbers count as numbers. What no key answers to is reported and
+A variable's name is ``REGISTRY_`` and the parts of the key's path, joined by ``_``; either the
+file's names or those of registry:3's Go fields, in any case. Its value is YAML. Variables apply in
+lexical order, so that a section may be set whole and then in part; numbers count as numbers. What
+no key answers to is reported and
 ignored: container platforms inject variables such as ``REGISTRY_PORT``.
 """
 
@@ -14,7 +15,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from txregistry.config.document import Branch, Items, Node, Scalar, is_null, lookup, parse_document, replaced
+from txregistry.config.document import (
+    Branch,
+    Items,
+    Node,
+    Scalar,
+    is_null,
+    lookup,
+    parse_document,
+    replaced,
+)
 from txregistry.config.foreign import FOREIGN, FOREIGN_DRIVERS, GO_NAMES
 from txregistry.config.sections import nearest
 from txregistry.config.settings import (
@@ -57,7 +67,9 @@ def apply_environment(
 
 
 def _order(name: str) -> list[tuple[bool, int, str]]:
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in name.split("_")]
+    return [
+        (part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in name.split("_")
+    ]
 
 
 def _apply(tree: Node, path: tuple[str, ...], value: Node) -> Node:
@@ -108,7 +120,9 @@ def _resolve(parts: list[str], tree: Node, installed: Collection[str]) -> tuple[
     return tuple(path)
 
 
-def _resolve_value(path: list[str], rest: list[str], tree: Node, kind: Any) -> tuple[str, ...] | None:
+def _resolve_value(
+    path: list[str], rest: list[str], tree: Node, kind: Any
+) -> tuple[str, ...] | None:
     if kind.is_free or (kind.is_list and len(rest) == 1 and rest[0].isdecimal()):
         return _resolve_free(path, rest, tree)
     return None if rest else tuple(path)
@@ -131,7 +145,9 @@ def _resolve_free(path: list[str], rest: list[str], tree: Node) -> tuple[str, ..
 
 
 def expand_bare_sections(tree: Node) -> Node:
-    """Write ``storage: name`` and ``auth: name`` out as sections, so that variables can reach into them."""
+    """Write ``storage: name`` and ``auth: name`` out as sections, so that variables can reach into
+    them.
+    """
     for section in ("storage", "auth"):
         node = lookup(tree, section)
         if node is not None:

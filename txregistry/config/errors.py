@@ -10,12 +10,16 @@ from attrs import frozen
 
 
 class ConfigError(Exception):
-    """The configuration can't be used; ``str`` of it is one sentence for the operator, free of secrets."""
+    """The configuration can't be used; ``str`` of it is one sentence for the operator, free of
+    secrets.
+    """
 
 
 @frozen
 class Origin:
-    """Where a value was written: a file and its line (1-based), or a variable or option without lines."""
+    """Where a value was written: a file and its line (1-based), or a variable or option without
+    lines.
+    """
 
     source: str
     line: int | None = None

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of registry:2 and registry:3 that have nothing behind them here: refused, each with the way out.
+"""Keys of registry:2 and registry:3 that have nothing behind them here: refused, each with the way
+out.
 
 Room: config.
 
-Silence would be worse than a refusal: who asks for passwords or TLS must not be served without them.
-A section that asks for nothing (empty, or switched off) is let through, because stock files carry such ones.
+Silence would be worse than a refusal: who asks for passwords or TLS must not be served without
+them. A section that asks for nothing (empty, or switched off) is let through, because stock files
+carry such ones.
 """
 
 from __future__ import annotations
@@ -24,14 +26,19 @@ def _is_off(*words: str) -> Callable[[Node], bool]:
 def _is_empty(node: Node) -> bool:
     """Does nothing but nulls, empties and ``enabled: false`` stand there?"""
     if isinstance(node, Branch):
-        return all(_is_empty(child) or _switches_off(name, child) for name, child in node.entries.items())
+        return all(
+            _is_empty(child) or _switches_off(name, child) for name, child in node.entries.items()
+        )
     if isinstance(node, Items):
         return not node.nodes
     return is_null(node) or node.text == ""
 
 
 def _switches_off(name: str, node: Node) -> bool:
-    return isinstance(node, Scalar) and (name, node.value) in (("enabled", False), ("disabled", True))
+    return isinstance(node, Scalar) and (name, node.value) in (
+        ("enabled", False),
+        ("disabled", True),
+    )
 
 
 def _is_no_auth(node: Node) -> bool:
@@ -65,7 +72,9 @@ FOREIGN: dict[str, Foreign] = {
     "health.tcp": Foreign("remove the section"),
     "http.h2c": Foreign("HTTP/1.1 is spoken; remove the section"),
     # HTTP/2 needs TLS there, so both values describe what happens here.
-    "http.http2": Foreign("HTTP/1.1 is spoken; remove the section", lambda node: isinstance(node, Branch)),
+    "http.http2": Foreign(
+        "HTTP/1.1 is spoken; remove the section", lambda node: isinstance(node, Branch)
+    ),
     "http.tls": Foreign(_BEHIND_PROXY),
     "log.hooks": Foreign("let whatever collects the log send mail, and remove the section"),
     "log.reportcaller": Foreign("remove the key", _is_off("false")),
@@ -75,7 +84,9 @@ FOREIGN: dict[str, Foreign] = {
     "proxy": Foreign("run a pull-through cache with another registry, or remove the section"),
     "redis": Foreign("one process needs no shared cache; remove the section"),
     "reporting": Foreign("remove the section"),
-    "storage.cache.layerinfo": Foreign("write storage.cache.blobdescriptor: inmemory", _is_off("inmemory")),
+    "storage.cache.layerinfo": Foreign(
+        "write storage.cache.blobdescriptor: inmemory", _is_off("inmemory")
+    ),
     "validation.enabled": Foreign("use validation.disabled", _is_off("true")),
     "validation.manifests.indexes.platformlist": Foreign(
         "use validation.manifests.indexes.platforms: all or none"

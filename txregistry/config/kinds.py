@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the value of a key may be: a reader for each kind, and the words for it in messages and documents.
+"""What the value of a key may be: a reader for each kind, and the words for it in messages and
+documents.
 
 Room: config. Must not know which keys exist.
 
@@ -55,7 +56,8 @@ def _scalar(node: Node) -> Scalar:
 
 def _read_flag(node: Node) -> bool:
     value = _scalar(node).value
-    # YAML takes "true" in quotes for text; people who set variables from other YAML files write it so.
+    # YAML takes "true" in quotes for text; people who set variables from other YAML files write it
+    # so.
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, bool):
@@ -104,7 +106,9 @@ def whole(minimum: int | None = None, maximum: int | None = None) -> Kind[int]:
 
 
 def count(default: int, minimum: int | None = None) -> Kind[int]:
-    """A whole number; zero and what is below it (where ``minimum`` allows that) mean the default."""
+    """A whole number; zero and what is below it (where ``minimum`` allows that) mean the
+    default.
+    """
     kind = whole(minimum)
     return Kind(kind.expects, lambda node: value if (value := kind.read(node)) > 0 else default)
 
@@ -129,7 +133,8 @@ def duration(minimum: float = 0.0) -> Kind[float]:
     return Kind(f'a duration{floor} such as "90s" or "1h30m" (a bare number is nanoseconds)', read)
 
 
-# What stands before "v2/" in every path: unreserved characters of RFC 3986, no empty or dot segment.
+# What stands before "v2/" in every path: unreserved characters of RFC 3986, no empty or dot
+# segment.
 _PREFIX = re.compile(r"/(?:(?!\.{1,2}/)[A-Za-z0-9._~-]+/)*")
 _PUBLIC_URL = re.compile(r"(https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{1,5})?)/?")
 
@@ -150,7 +155,9 @@ def _read_public_url(node: Node) -> str:
 
 
 PREFIX: Kind[str] = Kind("a path such as /registry/", _read_prefix)
-PUBLIC_URL: Kind[str] = Kind("a URL without a path, such as https://registry.example", _read_public_url)
+PUBLIC_URL: Kind[str] = Kind(
+    "a URL without a path, such as https://registry.example", _read_public_url
+)
 
 
 def _read_texts(node: Node) -> tuple[str, ...]:

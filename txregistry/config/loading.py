@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a file and the environment to a :class:`Configuration`, in order.
 
-Room: config. The only file here that reads anything: the configuration file, the working directory's name,
-and the names of installed drivers.
+Room: config. The only file here that reads anything: the configuration file, the working
+directory's name, and the names of installed drivers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def load(path: str | None, environ: Mapping[str, str], *, addr: str | None = Non
     """Read the configuration.
 
     Args:
-        path: the file; None is the one that REGISTRY_CONFIGURATION_PATH names, else the built-in defaults.
+        path: the file; None is the one that REGISTRY_CONFIGURATION_PATH names, else the built-in
+            defaults.
         environ: environment variables.
         addr: takes the place of ``http.addr``, as an option of the command line does.
 
@@ -60,7 +61,9 @@ def load(path: str | None, environ: Mapping[str, str], *, addr: str | None = Non
             text = load_bytes(file.read(), path)
     except OSError as error:
         raise refusal(
-            Origin(path), f"the file can't be read ({error.strerror})", "name a file that this user may read"
+            Origin(path),
+            f"the file can't be read ({error.strerror})",
+            "name a file that this user may read",
         ) from None
     configuration = load_text(text, environ, source=path, addr=addr)
     if mode & stat.S_IROTH and _holds_secret(parse_document(text, path)):
@@ -90,13 +93,17 @@ def load_text(
     """
     tree = parse_document(text, source)
     if is_null(tree):
-        raise refusal(Origin(source), "the file is empty", 'begin with "version: 0.1" and a storage section')
+        raise refusal(
+            Origin(source), "the file is empty", 'begin with "version: 0.1" and a storage section'
+        )
     return _build(tree, environ, addr, Origin(source), installed=installed, directory=directory)
 
 
 def installed_drivers() -> frozenset[str]:
     """Names of the drivers that come with us and of those that other packages bring."""
-    return frozenset({*SHIPPED_DRIVERS, *(entry.name for entry in metadata.entry_points(group=DRIVER_GROUP))})
+    return frozenset(
+        {*SHIPPED_DRIVERS, *(entry.name for entry in metadata.entry_points(group=DRIVER_GROUP))}
+    )
 
 
 def _build(
@@ -147,9 +154,13 @@ def _checked_version(tree: Node) -> Node:
         raise refusal(tree.origin, "the file is not a mapping of keys", 'begin with "version: 0.1"')
     if not isinstance(version, Scalar) or version.text != "0.1":
         where = tree.origin if version is None else version.origin
-        problem = "version is missing" if version is None else "version is not 0.1, the only one there is"
+        problem = (
+            "version is missing" if version is None else "version is not 0.1, the only one there is"
+        )
         raise refusal(where, problem, 'write "version: 0.1"')
-    return Branch({key: child for key, child in tree.entries.items() if key != "version"}, tree.origin)
+    return Branch(
+        {key: child for key, child in tree.entries.items() if key != "version"}, tree.origin
+    )
 
 
 def _without_loglevel(tree: Node) -> Node:
@@ -157,7 +168,9 @@ def _without_loglevel(tree: Node) -> Node:
     old = lookup(tree, "loglevel")
     if old is None or not isinstance(tree, Branch):
         return tree
-    tree = Branch({key: child for key, child in tree.entries.items() if key != "loglevel"}, tree.origin)
+    tree = Branch(
+        {key: child for key, child in tree.entries.items() if key != "loglevel"}, tree.origin
+    )
     return replaced(tree, ("log", "level"), old) if is_null(lookup(tree, "log.level")) else tree
 
 
@@ -166,7 +179,9 @@ def _with_default_driver(tree: Node, origin: Origin) -> Node:
     if isinstance(section, Branch) and set(section.entries) - RESERVED:
         return tree
     return replaced(
-        tree, ("storage", "filesystem", "rootdirectory"), Scalar(DEFAULT_DIRECTORY, DEFAULT_DIRECTORY, origin)
+        tree,
+        ("storage", "filesystem", "rootdirectory"),
+        Scalar(DEFAULT_DIRECTORY, DEFAULT_DIRECTORY, origin),
     )
 
 

@@ -104,8 +104,8 @@ def _unknown(path: str, node: Node) -> ConfigError:
 def nearest(path: str, known: Iterable[str]) -> str | None:
     """The known path that was probably meant.
 
-    Neighbors in the same section go first, then a path that is much the same as a whole, then the same or a
-    similar last part anywhere.
+    Neighbors in the same section go first, then a path that is much the same as a whole, then the
+    same or a similar last part anywhere.
     """
     known = list(known)
     above, _, last = path.rpartition(".")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every key that exists: the sections as frozen classes, a key as one row with its kind and default.
+"""Every key that exists: the sections as frozen classes, a key as one row with its kind and
+default.
 
 Room: config. ``docs/configure.md`` says what the keys mean; a test holds both together.
 
-The name of a key is the attribute's without underscores (``drain_timeout`` is ``draintimeout``), because
-``_`` separates the parts of an environment variable. Durations are seconds.
+The name of a key is the attribute's without underscores (``drain_timeout`` is ``draintimeout``),
+because ``_`` separates the parts of an environment variable. Durations are seconds.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ class Prometheus:
 
 @frozen
 class Debug:
-    """``http.debug``: taken with a warning, since registry:3's image ships it; nothing listens there yet."""
+    """``http.debug``: taken with a warning, since registry:3's image ships it; nothing listens
+    there yet.
+    """
 
     addr: str = _key(TEXT, "")
     prometheus: Prometheus = _section(Prometheus)
@@ -161,10 +164,14 @@ SHIPPED_DRIVERS: dict[str, type[FilesystemOptions] | type[NoOptions]] = {
 
 @frozen
 class NamedDriver:
-    """A storage driver that is installed with us, by the name of its entry point, and its options."""
+    """A storage driver that is installed with us, by the name of its entry point, and its
+    options.
+    """
 
     name: str
-    options: Mapping[str, Any] = field(factory=dict, repr=lambda options: "***" if options else "{}")
+    options: Mapping[str, Any] = field(
+        factory=dict, repr=lambda options: "***" if options else "{}"
+    )
 
     def describe(self) -> str:
         """Where it stores, for people; free of secrets."""
@@ -174,11 +181,13 @@ class NamedDriver:
 
 @frozen
 class ExternalDriver:
-    """``storage.external``: any program that speaks the driver protocol, started by us or attached to.
+    """``storage.external``: any program that speaks the driver protocol, started by us or attached
+    to.
 
     Attributes:
         command: the program and its arguments, or empty.
-        socket: the path on which a driver listens that somebody else started, or empty. One of both is set.
+        socket: the path on which a driver listens that somebody else started, or empty. One of both
+            is set.
     """
 
     command: tuple[str, ...] = _key(TEXTS, ())
@@ -249,7 +258,8 @@ class Storage:
     """``storage``: one driver, and what holds for every driver.
 
     Attributes:
-        exclusive: nobody else writes to the storage, so what was read of it may be believed for a while.
+        exclusive: nobody else writes to the storage, so what was read of it may be believed for a
+            while.
         blob_limit: most bytes of a blob; 0 for no limit.
         isolation: how far the driver's process confines itself.
         user, group: that it runs under, by name or number; empty for ours.
@@ -270,7 +280,9 @@ class Storage:
 
 @frozen
 class StorageHealth:
-    """``health.storagedriver``: taken so that existing files load; a driver's liveness is always watched."""
+    """``health.storagedriver``: taken so that existing files load; a driver's liveness is always
+    watched.
+    """
 
     enabled: bool = _key(FLAG, False)
     interval: float = _key(duration(), 10.0)
@@ -366,7 +378,9 @@ def key_name(attribute: str) -> str:
 
 
 def rows(shape: type[Any]) -> dict[str, attrs.Attribute[Any]]:
-    """The keys of a section: name in the file -> attribute; attributes that are no keys are left out."""
+    """The keys of a section: name in the file -> attribute; attributes that are no keys are left
+    out.
+    """
     return {key_name(row.name): row for row in attrs.fields(shape) if row.metadata}
 
 
@@ -381,7 +395,13 @@ def _paths(shape: type[Any], above: str) -> list[str]:
 
 def known_paths() -> list[str]:
     """Every key of the file, as dotted paths, sections included."""
-    paths = ["version", "loglevel", "storage", *_paths(Configuration, ""), *_paths(Storage, "storage.")]
+    paths = [
+        "version",
+        "loglevel",
+        "storage",
+        *_paths(Configuration, ""),
+        *_paths(Storage, "storage."),
+    ]
     for name, shape in {**SHIPPED_DRIVERS, "external": ExternalDriver}.items():
         paths += [f"storage.{name}", *_paths(shape, f"storage.{name}.")]
     return paths

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``storage`` section: exactly one driver, by name or external, beside what holds for all drivers.
+"""The ``storage`` section: exactly one driver, by name or external, beside what holds for all
+drivers.
 
-Room: config. A driver's own options are the driver's affair, except those of the drivers that come with us.
+Room: config. A driver's own options are the driver's affair, except those of the drivers that come
+with us.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ def _check_name(name: str, origin: Origin, installed: Collection[str]) -> None:
             f"storage.{name}: there is no {name} driver here yet",
             "use filesystem, or storage.external with a driver program of your own",
         )
-    near = nearest(f"storage.{name}", [f"storage.{known}" for known in (*installed, "external", *RESERVED)])
+    near = nearest(
+        f"storage.{name}", [f"storage.{known}" for known in (*installed, "external", *RESERVED)]
+    )
     remedy = (
         f"did you mean {near}?"
         if near
@@ -107,14 +111,18 @@ def _read_options(name: str, node: Node, directory: str) -> dict[str, Any]:
     values = read_section(shape, node, f"storage.{name}")
     options = {key_name(attribute): value for attribute, value in attrs.asdict(values).items()}
     if "rootdirectory" in options:
-        options["rootdirectory"] = os.path.normpath(os.path.join(directory, options["rootdirectory"]))
+        options["rootdirectory"] = os.path.normpath(
+            os.path.join(directory, options["rootdirectory"])
+        )
     return options
 
 
 def _read_external(node: Node) -> ExternalDriver:
     driver = read_section(ExternalDriver, node, "storage.external")
     if bool(driver.command) == bool(driver.socket):
-        found = "both a command and a socket" if driver.command else "neither a command nor a socket"
+        found = (
+            "both a command and a socket" if driver.command else "neither a command nor a socket"
+        )
         raise refusal(
             node.origin,
             f"storage.external names {found}",

@@ -17,8 +17,8 @@ from txregistry.storage.errors import StorageError
 
 Answer = dict[str, Any]
 
-#: What an entry of a page costs besides its strings, at most: the lengths, the keys, two numbers of 20
-#: digits, a boolean.
+#: What an entry of a page costs besides its strings, at most: the lengths, the keys, two numbers of
+#: 20 digits, a boolean.
 ENTRY_OVERHEAD = 112
 
 

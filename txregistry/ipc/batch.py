@@ -63,7 +63,9 @@ class Batch:
         clock: ends the turn of the reactor in which reads are collected.
     """
 
-    def __init__(self, ask: Callable[..., Awaitable[Answer]], links: Links, clock: IReactorTime) -> None:
+    def __init__(
+        self, ask: Callable[..., Awaitable[Answer]], links: Links, clock: IReactorTime
+    ) -> None:
         self._ask = ask
         self._links = links
         self._clock = clock
@@ -120,7 +122,9 @@ class Batch:
             group.give(index, error)
             return
         content = answer["content"]
-        group.give(index, answer["size"] if content is None else Content(content, answer["version"]))
+        group.give(
+            index, answer["size"] if content is None else Content(content, answer["version"])
+        )
 
 
 def _outcome(path: str, item: Item) -> Outcome:

@@ -47,8 +47,8 @@ INLINE_LIMIT = 32 * 1024
 #: holds.
 PAGE_BYTES = 60_000
 
-#: A refusal's message and its path are cut to so many characters; as JSON each may take 12 bytes, and
-#: all of it has to fit an AMP value.
+#: A refusal's message and its path are cut to so many characters; as JSON each may take 12 bytes,
+#: and all of it has to fit an AMP value.
 _MESSAGE_LIMIT = 2_000
 _PATH_LIMIT = 2_048
 
@@ -65,7 +65,9 @@ REFUSALS: dict[str, type[Refusal]] = {
     for code in CODES
 }
 
-_REFUSAL_BYTES: dict[type[Exception], bytes] = {refusal: code.encode() for code, refusal in REFUSALS.items()}
+_REFUSAL_BYTES: dict[type[Exception], bytes] = {
+    refusal: code.encode() for code, refusal in REFUSALS.items()
+}
 #: The shared error table. ``Exception`` is last, because the first match wins: nothing undeclared
 #: leaves a responder, as that would close the connection with every call on it.
 ERRORS: dict[type[Exception], bytes] = {**_REFUSAL_BYTES, Exception: b"Internal"}
@@ -303,7 +305,9 @@ class AbandonWriter(_Command):
 
 
 class Commit(_Command):
-    """``record_path`` and ``record``: what is to be kept beside the destination (feature ``records``)."""
+    """``record_path`` and ``record``: what is to be kept beside the destination (feature
+    ``records``).
+    """
 
     commandName = b"Commit"
     arguments: ClassVar = [

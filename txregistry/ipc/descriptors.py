@@ -30,8 +30,8 @@ from txregistry.storage.errors import Unavailable
 #: calls in flight that carry one.
 UNCLAIMED_LIMIT = 64
 
-#: Most bytes in one box, as the wire document has it. A pair costs its lengths too, so that empty ones
-#: don't come for nothing.
+#: Most bytes in one box, as the wire document has it. A pair costs its lengths too, so that empty
+#: ones don't come for nothing.
 BOX_LIMIT = 1024 * 1024
 _PAIR_OVERHEAD = 4
 
@@ -104,7 +104,9 @@ class DescriptorKeeper(amp.AMP):
 
     def distrust(self, what: str) -> None:
         """End the connection because the peer sent ``what``."""
-        _log.error("the connection to {peer} is ended: it sent {what}", peer=type(self).__name__, what=what)
+        _log.error(
+            "the connection to {peer} is ended: it sent {what}", peer=type(self).__name__, what=what
+        )
         self.abort()
 
     def abort(self) -> None:

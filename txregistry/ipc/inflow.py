@@ -7,8 +7,8 @@ Room: ipc.
        |  \\--the writer refused--> BROKEN (the lane is closed; CloseWriter is refused with the reason)
        \\--connection ended--> ORPHAN: what arrived is stored, the writer is closed, nobody is told
 
-The lane is closed at each of these ends: that is how the front end learns of one that it did not ask
-for.
+The lane is closed at each of these ends: that is how the front end learns of one that it did not
+ask for.
 """
 
 from __future__ import annotations

@@ -190,7 +190,11 @@ class Link(DescriptorKeeper):
         call.is_sent = True
         if call.lane is not None:
             device, inode, _ = identity(call.lane.fileno())
-            call.arguments |= {"lane": call.lane.fileno(), "lane_device": device, "lane_inode": inode}
+            call.arguments |= {
+                "lane": call.lane.fileno(),
+                "lane_device": device,
+                "lane_inode": inode,
+            }
         try:
             answer = self.callRemote(call.command, **call.arguments)
         except (amp.TooLong, UnicodeEncodeError):
@@ -198,7 +202,9 @@ class Link(DescriptorKeeper):
                 self.abort()  # it is queued, and would go with some other box
             self._refuse(call, InvalidPath("an argument can't be put on the wire"))
         else:
-            answer.addCallbacks(self._answered, self._failed, callbackArgs=(call,), errbackArgs=(call,))
+            answer.addCallbacks(
+                self._answered, self._failed, callbackArgs=(call,), errbackArgs=(call,)
+            )
 
     def tell(self, command: type[amp.Command], **arguments: Any) -> None:
         """Send a command that is not answered."""

@@ -100,7 +100,12 @@ class StreamReading:
     file: int | None = None
 
     def __init__(
-        self, lane: Inlet, size: int, start: int, stop: int, reopen: Callable[[int], Awaitable[Inlet]]
+        self,
+        lane: Inlet,
+        size: int,
+        start: int,
+        stop: int,
+        reopen: Callable[[int], Awaitable[Inlet]],
     ) -> None:
         self.size = size
         self.start = start

@@ -55,8 +55,8 @@ from txregistry.storage.paths import check_path
 #: cause.
 ATTEMPTS = 5
 
-#: How often content that comes by a lane is read again because it was replaced meanwhile. Arbitrary:
-#: more often, and nobody is putting; the driver makes no sense.
+#: How often content that comes by a lane is read again because it was replaced meanwhile.
+#: Arbitrary: more often, and nobody is putting; the driver makes no sense.
 LOOKS = 1000
 
 #: Seconds for what ends with a sync of a disk.
@@ -95,7 +95,9 @@ class RemoteDriver:
 
     # -- asking
 
-    async def ask(self, command: type[amp.Command], *, timeout: float = DEADLINE, **arguments: Any) -> Answer:
+    async def ask(
+        self, command: type[amp.Command], *, timeout: float = DEADLINE, **arguments: Any
+    ) -> Answer:
         """Ask until there is an answer.
 
         Raises:
@@ -140,7 +142,9 @@ class RemoteDriver:
         (outcome,) = await self._batch.get((path,))
         if isinstance(outcome, StorageError):
             raise outcome
-        return outcome if isinstance(outcome, Content) else await self._get_by_reading(path, outcome)
+        return (
+            outcome if isinstance(outcome, Content) else await self._get_by_reading(path, outcome)
+        )
 
     async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
         refusals = {path: refusal for path in paths if (refusal := _refusal_of(path)) is not None}
@@ -149,7 +153,9 @@ class RemoteDriver:
         results: list[Content | StorageError] = []
         for path in paths:
             outcome = refusals.get(path) or next(outcomes)
-            results.append(await self._read_or_refuse(path, outcome) if isinstance(outcome, int) else outcome)
+            results.append(
+                await self._read_or_refuse(path, outcome) if isinstance(outcome, int) else outcome
+            )
         return results
 
     async def _read_or_refuse(self, path: str, size: int) -> Content | StorageError:
@@ -190,7 +196,12 @@ class RemoteDriver:
     ) -> Walk:
         check_path(path, allow_root=True)
         answer = await self.ask(
-            commands.Walk, path=path, after=after, skip_subtree=skip_subtree, limit=limit, timeout=60.0
+            commands.Walk,
+            path=path,
+            after=after,
+            skip_subtree=skip_subtree,
+            limit=limit,
+            timeout=60.0,
         )
         entries = tuple(Entry(**entry) for entry in answer["entries"])
         paths = [after or path.rstrip("/"), *(entry.path for entry in entries)]
@@ -201,7 +212,9 @@ class RemoteDriver:
         check_path(path)
         if "redirects" not in (await self.links.link()).hello["features"]:
             return None
-        answer = await self.ask(commands.RedirectURL, path=path, method=method, expires_in=expires_in)
+        answer = await self.ask(
+            commands.RedirectURL, path=path, method=method, expires_in=expires_in
+        )
         url: str | None = answer["url"]
         return url
 
@@ -224,7 +237,9 @@ class RemoteDriver:
                 return StreamReading(lane, size, start, end, partial(self._reopen, path, size, end))
             except LinkLost as lost:
                 failure = lost
-        raise Unavailable(f"the driver ended {ATTEMPTS} times during this read", path=path) from failure
+        raise Unavailable(
+            f"the driver ended {ATTEMPTS} times during this read", path=path
+        ) from failure
 
     async def _open_file(self, link: Link, path: str, start: int, stop: int | None) -> FileReading:
         answer = await link.call(commands.OpenFile, discard=partial(_give_back, link), path=path)
@@ -241,12 +256,18 @@ class RemoteDriver:
         except BaseException:
             os.close(descriptor)
             raise
-        return FileReading(descriptor, size, start, size if stop is None else min(stop, size), self._run)
+        return FileReading(
+            descriptor, size, start, size if stop is None else min(stop, size), self._run
+        )
 
-    async def _open_stream(self, link: Link, path: str, start: int, stop: int | None) -> tuple[Inlet, int]:
+    async def _open_stream(
+        self, link: Link, path: str, start: int, stop: int | None
+    ) -> tuple[Inlet, int]:
         ours, theirs = make_lane(LANE_BUFFER)
         try:
-            answer = await link.call(commands.OpenStream, lane=theirs, path=path, start=start, stop=stop)
+            answer = await link.call(
+                commands.OpenStream, lane=theirs, path=path, start=start, stop=stop
+            )
             size: int = answer["size"]
             if start > size:
                 raise Internal(f"the driver reads from {start} in {size} bytes", path=path)

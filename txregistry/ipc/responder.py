@@ -393,7 +393,8 @@ class Responder(DescriptorKeeper):
             finally:
                 self._inflows.pop(writer, None)
             digests = [
-                {"algorithm": algorithm, "encoded": encoded} for algorithm, encoded in closing.digests.items()
+                {"algorithm": algorithm, "encoded": encoded}
+                for algorithm, encoded in closing.digests.items()
             ]
             return {"size": closing.size, "digests": digests}
 
@@ -430,7 +431,11 @@ class Responder(DescriptorKeeper):
     ) -> Deferred[Answer]:
         kept = record_of(record_path, record)
         return self._answer(
-            _nothing(lambda driver: driver.commit(path, destination, size=size, digest=digest, record=kept))
+            _nothing(
+                lambda driver: driver.commit(
+                    path, destination, size=size, digest=digest, record=kept
+                )
+            )
         )
 
     @commands.Move.responder

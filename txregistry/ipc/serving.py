@@ -48,7 +48,9 @@ class Serving:
 
     def features(self) -> list[str]:
         """What Hello says that the driver can do besides what it must."""
-        return ["get-several", "records"] + ["redirects"] * getattr(self.driver, "has_redirects", True)
+        return ["get-several", "records"] + ["redirects"] * getattr(
+            self.driver, "has_redirects", True
+        )
 
     def begin(self) -> int:
         """Note an operation; returns its number for :meth:`end`."""

@@ -36,7 +36,9 @@ class Worker(AMPChild):  # type: ignore[misc]  # ampoule has no annotations
     """A worker process."""
 
     @ParseManifest.responder
-    def parse_manifest(self, document: str, content_type: str | None, result: str) -> dict[str, object]:
+    def parse_manifest(
+        self, document: str, content_type: str | None, result: str
+    ) -> dict[str, object]:
         with open(document, "rb") as file:
             data = file.read()
         answer: dict[str, object]

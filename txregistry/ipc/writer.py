@@ -170,7 +170,9 @@ class RemoteWriter:
         for chunk in self._chunks:
             stop = start + len(chunk)
             if stop > self._sent:
-                buffers.append(memoryview(chunk)[self._sent - start :] if start < self._sent else chunk)
+                buffers.append(
+                    memoryview(chunk)[self._sent - start :] if start < self._sent else chunk
+                )
                 if len(buffers) == limit:
                     break
             start = stop
@@ -183,7 +185,8 @@ class RemoteWriter:
             self._wake()
 
     def confirmed(self, outlet: Outlet, offset: int) -> None:
-        # Else a stale lane, old news, or nonsense: the size asked for at the next opening is the truth.
+        # Else a stale lane, old news, or nonsense: the size asked for at the next opening is the
+        # truth.
         if outlet is self._outlet and offset <= self._sent:
             self._advance(offset)
             self._wake()
@@ -285,13 +288,17 @@ class RemoteWriter:
         self._sent = actual
         self._advance(actual)
         _log.info(
-            "upload goes on after a driver's death at {offset} of {path}", offset=actual, path=self._path
+            "upload goes on after a driver's death at {offset} of {path}",
+            offset=actual,
+            path=self._path,
         )
 
     def _count_fruitless(self) -> None:
         self._fruitless += 1
         if self._fruitless > FRUITLESS_LIMIT:
-            raise Unavailable("the driver ended again and again without storing a byte", path=self._path)
+            raise Unavailable(
+                "the driver ended again and again without storing a byte", path=self._path
+            )
 
     # -- closing
 
@@ -303,14 +310,17 @@ class RemoteWriter:
             assert outlet is not None and link is not None
             outlet.end()
             try:
-                answer = await link.call(commands.CloseWriter, timeout=CLOSE_TIMEOUT, writer=self._writer_id)
+                answer = await link.call(
+                    commands.CloseWriter, timeout=CLOSE_TIMEOUT, writer=self._writer_id
+                )
             except Unavailable:
                 self._lose()
                 continue
             if answer["size"] == self._offset:
                 self._advance(self._offset)
                 return Closing(
-                    answer["size"], {item["algorithm"]: item["encoded"] for item in answer["digests"]}
+                    answer["size"],
+                    {item["algorithm"]: item["encoded"] for item in answer["digests"]},
                 )
             self._lose()
 

@@ -64,7 +64,9 @@ class Descriptor:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it need not be here: its type is not to be distributed and it says where it is."""
+        """Whether it need not be here: its type is not to be distributed and it says where it
+        is.
+        """
         return self.media_type in NON_DISTRIBUTABLE and bool(self.urls)
 
     def to_json_object(self) -> dict[str, Any]:

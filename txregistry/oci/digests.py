@@ -30,7 +30,9 @@ ALGORITHMS = {"sha256": 64, "sha512": 128}
 CANONICAL = "sha256"
 
 #: sha256 ":" 64( 0-9 / a-f )  or  sha512 ":" 128( 0-9 / a-f )
-_DIGEST = re.compile("|".join(f"{name}:[0-9a-f]{{{length}}}" for name, length in ALGORITHMS.items()))
+_DIGEST = re.compile(
+    "|".join(f"{name}:[0-9a-f]{{{length}}}" for name, length in ALGORITHMS.items())
+)
 
 
 @frozen(order=True)

@@ -26,7 +26,8 @@ EXCERPT_LIMIT = 256
 
 
 class Code(enum.Enum):
-    """An error code: its value, and name, is the text on the wire; ``message`` is what is said of it.
+    """An error code: its value, and name, is the text on the wire; ``message`` is what is said of
+    it.
 
     Source: distribution-spec, "Error Codes"; the last six rows are registry:2's additions.
     """

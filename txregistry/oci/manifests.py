@@ -114,7 +114,9 @@ class Manifest:
     def references(self) -> tuple[Descriptor, ...]:
         """The blobs that must be in the repository, each once, config first."""
         blobs = self.layers if self.config is None else (self.config, *self.layers)
-        return tuple({(blob.digest, blob.size): blob for blob in blobs if not blob.is_elsewhere}.values())
+        return tuple(
+            {(blob.digest, blob.size): blob for blob in blobs if not blob.is_elsewhere}.values()
+        )
 
     @property
     def children(self) -> tuple[Descriptor, ...]:
@@ -280,7 +282,9 @@ def _plain(descriptor: Descriptor | None) -> dict[str, Any] | None:
 
 
 def _schema1() -> OciError:
-    return OciError(Code.UNSUPPORTED, "manifests of Docker's schema 1 are not taken", malformed=True)
+    return OciError(
+        Code.UNSUPPORTED, "manifests of Docker's schema 1 are not taken", malformed=True
+    )
 
 
 def _unservable(why: str) -> OciError:

@@ -96,7 +96,9 @@ def parse_range(header: str, size: int) -> tuple[Span, ...] | None:
     Source: RFC 9110 sections 14.1 and 14.2; distribution-spec end-2 (an end before the start can't
     be satisfied).
     """
-    specifier = _RANGES_SPECIFIER.fullmatch(header.strip(" \t")) if len(header) <= HEADER_LIMIT else None
+    specifier = (
+        _RANGES_SPECIFIER.fullmatch(header.strip(" \t")) if len(header) <= HEADER_LIMIT else None
+    )
     if specifier is None:
         return None
     # A list may have empty elements (RFC 9110 section 5.6.1.2).

@@ -69,7 +69,11 @@ def read_strict(data: bytes) -> Any:
     Source: RFC 8259; RFC 7493 (I-JSON) sections 2.1 to 2.3.
     """
     document = _read(
-        data, object_pairs_hook=_object, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+        data,
+        object_pairs_hook=_object,
+        parse_int=_integer,
+        parse_float=_fraction,
+        parse_constant=_constant,
     )
     if _SURROGATE_ESCAPE.search(data):
         _refuse_lone_surrogates(document)
@@ -103,8 +107,8 @@ def _read(data: bytes, **hooks: Any) -> Any:
 
 def _check_shape(data: bytes) -> None:
     """Refuse what would cost too much to read."""
-    # As Latin-1, in which all that counts here is as in UTF-8: joining the pieces of bytes would take
-    # ten times the memory that joining those of a text does.
+    # As Latin-1, in which all that counts here is as in UTF-8: joining the pieces of bytes would
+    # take ten times the memory that joining those of a text does.
     skeleton = _STRING.sub("", data.decode("latin-1")).encode("latin-1")
     if skeleton.count(b",") > COMMAS_LIMIT:
         raise JsonInvalid(f"more than {COMMAS_LIMIT} values")

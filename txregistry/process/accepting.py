@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes connections from a listening socket that belongs to somebody else.
 
-Room: process. Twisted's own port won't do for a socket that was handed over: when it ends it removes
-the path, so that nobody would find the next run of the driver, and when it begins it opens the path to
-everybody and cuts the backlog to 50.
+Room: process. Twisted's own port won't do for a socket that was handed over: when it ends it
+removes the path, so that nobody would find the next run of the driver, and when it begins it opens
+the path to everybody and cuts the backlog to 50.
 """
 
 from __future__ import annotations
@@ -80,14 +80,18 @@ class Acceptor:
         with connection:
             connection.setblocking(False)
             try:
-                self._reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, self._factory)
+                self._reactor.adoptStreamConnection(
+                    connection.fileno(), socket.AF_UNIX, self._factory
+                )
             except OSError as error:  # no descriptor for it, or it is over already
                 _log.warn("a connection was dropped: {error}", error=str(error))
 
     def _pause(self, error: OSError) -> None:
         if error.errno == errno.ECONNABORTED:
             return
-        _log.error("no connection can be accepted for {pause:g} s: {error}", pause=PAUSE, error=str(error))
+        _log.error(
+            "no connection can be accepted for {pause:g} s: {error}", pause=PAUSE, error=str(error)
+        )
         self._reactor.removeReader(self)
         self._later = self._reactor.callLater(PAUSE, self._reactor.addReader, self)
 

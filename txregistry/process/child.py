@@ -28,7 +28,12 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.interfaces import IDelayedCall, IProcessTransport, IReactorProcess, IReactorTime
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProcessTransport,
+    IReactorProcess,
+    IReactorTime,
+)
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -157,7 +162,9 @@ class ChildDriver:
     @property
     def last_words(self) -> str:
         """The last line that the driver wrote, for an error message."""
-        return self._child.last_lines[-1] if self._child is not None and self._child.last_lines else ""
+        return (
+            self._child.last_lines[-1] if self._child is not None and self._child.last_lines else ""
+        )
 
     def bind(self) -> None:
         """Make the socket, so that its path is known.
@@ -231,7 +238,9 @@ class ChildDriver:
         self.deaths += 1
         has_greeted = self._greetings() > self._greeted_before
         self._fruitless = 0 if has_greeted else self._fruitless + 1
-        delay = min(BACKOFF * 2 ** min(self._fruitless, 10), BACKOFF_LIMIT) if self._fruitless else 0.0
+        delay = (
+            min(BACKOFF * 2 ** min(self._fruitless, 10), BACKOFF_LIMIT) if self._fruitless else 0.0
+        )
         _log.warn(
             "driver {driver} ended ({reason}); it is started again in {delay:g} s",
             driver=self._spec.name,
@@ -288,7 +297,9 @@ def _make_directory() -> str:
 
 
 def _sweep(place: str, fresh: os.stat_result) -> None:
-    """Remove our directories whose registry was killed: nobody listens on their sockets any more."""
+    """Remove our directories whose registry was killed: nobody listens on their sockets any
+    more.
+    """
     for name in os.listdir(place):
         directory = os.path.join(place, name)
         if not name.startswith(_PREFIX):
@@ -296,7 +307,11 @@ def _sweep(place: str, fresh: os.stat_result) -> None:
         with contextlib.suppress(OSError):  # somebody else removes it
             status = os.lstat(directory)
             is_old = fresh.st_mtime - status.st_mtime > _SWEEP_AGE  # else it may just be coming up
-            if status.st_uid == fresh.st_uid and is_old and _is_deserted(os.path.join(directory, _SOCKET)):
+            if (
+                status.st_uid == fresh.st_uid
+                and is_old
+                and _is_deserted(os.path.join(directory, _SOCKET))
+            ):
                 shutil.rmtree(directory, ignore_errors=True)
 
 

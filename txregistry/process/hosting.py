@@ -252,8 +252,12 @@ class _Lifeline:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="A storage driver for txregistry, as a process of its own.")
-    parser.add_argument("--socket", metavar="PATH", help="UNIX socket to listen on, if none is inherited")
+    parser = argparse.ArgumentParser(
+        description="A storage driver for txregistry, as a process of its own."
+    )
+    parser.add_argument(
+        "--socket", metavar="PATH", help="UNIX socket to listen on, if none is inherited"
+    )
     parser.add_argument("--options", metavar="FILE", help="the driver's options as a JSON object")
     return parser.parse_args()
 
@@ -325,7 +329,9 @@ def _log_to_stderr() -> None:
     predicate = LogLevelFilterPredicate(LogLevel.info)
     predicate.setLogLevelForNamespace("twisted", LogLevel.warn)
     observer = textFileLogObserver(sys.stderr, timeFormat=None)
-    globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [predicate])], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo(
+        [FilteringLogObserver(observer, [predicate])], redirectStandardIO=False
+    )
 
 
 __all__ = ["BadOptions", "Host", "main"]

@@ -82,7 +82,10 @@ def confine(writable: Sequence[str] | None, *, needs_network: bool) -> tuple[str
 def landlock_abi() -> int:
     """The version of Landlock that the kernel has; 0 without it."""
     version: int = _libc.syscall(
-        ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(_CREATE_RULESET_VERSION)
+        ctypes.c_long(_CREATE_RULESET),
+        None,
+        ctypes.c_size_t(0),
+        ctypes.c_uint32(_CREATE_RULESET_VERSION),
     )
     return max(version, 0)
 
@@ -140,7 +143,10 @@ def _landlock(writable: Sequence[str] | None, *, needs_network: bool) -> list[st
         if files:
             _allow(ruleset, library_directories(), files & _READ)
             _allow(ruleset, writable or (), files)
-        if _libc.syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0)) != 0:
+        if (
+            _libc.syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0))
+            != 0
+        ):
             return []
     except OSError as error:
         _log.warn("files and network are not confined: {error}", error=str(error))

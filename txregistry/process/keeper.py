@@ -42,8 +42,8 @@ PING_TIMEOUT = 8.0
 #: Connections without a greeting, in a row, after which nobody waits any more.
 FRUITLESS_LIMIT = 5
 
-#: A connection that lived shorter than so many seconds is not followed by the next one at once: a driver
-#: that greets and hangs up must not keep this process busy.
+#: A connection that lived shorter than so many seconds is not followed by the next one at once: a
+#: driver that greets and hangs up must not keep this process busy.
 SHORT_LIFE = 1.0
 
 _log = Logger()
@@ -234,7 +234,9 @@ class LinkKeeper:
     # -- liveness
 
     def _ping_later(self, link: Link) -> None:
-        self._later = self._clock.callLater(PING_INTERVAL, lambda: Deferred.fromCoroutine(self._ping(link)))
+        self._later = self._clock.callLater(
+            PING_INTERVAL, lambda: Deferred.fromCoroutine(self._ping(link))
+        )
 
     async def _ping(self, link: Link) -> None:
         try:
@@ -242,7 +244,8 @@ class LinkKeeper:
         except StorageError as error:
             if not link.is_lost:
                 _log.warn(
-                    "the driver does not answer a ping ({error}): its connection is ended", error=str(error)
+                    "the driver does not answer a ping ({error}): its connection is ended",
+                    error=str(error),
                 )
                 self._when_stuck()
                 link.abort()

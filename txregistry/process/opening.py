@@ -115,7 +115,11 @@ class OpenDriver:
 
     def _why_not(self, *, is_late: bool) -> str:
         words = self.child.last_words if self.child is not None else ""
-        what = f"did not say hello within {START_TIMEOUT:g} s" if is_late else "ended before it was ready"
+        what = (
+            f"did not say hello within {START_TIMEOUT:g} s"
+            if is_late
+            else "ended before it was ready"
+        )
         return f"storage driver {self.spec.name!r} {what}" + (f": {words}" if words else "")
 
     async def stop(self) -> None:

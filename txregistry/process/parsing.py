@@ -34,7 +34,13 @@ class ManifestParser:
     def __init__(self) -> None:
         starter = main.ProcessStarter(childReactor="epoll", packages=("txregistry",))
         self._pool = pool.ProcessPool(
-            Worker, min=0, max=WORKERS, maxIdle=IDLE, recycleAfter=500, starter=starter, timeout=TIMEOUT
+            Worker,
+            min=0,
+            max=WORKERS,
+            maxIdle=IDLE,
+            recycleAfter=500,
+            starter=starter,
+            timeout=TIMEOUT,
         )
         self._is_started = False
 
@@ -61,9 +67,14 @@ class ManifestParser:
         try:
             os.write(document, data)
             await self._pool.doWork(
-                ParseManifest, document=_path(document), content_type=content_type, result=_path(result)
+                ParseManifest,
+                document=_path(document),
+                content_type=content_type,
+                result=_path(result),
             )
-            answer: dict[str, dict[str, object]] = json.loads(os.pread(result, os.fstat(result).st_size, 0))
+            answer: dict[str, dict[str, object]] = json.loads(
+                os.pread(result, os.fstat(result).st_size, 0)
+            )
             return answer
         except (ProcessTerminated, ProcessDone) as error:
             raise OciError(

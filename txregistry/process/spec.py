@@ -75,7 +75,9 @@ def user_ids(user: str, group: str) -> tuple[int | None, int | None]:
         else:
             gid = entry.pw_gid if entry is not None else uid
     except KeyError as error:
-        raise StartError(f"{error.args[0]}: create it, or correct storage.user and storage.group") from error
+        raise StartError(
+            f"{error.args[0]}: create it, or correct storage.user and storage.group"
+        ) from error
     if os.geteuid() != 0 and (uid, gid) != (os.geteuid(), os.getegid()):
         raise StartError(
             "storage.user and storage.group need a start as root: remove them, or start the registry as root"

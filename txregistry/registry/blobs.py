@@ -119,7 +119,9 @@ class Blobs:
         Source: distribution-spec end-2.
         """
         with border(Code.BLOB_UNKNOWN, str(digest)):
-            content = await self._cached(repository, digest) or await self._opened(repository, digest)
+            content = await self._cached(repository, digest) or await self._opened(
+                repository, digest
+            )
             await self._pulled(repository, digest, content.size)
         return content
 
@@ -184,7 +186,9 @@ class Blobs:
                 return None
             member = await self._find(repository, digest)
             if member.target != digest:
-                url = await self._driver.redirect_url(member.data_path, method, self._redirect_seconds)
+                url = await self._driver.redirect_url(
+                    member.data_path, method, self._redirect_seconds
+                )
             await self._pulled(repository, digest, member.size)
         return url
 
@@ -221,7 +225,9 @@ class Blobs:
         await self._links.remove(link, directory=directory)
         await self._observer.happened(Event(Action.DELETE, repository, digest))
 
-    async def _mount(self, repository: RepositoryName, member: Member, source: RepositoryName) -> None:
+    async def _mount(
+        self, repository: RepositoryName, member: Member, source: RepositoryName
+    ) -> None:
         await self._links.write(blob_link(repository, member.digest), member.target)
         await self._observer.happened(
             Event(Action.MOUNT, repository, member.digest, OCTET_STREAM, member.size, source=source)

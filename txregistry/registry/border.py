@@ -2,8 +2,8 @@
 """The border at which what storage refused becomes what the API refuses.
 
 Room: registry. Must not know HTTP statuses. Every public method of this room does its driver calls
-within :func:`border`, so no ``StorageError`` gets out; what a driver said stays in the ``__cause__``
-for the log and is never told to a client.
+within :func:`border`, so no ``StorageError`` gets out; what a driver said stays in the
+``__cause__`` for the log and is never told to a client.
 
 ``ANSWERS`` is the whole mapping. Missing alone depends on what was looked for.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The catalog: which repositories there are.
 
-Room: registry. Must not know who may see them. A repository is listed if a manifest or a tag is left
-in it; one that was emptied is not, although its directories may stay behind for ever on a file
+Room: registry. Must not know who may see them. A repository is listed if a manifest or a tag is
+left in it; one that was emptied is not, although its directories may stay behind for ever on a file
 system. Driver calls: 2 for each repository of the answer and 1 for each directory above them.
 """
 

@@ -34,7 +34,9 @@ class Names:
         is_wanted: whether a name is one; others are passed over, as are files.
     """
 
-    def __init__(self, driver: Driver, path: str, last: str, is_wanted: Callable[[str], bool]) -> None:
+    def __init__(
+        self, driver: Driver, path: str, last: str, is_wanted: Callable[[str], bool]
+    ) -> None:
         self._driver = driver
         self._path = path
         self._last = last

@@ -36,10 +36,13 @@ class Intake:
 
     Attributes:
         received: bytes that were taken.
-        has_excess: more than ``most`` bytes came; those of the chunk that went beyond were not taken.
+        has_excess: more than ``most`` bytes came; those of the chunk that went beyond were not
+            taken.
     """
 
-    def __init__(self, body: Body, open_writer: Callable[[], Awaitable[Writer]], most: int | None) -> None:
+    def __init__(
+        self, body: Body, open_writer: Callable[[], Awaitable[Writer]], most: int | None
+    ) -> None:
         self.received = 0
         self.has_excess = False
         self._stream = aiter(body)

@@ -4,13 +4,13 @@
 Room: registry. Must not know what is done with the content. A digest alone opens nothing: whoever
 wants content of a repository asks here first.
 
-A link holds the text of a digest, as a rule the one in its own path. registry:3 writes aliases, too:
-a blob that was pushed under its sha512 has a sha512 link that holds its sha256 digest, where the data
-are; they are followed. A link that is empty or garbage (the other registry left such behind after a
-crash) is as good as none; writing it again heals it.
+A link holds the text of a digest, as a rule the one in its own path. registry:3 writes aliases,
+too: a blob that was pushed under its sha512 has a sha512 link that holds its sha256 digest, where
+the data are; they are followed. A link that is empty or garbage (the other registry left such
+behind after a crash) is as good as none; writing it again heals it.
 
-Links are read at the store each time, unless the storage is declared exclusive to this process: then
-what was read here is believed until it is changed here.
+Links are read at the store each time, unless the storage is declared exclusive to this process:
+then what was read here is believed until it is changed here.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ class Links:
     async def find_blob(self, repository: RepositoryName, digest: Digest) -> Member | None:
         """Look for a blob of ``repository``, of the size that was recorded when it was published.
 
-        Two driver calls at once, the link and the record together in one; as many more for an alias.
+        Two driver calls at once, the link and the record together in one; as many more for an
+        alias.
         """
         (target, record), entry = await together(
             self._read_recorded(blob_link(repository, digest), digest),
@@ -155,12 +156,16 @@ class Links:
         Two driver calls at once; one more for an alias.
         """
         link = manifest_link(repository, digest)
-        target, entry = await together(self.read(link), if_there(self._driver.stat(data_path(digest))))
+        target, entry = await together(
+            self.read(link), if_there(self._driver.stat(data_path(digest)))
+        )
         if target is not None and target != digest:
             entry = await if_there(self._driver.stat(data_path(target)))
         return _member(digest, target, entry)
 
-    async def _read_recorded(self, link: str, digest: Digest) -> tuple[Digest | None, Content | StorageError]:
+    async def _read_recorded(
+        self, link: str, digest: Digest
+    ) -> tuple[Digest | None, Content | StorageError]:
         """Return what ``link`` holds, and the recorded size of ``digest``. One driver call."""
         if self._known is not None:
             target, (record,) = await together(

@@ -122,7 +122,11 @@ class ManifestReader:
         """Return a manifest with what it says, None if there is none or it can't be read."""
         try:
             stored = await self.read(repository, digest)
-            return None if stored is None else (stored, await self._parse(stored.data, stored.media_type))
+            return (
+                None
+                if stored is None
+                else (stored, await self._parse(stored.data, stored.media_type))
+            )
         except OciError as error:
             log.info("what {digest} says can't be read: {error}", digest=str(digest), error=error)
             return None

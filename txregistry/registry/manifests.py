@@ -8,15 +8,18 @@ A push writes what is pointed at before what points at it, so that a crash leave
 that nobody refers to; a delete goes the other way round::
 
     push     data -> subject's list of referrers -> revision link -> tag's history -> tag
-    delete   tags -> revision link -> subject's list of referrers           (data are collected later)
+    delete   tags -> revision link -> subject's list of referrers           (data are collected
+    later)
 
 From the first write on a departed client stops nothing.
 
 Driver calls of a request ("at once" costs one round trip; with its content cached / not cached):
 
     fetch    by digest 1 / 2 at once; by tag 1 and then the same
-    put      2 at once for each reference (16 references at a time); then 2 writes one after the other,
-             2 more for a tag, 1 more for a subject, 1 for each 50 references if they are to be synced
+    put      2 at once for each reference (16 references at a time); then 2 writes one after the
+    other,
+             2 more for a tag, 1 more for a subject, 1 for each 50 references if they are to be
+             synced
     delete   by tag 1; by digest 1 / 2, 1 for each 1,000 tags, 1 for each tag (16 at a time), 1 for
              each that pointed at it, 1, and 1 more for a subject
 """
@@ -40,8 +43,9 @@ from txregistry.registry.tasks import Finishing, each
 from txregistry.storage import paths
 from txregistry.storage.contract import Driver
 
-#: References that are synced by one driver call. Arbitrary: two paths of each, the longest about 300
-#: bytes, stay well below 64 KiB, the most that a driver in a process of its own is told at once.
+#: References that are synced by one driver call. Arbitrary: two paths of each, the longest about
+#: 300 bytes, stay well below 64 KiB, the most that a driver in a process of its own is told at
+#: once.
 SYNC_BATCH = 50
 
 
@@ -127,7 +131,9 @@ class Manifests:
         Source: distribution-spec end-7, end-7a.
         """
         if len(data) > MANIFEST_LIMIT:
-            raise OciError(Code.MANIFEST_INVALID, f"larger than {MANIFEST_LIMIT} bytes", too_large=True)
+            raise OciError(
+                Code.MANIFEST_INVALID, f"larger than {MANIFEST_LIMIT} bytes", too_large=True
+            )
         digest = _digest(reference, data)
         manifest = await self._parse(data, content_type)
         stored = StoredManifest(digest, manifest.media_type, data)
@@ -162,9 +168,12 @@ class Manifests:
         manifest: Manifest,
         tags: tuple[Tag, ...],
     ) -> None:
-        """Write a manifest whose references were checked, in the order that a crash does not mind."""
+        """Write a manifest whose references were checked, in the order that a crash does not
+        mind.
+        """
         digest = stored.digest
-        # Written again where it is there already: that heals it, and makes it durable whoever wrote it.
+        # Written again where it is there already: that heals it, and makes it durable whoever wrote
+        # it.
         await self._driver.put(data_path(digest), stored.data)
         if manifest.subject is not None:
             descriptor = manifest.as_referrer(digest, len(stored.data))
@@ -204,7 +213,9 @@ class Manifests:
 
 
 def _batches(members: tuple[Member, ...]) -> list[list[str]]:
-    """Return what must be synced so that ``members`` are durable: their data, and the names of these."""
+    """Return what must be synced so that ``members`` are durable: their data, and the names of
+    these.
+    """
     return [
         [
             path
@@ -224,7 +235,9 @@ def _digest(reference: Reference, data: bytes) -> Digest:
     return reference
 
 
-def _event(action: Action, repository: RepositoryName, manifest: StoredManifest, tag: Tag | None) -> Event:
+def _event(
+    action: Action, repository: RepositoryName, manifest: StoredManifest, tag: Tag | None
+) -> Event:
     return Event(action, repository, manifest.digest, manifest.media_type, len(manifest.data), tag)
 
 

@@ -27,7 +27,9 @@ from txregistry.storage.errors import Mismatch, Missing, Unsupported
 class Publication:
     """Publishes blobs, from a session or from memory."""
 
-    def __init__(self, driver: Driver, links: Links, sessions: Sessions, observer: Observer) -> None:
+    def __init__(
+        self, driver: Driver, links: Links, sessions: Sessions, observer: Observer
+    ) -> None:
         self._driver = driver
         self._links = links
         self._sessions = sessions
@@ -59,7 +61,9 @@ class Publication:
         await self._link(repository, digest, len(data))
 
     async def in_place_of_session(self, place: Place, digest: Digest, data: bytes) -> None:
-        """Publish verified bytes that never were in their session, and end it. Three driver calls."""
+        """Publish verified bytes that never were in their session, and end it. Three driver
+        calls.
+        """
         await self.from_memory(place.repository, digest, data)
         await self._sessions.clear(place)
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Removes upload sessions that nobody has touched for long.
 
-Room: registry. Must not know when it runs. What counts is the last activity: the youngest thing in a
-session's directory, by the store's clock (or ``startedat``, where a store keeps no times). A session
-of which no time is known stays. Ages are large beside the moment between the look and the removal,
-and a writer that came in between is fenced, so that its client learns of it.
+Room: registry. Must not know when it runs. What counts is the last activity: the youngest thing in
+a session's directory, by the store's clock (or ``startedat``, where a store keeps no times). A
+session of which no time is known stays. Ages are large beside the moment between the look and the
+removal, and a writer that came in between is fenced, so that its client learns of it.
 
-Driver calls: 1 for each directory of the tree, 1 for each 1,000 sessions of a repository, 1 for each
-session, 1 more for each that goes.
+Driver calls: 1 for each directory of the tree, 1 for each 1,000 sessions of a repository, 1 for
+each session, 1 more for each that goes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class PurgeReport:
     failed: int = 0
 
 
-async def purge_uploads(driver: Driver, now: float, age: float, dry_run: bool = False) -> PurgeReport:
+async def purge_uploads(
+    driver: Driver, now: float, age: float, dry_run: bool = False
+) -> PurgeReport:
     """Remove the sessions whose last activity is more than ``age`` seconds before ``now``.
 
     Args:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks, before a manifest is taken, that the repository has what it refers to.
 
-Room: registry. Must not know how a manifest is written. Configs and layers must be blobs of the same
-repository, children of an index manifests of it, each of the size that the descriptor gives. A
-descriptor in an index whose type is none of a manifest is a blob (build caches list their layers so).
-A subject need not exist. Everything that is missing is reported at once.
+Room: registry. Must not know how a manifest is written. Configs and layers must be blobs of the
+same repository, children of an index manifests of it, each of the size that the descriptor gives. A
+descriptor in an index whose type is none of a manifest is a blob (build caches list their layers
+so). A subject need not exist. Everything that is missing is reported at once.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class References:
 def _distinct(descriptors: tuple[Descriptor, ...]) -> list[Descriptor]:
     """Return ``descriptors`` without those that ask for the same thing again."""
     is_manifest = MANIFEST_TYPES.__contains__
-    return list({(one.digest, one.size, is_manifest(one.media_type)): one for one in descriptors}.values())
+    return list(
+        {(one.digest, one.size, is_manifest(one.media_type)): one for one in descriptors}.values()
+    )
 
 
 def _sized(descriptor: Descriptor, member: Member | None) -> Member | OciError:

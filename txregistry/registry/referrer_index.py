@@ -7,7 +7,8 @@ Room: registry. Must not know pages or filters.
 
       _manifests/referrers/<subject>/<algorithm>/<hex>/descriptor
 
-- The index that clients keep by themselves, under a tag made of the subject's digest, where a registry
+- The index that clients keep by themselves, under a tag made of the subject's digest, where a
+registry
   has no referrers API. It says where to look; what counts is what those manifests say themselves.
 
 Both only name candidates: a referrer is one while it is a manifest of the repository. What is
@@ -82,7 +83,9 @@ class ReferrerIndex:
         directory, _, _ = _path(repository, subject, referrer).rpartition("/")
         await if_there(self._driver.delete(directory))
 
-    async def candidates(self, repository: RepositoryName, subject: Digest, last: str) -> Candidates:
+    async def candidates(
+        self, repository: RepositoryName, subject: Digest, last: str
+    ) -> Candidates:
         """Look for what may refer to ``subject``, its digest sorting after the text ``last``."""
         recorded, listed = await together(
             self._recorded(repository, subject, last), self._listed(repository, subject)

@@ -3,11 +3,11 @@
 
 Room: registry. Must not know HTTP, nor where referrers are recorded (``referrer_index``).
 
-A page ends when it is full, in number or in bytes, or when enough was looked at for one request: then
-there may be few on it, or none, and still more after it.
+A page ends when it is full, in number or in bytes, or when enough was looked at for one request:
+then there may be few on it, or none, and still more after it.
 
-Driver calls of a request: 2 at once, 2 more if clients keep an index; 1 for each page of records; then,
-for each referrer that is looked at, 2 at once (16 referrers at a time).
+Driver calls of a request: 2 at once, 2 more if clients keep an index; 1 for each page of records;
+then, for each referrer that is looked at, 2 at once (16 referrers at a time).
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ class _Filling:
 
 
 def _fitted(descriptor: Descriptor) -> tuple[Descriptor, int]:
-    """Return a descriptor that fits on a page of its own, if it must without annotations; its bytes."""
+    """Return a descriptor that fits on a page of its own, if it must without annotations; its
+    bytes.
+    """
     cost = _cost(descriptor)
     if cost > PAGE_BYTES:
         descriptor = evolve(descriptor, annotations=None)

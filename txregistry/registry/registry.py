@@ -43,8 +43,8 @@ class Options:
         link_cache: bytes of links that are kept in memory, if ``exclusive``.
         blob_limit: most bytes of a blob; None for no limit.
         redirect_seconds: how long a URL to which a client is sent works; 0: none is sent away.
-        sync_references: make what a manifest refers to durable before it is answered; for storage that
-            does not do so when a blob is committed.
+        sync_references: make what a manifest refers to durable before it is answered; for storage
+            that does not do so when a blob is committed.
     """
 
     allow_sparse_indexes: bool = False
@@ -97,7 +97,8 @@ def open_registry(
     """Build a registry over ``driver``. Nothing is asked of the driver.
 
     Args:
-        secret: see ``secret.load_or_create_secret``; None: uploads are refused until ``use_secret``.
+        secret: see ``secret.load_or_create_secret``; None: uploads are refused until
+            ``use_secret``.
         now: the clock, seconds since the epoch.
         parse: reads a manifest; see ``manifest_reader.Parse``.
         new_id: makes ids of uploads.

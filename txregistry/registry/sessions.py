@@ -101,7 +101,9 @@ class Sessions:
         self._now = now
 
     async def create(self, place: Place, algorithm: str = CANONICAL) -> Record:
-        """Begin a session. One driver call; one more before it for another algorithm than sha256."""
+        """Begin a session. One driver call; one more before it for another algorithm than
+        sha256.
+        """
         record = Record(0, rfc3339(self._now()), algorithm)
         if algorithm != CANONICAL:
             text = json.dumps({"algorithm": algorithm}, separators=(",", ":"))
@@ -112,8 +114,8 @@ class Sessions:
     async def held(self, place: Place, *, is_new: bool = False) -> int | None:
         """Return the bytes that a session holds, None if there is none.
 
-        One driver call where bytes are there. For one that may hold none, two: at once if the caller
-        expects that (``is_new``), else one after the other.
+        One driver call where bytes are there. For one that may hold none, two: at once if the
+        caller expects that (``is_new``), else one after the other.
         """
         if is_new:
             entry, started = await together(
@@ -156,7 +158,11 @@ class Sessions:
         except Missing:
             pass
         except StorageError as error:
-            log.warn("upload {upload_id} was left behind: {error}", upload_id=place.upload_id, error=error)
+            log.warn(
+                "upload {upload_id} was left behind: {error}",
+                upload_id=place.upload_id,
+                error=error,
+            )
 
 
 def read_started(started: Content | None) -> float | None:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many bytes a blob has, recorded beside it when it was published.
 
-Room: registry. Must not know links. The record is decimal text in ``size`` beside ``data``; the other
-registry never looks there. What that one wrote has no record, and a record that is garbage (a power cut
-with ``durability: none``) says nothing; such a blob is believed as it stands. A record that contradicts
-the stored size means that bytes were lost since: the blob counts as absent, so that a push heals it.
+Room: registry. Must not know links. The record is decimal text in ``size`` beside ``data``; the
+other registry never looks there. What that one wrote has no record, and a record that is garbage (a
+power cut with ``durability: none``) says nothing; such a blob is believed as it stands. A record
+that contradicts the stored size means that bytes were lost since: the blob counts as absent, so
+that a push heals it.
 """
 
 from __future__ import annotations

@@ -35,7 +35,9 @@ log = Logger()
 
 
 @overload
-async def together(one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B], /) -> tuple[A, B]: ...
+async def together(
+    one: Coroutine[Any, Any, A], other: Coroutine[Any, Any, B], /
+) -> tuple[A, B]: ...
 
 
 @overload

@@ -25,7 +25,8 @@ from txregistry.oci.digests import ALGORITHMS, CANONICAL
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName, UploadId
 
-#: Longest token that is looked at, in characters. Arbitrary: the longest name and id make about 800.
+#: Longest token that is looked at, in characters. Arbitrary: the longest name and id make about
+#: 800.
 TOKEN_LIMIT = 4096
 
 #: Seconds after which a client may try again while the storage has not come up. Arbitrary.
@@ -75,7 +76,9 @@ class Tokens:
         text = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
         return base64.urlsafe_b64encode(self._sign(text) + text).decode("ascii")
 
-    def open(self, token: str | None, repository: RepositoryName, upload_id: UploadId) -> UploadState:
+    def open(
+        self, token: str | None, repository: RepositoryName, upload_id: UploadId
+    ) -> UploadState:
         """Return what ``token`` says, if we (or who has our secret) made it for that upload.
 
         Raises:
@@ -101,7 +104,9 @@ class Tokens:
 
     def _sign(self, text: bytes) -> bytes:
         if self.secret is None:
-            raise OciError(Code.UNAVAILABLE, "the storage can't be asked yet", retry_after=RETRY_AFTER)
+            raise OciError(
+                Code.UNAVAILABLE, "the storage can't be asked yet", retry_after=RETRY_AFTER
+            )
         return hmac.digest(self.secret, text, "sha256")
 
 

@@ -4,9 +4,9 @@
 Room: registry. Must not know what a repository is listed for.
 
 Repositories nest, and the order of names is not that of a walk: ``a``, ``a-b``, ``a/x`` is in order
-although ``a/x`` lies inside ``a``, because ``-`` and ``.`` sort before ``/``. What keeps the order is
-a heap of what is known and not yet given. A directory's descendants all sort after itself, so the
-smallest thing in the heap is the next, once it was looked into::
+although ``a/x`` lies inside ``a``, because ``-`` and ``.`` sort before ``/``. What keeps the order
+is a heap of what is known and not yet given. A directory's descendants all sort after itself, so
+the smallest thing in the heap is the next, once it was looked into::
 
     unvisited name   look into it: its first children go into the heap, and it goes back as visited
     visited name     give it
@@ -77,7 +77,9 @@ async def markers_of(driver: Driver, name: str) -> frozenset[str]:
     Raises:
         Missing: there is no such directory.
     """
-    return _markers(await driver.list(paths.repository(name), after=_BEFORE_MARKERS, limit=_MARKERS_LIMIT))
+    return _markers(
+        await driver.list(paths.repository(name), after=_BEFORE_MARKERS, limit=_MARKERS_LIMIT)
+    )
 
 
 class RepositoryTree:
@@ -95,7 +97,9 @@ class RepositoryTree:
         self._push("", _Unvisited(""))
 
     async def next(self) -> Node | None:
-        """Return the next directory, None at the end. One driver call for each, and for each page."""
+        """Return the next directory, None at the end. One driver call for each, and for each
+        page.
+        """
         while self._heap:
             _, _, known = heapq.heappop(self._heap)
             if isinstance(known, Node):

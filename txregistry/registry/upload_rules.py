@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules by which a request on an upload is taken or refused, apart from everything that does it.
+"""The rules by which a request on an upload is taken or refused, apart from everything that does
+it.
 
 Room: registry. Must not know storage, bodies or clocks: a request is judged from what it claims and
 from the number of bytes that the upload truly holds, before a writer is claimed, so that a stale
@@ -13,7 +14,8 @@ retry fences nobody. The token was found authentic before.
     n        none            the token's offset is not n              Refuse RANGE_INVALID, n **
     n        any             more than the limit would be held        Refuse SIZE_INVALID, too large
     n        a-b             else                                     Accept at n, exactly b-a+1
-    n        none            else                                     Accept at n, the declared length
+    n        none            else                                     Accept at n, the declared
+    length
 
 *   may be a PUT that was answered 201 before: ``may_be_done``.
 **  may be a PUT whose answer was lost, if the upload holds exactly what it would: ``may_be_done``.

@@ -2,8 +2,8 @@
 """Uploads: how a blob comes into a repository, in one request or over days.
 
 Room: registry. Must not know HTTP. The rules are in ``upload_rules``, what a session consists of in
-``sessions``, how a body is stored in ``intake``, how it becomes a blob in ``publication``; this puts
-them in order::
+``sessions``, how a body is stored in ``intake``, how it becomes a blob in ``publication``; this
+puts them in order::
 
     start ----> append* ----> finish          a client that lost its way asks status and goes on
                                 |
@@ -191,7 +191,8 @@ class Uploads:
         return digest
 
     async def push(self, repository: RepositoryName, digest: Digest, body: Body) -> Digest:
-        """Take a whole blob in one request. Nothing of it stays if that fails: no client knows of it.
+        """Take a whole blob in one request. Nothing of it stays if that fails: no client knows of
+        it.
 
         Raises:
             OciError: DIGEST_INVALID, SIZE_INVALID.
@@ -210,7 +211,9 @@ class Uploads:
             await self._observer.told(repository, digest)
         return digest
 
-    async def cancel(self, repository: RepositoryName, upload_id: UploadId, token: str | None) -> None:
+    async def cancel(
+        self, repository: RepositoryName, upload_id: UploadId, token: str | None
+    ) -> None:
         """End a session without a blob.
 
         Raises:
@@ -258,7 +261,9 @@ class Uploads:
             raise OciError(Code.SIZE_INVALID, offset=held)
         return held
 
-    async def _finish(self, place: Place, verdict: Accept, digest: Digest, body: Body | None) -> None:
+    async def _finish(
+        self, place: Place, verdict: Accept, digest: Digest, body: Body | None
+    ) -> None:
         """Take the rest and publish; a small blob that comes whole is published as it comes."""
         if body is not None and verdict.start == 0 and _is_small(body):
             held = await hold(body)
@@ -273,7 +278,9 @@ class Uploads:
         await self._finishing.run(self._publication.from_session(place, digest, size))
 
     async def _is_repeated(self, place: Place, digest: Digest, verdict: Refuse) -> bool:
-        return await self._finishing.run(self._publication.is_repeated(place, digest, verdict.offset))
+        return await self._finishing.run(
+            self._publication.is_repeated(place, digest, verdict.offset)
+        )
 
     async def _push_small(self, repository: RepositoryName, digest: Digest, body: Body) -> None:
         held = await hold(body)

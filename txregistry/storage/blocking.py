@@ -56,7 +56,9 @@ def guarded(run: Run) -> Run:
     return run_guarded
 
 
-def shielded(work: Coroutine[Any, Any, T], discard: Callable[[T], object] | None = None) -> Deferred[T]:
+def shielded(
+    work: Coroutine[Any, Any, T], discard: Callable[[T], object] | None = None
+) -> Deferred[T]:
     """Start ``work`` and wait for it; cancelling the wait does not cancel the work.
 
     Args:

@@ -196,7 +196,9 @@ class Driver(Protocol):
         """
 
     async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
-        """:meth:`get` of each path, all in one trip; a refusal stands in the place of its content."""
+        """:meth:`get` of each path, all in one trip; a refusal stands in the place of its
+        content.
+        """
 
     async def put(
         self,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The running digests of one staged path: fed as bytes arrive, caught up when they trail, saved.
 
-Room: storage. Must not know writers. ``RunningDigests`` blocks and is called in threads; ``Pursuit``
-calls it so, as long as a digest trails.
+Room: storage. Must not know writers. ``RunningDigests`` blocks and is called in threads;
+``Pursuit`` calls it so, as long as a digest trails.
 
 ::
 
@@ -66,8 +66,8 @@ class RunningDigests:
     def compute(self, algorithms: Iterable[str], states: str | None, size: int) -> None:
         """Compute these from now on, and keep their states below ``states``.
 
-        Where one is not computed yet, the newest state at or below ``size`` is loaded. States beyond
-        ``size`` are removed: bytes that they knew are gone, others may take their place.
+        Where one is not computed yet, the newest state at or below ``size`` is loaded. States
+        beyond ``size`` are removed: bytes that they knew are gone, others may take their place.
 
         Args:
             size: bytes stored at present.
@@ -175,7 +175,9 @@ class RunningDigests:
                 listing = self._store.list(directory, after, _PAGE)
             except Missing:
                 return
-            yield from (int(child.name) for child in listing.children if _OFFSET.fullmatch(child.name))
+            yield from (
+                int(child.name) for child in listing.children if _OFFSET.fullmatch(child.name)
+            )
             has_more = listing.has_more
             after = listing.children[-1].name if has_more else after
 
@@ -213,7 +215,9 @@ class Pursuit:
         self._bell = Bell()
 
     def aim(self, size: int) -> None:
-        """Go for ``size`` stored bytes, in the background; once that failed only ``reach`` tries again."""
+        """Go for ``size`` stored bytes, in the background; once that failed only ``reach`` tries
+        again.
+        """
         self._target = max(self._target, size)
         if not self._is_running and self._failure is None:
             self._is_running = True

@@ -10,8 +10,8 @@ registry keeps as ``hashstates/<algorithm>/<offset>``::
     sha512  "sha" 07 | eight 64-bit words | 128 bytes of block, zero-filled | length    204 bytes
 
 Numbers are big-endian, the length is 64 bits wide and counts bytes. Nothing in it can be executed
-by its reader. Where no shared libcrypto is found, or it does not agree with ``hashlib`` at its first
-use, ``hashlib`` computes and nothing can be exported: stored bytes are hashed again instead.
+by its reader. Where no shared libcrypto is found, or it does not agree with ``hashlib`` at its
+first use, ``hashlib`` computes and nothing can be exported: stored bytes are hashed again instead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from txregistry.storage.errors import Unsupported
 #: Tried after the library that is already in this process; sonames of OpenSSL 4, 3 and 1.1.
 _SONAMES = ("libcrypto.so.4", "libcrypto.so.3", "libcrypto.so.1.1")
 
-#: Go counts bytes in 64 bits, libcrypto bits in 64: a longer state can't be loaded (and isn't real).
+#: Go counts bytes in 64 bits, libcrypto bits in 64: a longer state can't be loaded (and isn't
+#: real).
 _LENGTH_LIMIT = 1 << 61
 
 
@@ -150,7 +151,9 @@ class _Libcrypto:
 
 
 def _mapped_libraries(maps: str = "/proc/self/maps") -> list[str]:
-    """Files of libcrypto that are in this process: ``hashlib`` has loaded the one it is linked with."""
+    """Files of libcrypto that are in this process: ``hashlib`` has loaded the one it is linked
+    with.
+    """
     try:
         with open(maps) as lines:
             return sorted({line.split()[-1] for line in lines if "libcrypto" in line})
@@ -159,7 +162,9 @@ def _mapped_libraries(maps: str = "/proc/self/maps") -> list[str]:
 
 
 def find_library(names: Iterable[str]) -> ctypes.CDLL | None:
-    """The first of ``names`` that loads and computes what ``hashlib`` does, also across an export."""
+    """The first of ``names`` that loads and computes what ``hashlib`` does, also across an
+    export.
+    """
     for name in names:
         try:
             library = ctypes.CDLL(name)
@@ -236,7 +241,11 @@ class RunningHash:
         """
         running = cls(algorithm)
         form = _FORMS[algorithm]
-        if running._native is None or len(state) != form.state_size or not state.startswith(form.magic):
+        if (
+            running._native is None
+            or len(state) != form.state_size
+            or not state.startswith(form.magic)
+        ):
             return None
         if int.from_bytes(state[-8:]) >= _LENGTH_LIMIT:
             return None

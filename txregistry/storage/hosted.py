@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A driver made of a store: the asynchronous half of what the contract promises.
 
-Room: storage. Must not know where a store keeps things, nor a reactor, nor who calls. A driver author
-writes a blocking :class:`~txregistry.storage.contract.Store`; this checks what comes in, runs it in
-threads, computes digests as bytes arrive, lets one writer at a time have a path, verifies a commit.
+Room: storage. Must not know where a store keeps things, nor a reactor, nor who calls. A driver
+author writes a blocking :class:`~txregistry.storage.contract.Store`; this checks what comes in,
+runs it in threads, computes digests as bytes arrive, lets one writer at a time have a path,
+verifies a commit.
 
-A change to a path takes its turn (``turns``), and goes on to its end even if its caller is cancelled
-(``blocking.shielded``); reads and ``put`` need no turn, since a store's are atomic.
+A change to a path takes its turn (``turns``), and goes on to its end even if its caller is
+cancelled (``blocking.shielded``); reads and ``put`` need no turn, since a store's are atomic.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ T = TypeVar("T")
 class HostedDriver:
     """A :class:`~txregistry.storage.contract.Driver` over a store.
 
-    What needs room is refused at once while there is none (``writability``); reads, deletes and commits
-    of what is staged are tried all the same.
+    What needs room is refused at once while there is none (``writability``); reads, deletes and
+    commits of what is staged are tried all the same.
 
     Args:
         run: runs a blocking call: ``deferToThread`` in a driver's process, ``run_inline`` in tests.
@@ -148,7 +149,9 @@ class HostedDriver:
         if after:
             check_path(after)
         return await self._run(
-            lambda: walk_page(self._store, path, after, skip_subtree=skip_subtree, limit=max(1, limit))
+            lambda: walk_page(
+                self._store, path, after, skip_subtree=skip_subtree, limit=max(1, limit)
+            )
         )
 
     async def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
@@ -244,7 +247,9 @@ class HostedDriver:
         return run_observed
 
     async def _check_write(self, path: str) -> None:
-        """Refuse at once what the store would refuse; whoever comes when it is time probes first."""
+        """Refuse at once what the store would refuse; whoever comes when it is time probes
+        first.
+        """
         if self._writability.takes_probe():
             with contextlib.suppress(StorageError):  # it is taken notice of
                 await shielded(self._probe())
@@ -340,7 +345,9 @@ class HostedDriver:
         self._store.put(record_path, record, if_absent=False, if_version=None)
         return self._store.put(path, data, if_absent=False, if_version=None)
 
-    def _publish(self, path: str, destination: str, size: int, record: tuple[str, bytes] | None) -> None:
+    def _publish(
+        self, path: str, destination: str, size: int, record: tuple[str, bytes] | None
+    ) -> None:
         """Publish verified bytes; called in a thread."""
         if record is not None and isinstance(self._store, RecordingStore):
             self._store.publish_recorded(path, destination, size, *record)

@@ -39,7 +39,8 @@ from txregistry.storage.errors import (
 
 @define(eq=False)
 class _File:
-    """Bytes with a version. ``data`` only grows: what a read saw stays; a replacement is another file.
+    """Bytes with a version. ``data`` only grows: what a read saw stays; a replacement is another
+    file.
 
     Attributes:
         is_shared: another path holds the same ``data``: copy before growing.
@@ -157,7 +158,8 @@ class MemoryStore:
                 raise Missing(path=path)
             names = sorted(name for name in directory.children if name > after)
             page = tuple(
-                Child(name, isinstance(directory.children[name], _Directory)) for name in names[:limit]
+                Child(name, isinstance(directory.children[name], _Directory))
+                for name in names[:limit]
             )
             return Listing(page, has_more=len(names) > limit)
 
@@ -237,7 +239,9 @@ class MemoryStore:
 
 
 class _MemoryContent:
-    """A read of one file from an offset on; it sees the bytes that were there when it was opened."""
+    """A read of one file from an offset on; it sees the bytes that were there when it was
+    opened.
+    """
 
     def __init__(self, lock: threading.Lock, data: bytearray, start: int) -> None:
         self._lock = lock
@@ -285,5 +289,7 @@ def _parts(path: str) -> list[str]:
 
 
 def _version(node: _File | _Directory | None) -> str:
-    """The version that a precondition is compared with; nothing and a directory have none that matches."""
+    """The version that a precondition is compared with; nothing and a directory have none that
+    matches.
+    """
     return node.version if isinstance(node, _File) else "\0"

@@ -23,7 +23,9 @@ def check_option_names(options: Mapping[str, object], known: Collection[str]) ->
         if name not in known:
             near = get_close_matches(str(name), known, n=1)
             remedy = (
-                f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known)) or 'none'}"
+                f"did you mean {near[0]}?"
+                if near
+                else f"known are: {', '.join(sorted(known)) or 'none'}"
             )
             raise BadOptions(f"there is no option {name!r}; {remedy}")
 
@@ -40,7 +42,9 @@ def text_option(options: Mapping[str, object], name: str, default: str) -> str:
     return value
 
 
-def choice_option(options: Mapping[str, object], name: str, choices: Collection[str], default: str) -> str:
+def choice_option(
+    options: Mapping[str, object], name: str, choices: Collection[str], default: str
+) -> str:
     """One of a few words.
 
     Raises:

@@ -52,7 +52,9 @@ def blob_data(algorithm: str, encoded: str) -> str:
 
 
 def blob_size(algorithm: str, encoded: str) -> str:
-    """Our own record of how many bytes the blob has, in decimal; absent for blobs of another registry."""
+    """Our own record of how many bytes the blob has, in decimal; absent for blobs of another
+    registry.
+    """
     return f"{blob_directory(algorithm, encoded)}/size"
 
 

@@ -64,7 +64,9 @@ class HostedReading:
         content: open, a stream standing at ``start``; this frees it.
     """
 
-    def __init__(self, run: Run, content: FileContent | StreamContent, start: int, stop: int) -> None:
+    def __init__(
+        self, run: Run, content: FileContent | StreamContent, start: int, stop: int
+    ) -> None:
         self.size = content.size
         self.start = start
         self.stop = stop

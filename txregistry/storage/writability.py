@@ -2,8 +2,8 @@
 """Whether a store takes writes at present, judged by what it refused.
 
 Room: storage. Must not know stores or threads: it takes refusals and the time, and gives decisions.
-What is full stays full for a while, so whoever asks meanwhile is refused at once, without a trip to the
-disk; now and then one probe finds out whether that is over::
+What is full stays full for a while, so whoever asks meanwhile is refused at once, without a trip to
+the disk; now and then one probe finds out whether that is over::
 
                  NoSpace      ReadOnly     SyncFailed   a probe passed
     OK           NO_SPACE     READ_ONLY    SUSPECT      -
@@ -11,9 +11,10 @@ disk; now and then one probe finds out whether that is over::
     READ_ONLY    NO_SPACE     -            SUSPECT      OK
     SUSPECT      -            -            -            -
 
-After a failed sync nobody knows what of earlier writes is on the disk, and a later sync that passes says
-nothing: SUSPECT ends with the process, which an operator starts again when a check has found the storage
-clean.
+After a failed sync nobody knows what of earlier writes is on the disk, and a later sync that passes
+says
+nothing: SUSPECT ends with the process, which an operator starts again when a check has found the
+storage clean.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ class Writability:
 
     def takes_probe(self) -> bool:
         """Whether it is time to probe; true once in each interval."""
-        if self.condition not in (Condition.NO_SPACE, Condition.READ_ONLY) or self._now() < self._probe_at:
+        if (
+            self.condition not in (Condition.NO_SPACE, Condition.READ_ONLY)
+            or self._now() < self._probe_at
+        ):
             return False
         self._probe_at = self._now() + PROBE_INTERVAL
         return True

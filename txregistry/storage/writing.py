@@ -8,8 +8,8 @@ busy the next bytes arrive. ``WINDOW`` bounds what is taken and not yet stored::
               write            write refuses with
     OPEN      takes            -
     CLOSING   refuses          Closed                     close was called; what was taken is stored
-    ENDING    refuses          Fenced, Closed, failure    fence, abandon or an error; the queue is dropped
-    ENDED     refuses          the same                   the appender is freed
+    ENDING    refuses          Fenced, Closed, failure    fence, abandon or an error; the queue is
+    dropped ENDED     refuses          the same                   the appender is freed
 
 An end, once begun, comes to its end whether or not somebody waits for it; a second one joins it.
 """
@@ -34,7 +34,8 @@ from txregistry.storage.errors import Closed, Fenced, StorageError
 #: Bytes taken and not yet stored after which ``write`` waits.
 WINDOW = 2 * 1024 * 1024
 
-#: Bytes that one thread call appends, roughly: half a window, so that the other half fills meanwhile.
+#: Bytes that one thread call appends, roughly: half a window, so that the other half fills
+#: meanwhile.
 BATCH = WINDOW // 2
 
 #: New bytes after which they are synced and the hash states saved.

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP: connections, bodies in and out, one routing table, one error writer, a function per route."""
+"""HTTP: connections, bodies in and out, one routing table, one error writer, a function per
+route.
+"""
 
 from txregistry.web.settings import AccessRecord, Limits, WebSettings
 from txregistry.web.site import RegistrySite, make_site

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records for the access log.
 
-Room: web. Must not know where they go. Text is as the client sent it; who writes it down escapes it.
+Room: web. Must not know where they go. Text is as the client sent it; who writes it down escapes
+it.
 """
 
 from __future__ import annotations

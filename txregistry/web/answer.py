@@ -28,7 +28,8 @@ Header: TypeAlias = tuple[str, str]
 BODILESS = frozenset({204, 304})
 
 _STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in HTTPStatus
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii")
+    for status in HTTPStatus
 }
 
 
@@ -49,12 +50,15 @@ class Parts:
     @property
     def length(self) -> int:
         """How many bytes."""
-        return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in self.pieces)
+        return sum(
+            len(piece) if isinstance(piece, bytes) else piece.length for piece in self.pieces
+        )
 
     def out_of(self, data: bytes) -> bytes:
         """Return the body, if ``data`` is all of the source."""
         return b"".join(
-            piece if isinstance(piece, bytes) else data[piece.start : piece.stop] for piece in self.pieces
+            piece if isinstance(piece, bytes) else data[piece.start : piece.stop]
+            for piece in self.pieces
         )
 
 
@@ -102,7 +106,11 @@ def head_of(answer: Answer, standing: bytes, *, is_last: bool) -> bytes:
             this far; this is the last of several guards.
     """
     own = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
-    if own.count("\n") != len(answer.headers) or own.count("\r") != len(answer.headers) or "\0" in own:
+    if (
+        own.count("\n") != len(answer.headers)
+        or own.count("\r") != len(answer.headers)
+        or "\0" in own
+    ):
         raise ValueError("a header value holds a line break")
     if answer.status not in BODILESS:
         own += f"Content-Length: {answer.content_length}\r\n"

@@ -6,8 +6,8 @@ ours is asked instead of werkzeug's, which would decode paths, merge slashes and
 
     route -> gate -> function -> egress           anything that is raised -> faults
 
-A client that leaves cancels nothing: a body raises ``BodyCut``, an answer ``ClientGone``, and what is
-being made durable is carried to its end.
+A client that leaves cancels nothing: a body raises ``BodyCut``, an answer ``ClientGone``, and what
+is being made durable is carried to its end.
 """
 
 from __future__ import annotations
@@ -115,13 +115,17 @@ class RegistryApp(Klein):
     async def _serve(self, request: RegistryRequest, row: Row, found: re.Match[str] | None) -> None:
         try:
             await self._faults.guarded(
-                self._attend(request, row, found), request, lambda answer: self.send(request, answer)
+                self._attend(request, row, found),
+                request,
+                lambda answer: self.send(request, answer),
             )
         finally:
             self.in_flight -= 1
             request.body.discard()
 
-    async def _attend(self, request: RegistryRequest, row: Row, found: re.Match[str] | None) -> None:
+    async def _attend(
+        self, request: RegistryRequest, row: Row, found: re.Match[str] | None
+    ) -> None:
         method = row.methods.get(request.method.decode("ascii"))
         if method is None or found is None:
             self.send(request, self._without_route(request, row))
@@ -158,12 +162,16 @@ class RegistryApp(Klein):
 
     def _without_route(self, request: RegistryRequest, row: Row) -> Answer:
         if row is NOWHERE:
-            return refusal(OciError(Code.UNSUPPORTED, message="there is nothing at this path"), status=404)
+            return refusal(
+                OciError(Code.UNSUPPORTED, message="there is nothing at this path"), status=404
+            )
         gate = self._house.gate
         gate.check(gate.identify(), Action.LOGIN)
         if request.method == b"OPTIONS":
             return Answer(200, (("Allow", row.allow(gate.is_offered)),))
-        return self._not_offered(row, OciError(Code.UNSUPPORTED, message="the method is not for this path"))
+        return self._not_offered(
+            row, OciError(Code.UNSUPPORTED, message="the method is not for this path")
+        )
 
     def _not_offered(self, row: Row, error: OciError) -> Answer:
         """Return the 405 with what is offered. Source: RFC 9110 section 15.5.6."""

@@ -35,8 +35,8 @@ class Call:
     """One admitted request.
 
     Attributes:
-        reference: the last part of the path, with ``%3A`` decoded: a tag, a digest or an upload's id;
-            empty where the route has none.
+        reference: the last part of the path, with ``%3A`` decoded: a tag, a digest or an upload's
+            id; empty where the route has none.
     """
 
     house: House

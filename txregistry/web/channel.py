@@ -3,17 +3,20 @@
 # (the classes of twisted.web that are extended here have no annotations)
 """One client connection: framing, refusals below HTTP, deadlines.
 
-Room: web. Must not know routes. Twisted's ``HTTPChannel`` parses; what is stricter or otherwise than
-there, and why:
+Room: web. Must not know routes. Twisted's ``HTTPChannel`` parses; what is stricter or otherwise
+than there, and why:
 
-* a request goes to its route when its headers are complete, not when its body is (nothing is spooled);
-* ``100 Continue`` is sent when the route first pulls the body, so never after or instead of a refusal;
+* a request goes to its route when its headers are complete, not when its body is (nothing is
+spooled);
+* ``100 Continue`` is sent when the route first pulls the body, so never after or instead of a
+refusal;
 * line folding (RFC 9112 section 5.2), and what ``framing`` finds, is refused;
 * what can't be parsed is answered as every other refusal, by JSON, and the connection closes;
 * deadlines are absolute (``pace``); Twisted's own timeout starts again with every byte and is off.
 
 An answer that leaves before the body came is followed by a lingering close: our side is shut, what
-comes is thrown away for a bounded time, so that the client can read the answer while it still sends.
+comes is thrown away for a bounded time, so that the client can read the answer while it still
+sends.
 """
 
 from __future__ import annotations
@@ -110,7 +113,9 @@ class RegistryChannel(HTTPChannel):
         super().loseConnection()
 
     def getPeer(self) -> IAddress:
-        """The client's address; asked once, since it is a system call and every request wants it."""
+        """The client's address; asked once, since it is a system call and every request wants
+        it.
+        """
         return self._peer
 
     def getHost(self) -> IAddress:
@@ -209,8 +214,8 @@ class RegistryChannel(HTTPChannel):
         if self.wire.is_plain:
             self.transport.loseWriteConnection()
         else:
-            # TLS tells the peer that we close, as soon as it has no producer any more, and waits for
-            # the same from it.
+            # TLS tells the peer that we close, as soon as it has no producer any more, and waits
+            # for the same from it.
             super().loseConnection()
 
     # --- how full the transport is

@@ -38,7 +38,8 @@ class Census:
     Args:
         total: most in all.
         per_address: most from one address.
-        uncounted: hosts whose connections count in all only: proxies, behind which many clients are.
+        uncounted: hosts whose connections count in all only: proxies, behind which many clients
+            are.
     """
 
     def __init__(self, total: int, per_address: int, uncounted: frozenset[str]) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers out: a value becomes bytes on the connection.
 
-Room: web. Must not know why it is answered so. A small body leaves with its head in one write. A large
-one leaves as it is read; it is opened before the head is sent, so that a refusal can still be one.
-After the head there is no refusal any more: whatever goes wrong then breaks the connection, so that no
-client takes a part for the whole.
+Room: web. Must not know why it is answered so. A small body leaves with its head in one write. A
+large one leaves as it is read; it is opened before the head is sent, so that a refusal can still be
+one. After the head there is no refusal any more: whatever goes wrong then breaks the connection, so
+that no client takes a part for the whole.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class _Delivery:
         outlet = WrittenOutlet(request)
         try:
             if reading.file is not None:
-                await _copy_file(outlet, FileLane(reading.file, self._run), reading.start, reading.stop)
+                await _copy_file(
+                    outlet, FileLane(reading.file, self._run), reading.start, reading.stop
+                )
             else:
                 await _copy_stream(outlet, reading)
         finally:

@@ -109,7 +109,9 @@ class Faults:
         self._seconds = seconds
         self._complained: dict[str, float] = {}
 
-    async def guarded(self, work: Awaitable[None], request: Asked, send: Callable[[Answer], None]) -> None:
+    async def guarded(
+        self, work: Awaitable[None], request: Asked, send: Callable[[Answer], None]
+    ) -> None:
         """Do ``work``, which answers ``request``; if it raises, answer that.
 
         Args:
@@ -149,7 +151,9 @@ def _incident(request: Asked, error: Exception) -> Answer:
 
 
 def _break_off(request: Asked, error: Exception) -> None:
-    """The head has left, so nothing can be said any more; the client must see that it has not all."""
+    """The head has left, so nothing can be said any more; the client must see that it has not
+    all.
+    """
     log.failure("answer broken off: {what}: {reason}", what=_what(request), reason=_reason(error))
     request.abort()
 

@@ -2,8 +2,9 @@
 """Reading a shared file descriptor without ever making the reactor wait for a disk.
 
 Room: web. Must not know HTTP. Offsets are explicit, since the descriptor is shared. What is in the
-page cache is read here and now; ``RWF_NOWAIT`` tells. Anything else is read by a thread first. A file
-system that can't tell (NFS) is read by threads only, but for those that live in memory altogether.
+page cache is read here and now; ``RWF_NOWAIT`` tells. Anything else is read by a thread first. A
+file system that can't tell (NFS) is read by threads only, but for those that live in memory
+altogether.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from attrs import frozen
 
 T = TypeVar("T")
 
-#: f_type of tmpfs and ramfs, the first member of struct statfs (statfs(2)); the whole has 120 bytes.
+#: f_type of tmpfs and ramfs, the first member of struct statfs (statfs(2)); the whole has 120
+#: bytes.
 _IN_MEMORY = frozenset((0x01021994, 0x858458F6))
 _STATFS_SIZE = 256
 
@@ -52,7 +54,9 @@ def _is_byte_cached(file: int, offset: int) -> bool:
 
 
 def is_in_memory(file: int) -> bool:
-    """Say whether the file system of ``file`` keeps all in memory, so that no read waits for a disk."""
+    """Say whether the file system of ``file`` keeps all in memory, so that no read waits for a
+    disk.
+    """
     status = ctypes.create_string_buffer(_STATFS_SIZE)
     if _libc.fstatfs(file, status) != 0:
         return False

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong with a request's head, beyond what Twisted's parser refuses.
 
-Room: web. Must not know connections. Each rule is a way in which a proxy before us and we could take
-the same bytes for different requests, or be sent elsewhere.
+Room: web. Must not know connections. Each rule is a way in which a proxy before us and we could
+take the same bytes for different requests, or be sent elsewhere.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from twisted.web.http_headers import Headers
 #: Host = uri-host [ ":" port ]    (RFC 9110 section 7.2; uri-host is a reg-name or an address)
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
-#: What a request can begin with: method = token (RFC 9110 sections 9.1, 5.6.2), or the empty line that
-#: a server skips (RFC 9112 section 2.2).
-_FIRST_BYTES = frozenset(b"!#$%&'*+-.^_`|~\r\n" + (string.digits + string.ascii_letters).encode("ascii"))
+#: What a request can begin with: method = token (RFC 9110 sections 9.1, 5.6.2), or the empty line
+#: that a server skips (RFC 9112 section 2.2).
+_FIRST_BYTES = frozenset(
+    b"!#$%&'*+-.^_`|~\r\n" + (string.digits + string.ascii_letters).encode("ascii")
+)
 
 #: The first length that is not believed: a file offset has 19 digits.
 _LENGTH_LIMIT = 10**19
 
 
 def can_begin(data: bytes) -> bool:
-    """Say whether a request can begin so; a client that tries TLS first can't wait for a line's end."""
+    """Say whether a request can begin so; a client that tries TLS first can't wait for a line's
+    end.
+    """
     return data[0] in _FIRST_BYTES
 
 

@@ -2,7 +2,8 @@
 """A request's body as it arrives: pushed in by the connection, pulled out by a route.
 
 Room: web. Must not know what the bytes are for. Nothing is spooled: what waits to be pulled is
-bounded, for each body and for all together, and beyond that the client is not read (``Line.pause``).
+bounded, for each body and for all together, and beyond that the client is not read
+(``Line.pause``).
 
     push* ( finish | fail )          from the connection
     async for chunk in body          in the route, once; a chunk is all that waited
@@ -30,7 +31,9 @@ class Line(Protocol):
     """The connection, as a body sees it."""
 
     def body_wanted(self) -> None:
-        """The route pulls for the first time: an expected 100 is due, and a large receive buffer."""
+        """The route pulls for the first time: an expected 100 is due, and a large receive
+        buffer.
+        """
 
     def pause(self) -> None:
         """Stop reading the client."""
@@ -162,7 +165,8 @@ class Body:
         return self._puller
 
     async def read_whole(self, limit: int) -> bytes:
-        """Return all of it, for bodies that are small by their nature; it counts until it is discarded.
+        """Return all of it, for bodies that are small by their nature; it counts until it is
+        discarded.
 
         Raises:
             OciError: MANIFEST_INVALID, too large: more than ``limit`` bytes were declared (nothing

@@ -85,12 +85,14 @@ class WrittenOutlet:
 class SentOutlet:
     """Sends a span of a file by ``sendfile`` over a plain connection.
 
-    The transport asks for more whenever it could write, in its own turn of the reactor; what it still
-    buffers (the answer's head) leaves before. While the span is sent the transport's producer is this
-    object rather than the channel.
+    The transport asks for more whenever it could write, in its own turn of the reactor; what it
+    still buffers (the answer's head) leaves before. While the span is sent the transport's producer
+    is this object rather than the channel.
     """
 
-    def __init__(self, request: RegistryRequest, file: int, start: int, stop: int, run: Run) -> None:
+    def __init__(
+        self, request: RegistryRequest, file: int, start: int, stop: int, run: Run
+    ) -> None:
         if request.is_over:
             raise ClientGone
         self._request = request
@@ -140,7 +142,9 @@ class SentOutlet:
     def _send_until(self, turn_stop: int) -> None:
         try:
             while self._start < turn_stop:
-                count = os.sendfile(self._socket.fileno(), self._file, self._start, turn_stop - self._start)
+                count = os.sendfile(
+                    self._socket.fileno(), self._file, self._start, turn_stop - self._start
+                )
                 if not count:
                     self._end(Truncated())
                     return

@@ -95,7 +95,9 @@ class Pace:
         self._deadline = now + self._limits.drain_time
 
     def closing_began(self, now: float) -> None:
-        """We closed; bytes that were written may still have to leave. Only the first call counts."""
+        """We closed; bytes that were written may still have to leave. Only the first call
+        counts.
+        """
         if self.stage is not Stage.CLOSING:
             self.stage = Stage.CLOSING
             self._progress = None

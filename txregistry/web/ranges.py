@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Downloads in whole, in part, and in several parts: 200, 206, 416.
 
-Room: web. Must not know blobs. How a Range header reads is ``oci.ranges``' matter, here it becomes an
-answer. Several ranges become one ``multipart/byteranges`` body::
+Room: web. Must not know blobs. How a Range header reads is ``oci.ranges``' matter, here it becomes
+an answer. Several ranges become one ``multipart/byteranges`` body::
 
     CRLF --boundary CRLF Content-Type CRLF Content-Range CRLF CRLF <bytes>    for each
     CRLF --boundary-- CRLF
@@ -24,7 +24,9 @@ def whole(source: Source, size: int, content_type: str, headers: tuple[Header, .
     return Answer(200, (("Content-Type", content_type), *headers), body)
 
 
-def ranged(source: Source, size: int, content_type: str, headers: tuple[Header, ...], asked: str) -> Answer:
+def ranged(
+    source: Source, size: int, content_type: str, headers: tuple[Header, ...], asked: str
+) -> Answer:
     """Return what a Range header asks for.
 
     Args:
@@ -45,7 +47,9 @@ def ranged(source: Source, size: int, content_type: str, headers: tuple[Header, 
         return Answer(206, (("Content-Type", content_type), place, *headers), Parts(source, spans))
     boundary = token_hex(16)
     kind = ("Content-Type", f"multipart/byteranges; boundary={boundary}")
-    return Answer(206, (kind, *headers), Parts(source, _multipart(spans, size, content_type, boundary)))
+    return Answer(
+        206, (kind, *headers), Parts(source, _multipart(spans, size, content_type, boundary))
+    )
 
 
 def _multipart(

@@ -4,8 +4,8 @@
 """One request on one connection: what was asked, its body, and how much of an answer has left.
 
 Room: web. Must not know routes. Of Twisted's ``Request`` it keeps what Klein calls and the order of
-requests on a connection; it never parses forms, cookies or encodings, and an answer's head is spelled
-by ``answer``, not from ``responseHeaders``.
+requests on a connection; it never parses forms, cookies or encodings, and an answer's head is
+spelled by ``answer``, not from ``responseHeaders``.
 
     begin      headers complete (a body is to come)       -> the route runs
     push*      handleContentChunk, into the body
@@ -78,7 +78,8 @@ class RegistryRequest(Request):
         query: the text after ``?``, still encoded.
         status: of the answer, 0 before it was sent.
         mapper: set and read by Klein.
-        is_over: no answer can be given any more: the client left, or the connection answered itself.
+        is_over: no answer can be given any more: the client left, or the connection answered
+            itself.
         finished_early: the answer is out, the body is not complete.
         began: by the clock, when the headers were complete.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much of all requests' bodies is in memory at once.
 
-Room: web. Must not know bodies. Each connection has a bound of its own; this one holds for all of them
-together, so that many clients before a slow storage cost no more than a few.
+Room: web. Must not know bodies. Each connection has a bound of its own; this one holds for all of
+them together, so that many clients before a slow storage cost no more than a few.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ decoded nor cleaned, so nothing is ever redirected - and for each method what it
 and the function that answers.
 
 Names are matched greedily, as registry:3 does: ``/v2/a/manifests/b/manifests/c`` is tag ``c`` of
-``a/manifests/b``. The patterns take anything for a name or a reference; whether it is one is for the
-parsers in ``oci`` to say, which answer 400 where "no such route" would mislead. Rows are tried from the
-top, the most used first.
+``a/manifests/b``. The patterns take anything for a name or a reference; whether it is one is for
+the parsers in ``oci`` to say, which answer 400 where "no such route" would mislead. Rows are tried
+from the top, the most used first.
 """
 
 from __future__ import annotations
@@ -91,11 +91,19 @@ _TABLE: tuple[tuple[str, str, Mapping[str, Method]], ...] = (
     ("blob", r"/(?P<name>.+)/blobs/(?P<reference>[^/]+)", _BLOB),
     ("base", r"/?", {"GET": _CHECK, "HEAD": _CHECK}),
     ("tags", r"/(?P<name>.+)/tags/list", {"GET": Method(Action.PULL, tags.page)}),
-    ("referrers", r"/(?P<name>.+)/referrers/(?P<reference>[^/]+)", {"GET": _REFERRERS, "HEAD": _REFERRERS}),
+    (
+        "referrers",
+        r"/(?P<name>.+)/referrers/(?P<reference>[^/]+)",
+        {"GET": _REFERRERS, "HEAD": _REFERRERS},
+    ),
     ("catalog", r"/_catalog", {"GET": Method(Action.CATALOG, catalog.page)}),
     ("manifest", r"/(?P<name>.+)/manifests/(?P<reference>.+)", _MANIFEST),
     ("blob", r"/(?P<name>.+)/blobs/(?P<reference>.+)", _BLOB),
-    ("referrers", r"/(?P<name>.+)/referrers/(?P<reference>.+)", {"GET": _REFERRERS, "HEAD": _REFERRERS}),
+    (
+        "referrers",
+        r"/(?P<name>.+)/referrers/(?P<reference>.+)",
+        {"GET": _REFERRERS, "HEAD": _REFERRERS},
+    ),
 )
 
 

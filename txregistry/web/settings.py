@@ -17,7 +17,8 @@ from txregistry.oci.manifests import MANIFEST_LIMIT
 class Limits:
     """What one client, or all together, may ask of us. Times are seconds, sizes bytes.
 
-    All numbers are arbitrary but for ``manifest_size``, the least that the specification wants taken.
+    All numbers are arbitrary but for ``manifest_size``, the least that the specification wants
+    taken.
 
     Attributes:
         connections: open at once.
@@ -29,8 +30,8 @@ class Limits:
         first_byte: from the connection to its first byte.
         head_timeout: from the first byte of a request to the end of its headers.
         idle: between an answer and the next request.
-        body_rate: bytes a second that a body must bring on average, 0 for no such rule. Time in which
-            we do not wait for the client does not count.
+        body_rate: bytes a second that a body must bring on average, 0 for no such rule. Time in
+            which we do not wait for the client does not count.
         body_window: over which that average is taken.
         body_grace: before that rule begins to hold.
         write_stall: in which the client takes nothing of an answer.
@@ -65,7 +66,8 @@ class AccessRecord:
 
     Attributes:
         client: the peer's address, or the one that a trusted proxy names; empty if there is none.
-        target: the request's path as it came; the query, which may hold a session's token, is left out.
+        target: the request's path as it came; the query, which may hold a session's token, is left
+            out.
         status: 0 if the client left before an answer.
         sent: bytes of the answer's body that were handed to the transport.
         received: bytes of the request's body.
@@ -103,8 +105,8 @@ class WebSettings:
         referrers_maximum: most descriptors on a page of referrers.
         trusted_proxies: addresses whose ``X-Forwarded-For`` is believed and whose connections are
             not counted by address.
-        body_memory: bytes of bodies that wait to be stored, over all connections; while there are more,
-            no client is read ahead. As much again is for manifests; beyond that they get 503.
+        body_memory: bytes of bodies that wait to be stored, over all connections; while there are
+            more, no client is read ahead. As much again is for manifests; beyond that they get 503.
         access_log: told of every request that ended, None for no access log.
     """
 

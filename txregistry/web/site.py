@@ -3,8 +3,8 @@
 # (the classes of twisted.web that are extended here have no annotations)
 """The site: what all connections share, and how it is made.
 
-Room: web. Must not know routes. It counts connections, ticks their deadlines, keeps the headers that
-stand on every answer, and tells the access log.
+Room: web. Must not know routes. It counts connections, ticks their deadlines, keeps the headers
+that stand on every answer, and tells the access log.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class RegistrySite(Site):
     requestFactory: Any = RegistryRequest
 
     def __init__(self, app: RegistryApp, settings: WebSettings, reactor: Any) -> None:
-        super().__init__(app.resource(), reactor=reactor, timeout=None, parsePOSTFormSubmission=False)
+        super().__init__(
+            app.resource(), reactor=reactor, timeout=None, parsePOSTFormSubmission=False
+        )
         self.settings = settings
         self.limits = settings.limits
         self.is_draining = False
@@ -116,7 +118,8 @@ class RegistrySite(Site):
                 empty.callback(None)
 
     async def drain(self, timeout: float) -> None:
-        """Close connections as soon as they have no request in progress, and all that are left later.
+        """Close connections as soon as they have no request in progress, and all that are left
+        later.
 
         Args:
             timeout: seconds that requests in progress are given.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the transport of a connection is made of, asked by public interfaces only.
 
-Room: web. Must not know HTTP. A TLS connection is a wrapper round the transport that has the socket.
+Room: web. Must not know HTTP. A TLS connection is a wrapper round the transport that has the
+socket.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Walks one area of the tree, gives what belongs there and tells of what does not.
 
-Room: admin. Must not know what things mean; ``layout`` says where they belong. Below something foreign
-nothing is looked at: it is one finding.
+Room: admin. Must not know what things mean; ``layout`` says where they belong. Below something
+foreign nothing is looked at: it is one finding.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The blobs: data, and the sizes that were recorded beside them.
 
-Room: admin. Must not know who uses a blob. Every one is put into the run's table, from which the rest
-of the run answers whether data are there without asking the driver.
+Room: admin. Must not know who uses a blob. Every one is put into the run's table, from which the
+rest of the run answers whether data are there without asking the driver.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ async def held(inspection: Inspection, digest: Digest) -> int | None:
     return entry.size
 
 
-async def fault(inspection: Inspection, digest: Digest, kind: Kind = BLOB_CORRUPT) -> Finding | None:
+async def fault(
+    inspection: Inspection, digest: Digest, kind: Kind = BLOB_CORRUPT
+) -> Finding | None:
     """Read the data of a blob and return what is wrong with them.
 
     Raises:
@@ -162,9 +164,13 @@ async def _look(inspection: Inspection, blob: _Blob) -> Verdict[int]:
     if size is None:
         if recorded is None:
             return Verdict()
-        return Verdict((movable(SIZE_RECORD, size_path(digest), "is the size of data that are not there"),))
+        return Verdict(
+            (movable(SIZE_RECORD, size_path(digest), "is the size of data that are not there"),)
+        )
     if size == 0 and not digest.matches(b""):
-        return Verdict((damage(BLOB_EMPTY, digest, "is empty although its digest is not that of nothing"),))
+        return Verdict(
+            (damage(BLOB_EMPTY, digest, "is empty although its digest is not that of nothing"),)
+        )
     findings: list[Finding] = []
     expected = _recorded_size(recorded)
     if recorded is not None and expected is None:
@@ -172,7 +178,9 @@ async def _look(inspection: Inspection, blob: _Blob) -> Verdict[int]:
     if expected not in (None, size):
         wrong = await fault(inspection, digest)
         if wrong is not None:
-            return Verdict((damage(BLOB_SIZE, digest, f"has {size} bytes where {expected} were recorded"),))
+            return Verdict(
+                (damage(BLOB_SIZE, digest, f"has {size} bytes where {expected} were recorded"),)
+            )
         why = f"says {expected}, but the data have {size} bytes and are right"
         findings.append(movable(SIZE_RECORD, size_path(digest), why))
     elif inspection.options.read_data:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Very many digests, each with a number and some marks, in little memory.
 
-Room: admin. Must not know what the digests are of. A sha256 digest costs 41 bytes here and some 250 as
-Python objects in a dictionary, which is what makes a check of ten million blobs possible. The columns
-are kept in order of the digests; a walk brings them in that order, so that adding is appending.
+Room: admin. Must not know what the digests are of. A sha256 digest costs 41 bytes here and some 250
+as Python objects in a dictionary, which is what makes a check of ten million blobs possible. The
+columns are kept in order of the digests; a walk brings them in that order, so that adding is
+appending.
 """
 
 from __future__ import annotations
@@ -103,7 +104,11 @@ class _Column:
         return index < len(self) and self._key(index) == key
 
     def unmarked(self, marks: int) -> Iterator[int]:
-        return (number for number, set_ in zip(self.numbers, self.marks, strict=True) if not set_ & marks)
+        return (
+            number
+            for number, set_ in zip(self.numbers, self.marks, strict=True)
+            if not set_ & marks
+        )
 
     def _key(self, index: int) -> bytes:
         return bytes(self._keys[index * self._width : (index + 1) * self._width])

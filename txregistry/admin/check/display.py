@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows how far a check is: a bar on a terminal, a line now and then anywhere else.
 
-Room: admin. Must not know reports. Digests are spread evenly, and blobs come in their order: the digest
-that a walk has reached says how much of it is done.
+Room: admin. Must not know reports. Digests are spread evenly, and blobs come in their order: the
+digest that a walk has reached says how much of it is done.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Display:
         is_terminal: whether a bar can be drawn.
     """
 
-    def __init__(self, write: Callable[[str], None], now: Callable[[], float], *, is_terminal: bool) -> None:
+    def __init__(
+        self, write: Callable[[str], None], now: Callable[[], float], *, is_terminal: bool
+    ) -> None:
         self._write = write
         self._now = now
         self._is_terminal = is_terminal

@@ -53,12 +53,18 @@ def _warning(name: str, meaning: str) -> Kind:
 BLOB_CORRUPT = _error("blob-corrupt", "Data are not what their digest says.")
 BLOB_SIZE = _error("blob-size", "Data are not of the size that was recorded when they were stored.")
 BLOB_EMPTY = _error("blob-empty", "Data are empty although their digest is not that of nothing.")
-LAYER_DANGLING = _error("layer-dangling", "A repository lists a blob whose data are missing or damaged.")
+LAYER_DANGLING = _error(
+    "layer-dangling", "A repository lists a blob whose data are missing or damaged."
+)
 MANIFEST_DANGLING = _error(
     "manifest-dangling", "A repository lists a manifest whose data are missing or damaged."
 )
-MANIFEST_INCOMPLETE = _error("manifest-incomplete", "What a manifest refers to is not in its repository.")
-MANIFEST_UNPARSABLE = _error("manifest-unparsable", "The data of a manifest are not a JSON document.")
+MANIFEST_INCOMPLETE = _error(
+    "manifest-incomplete", "What a manifest refers to is not in its repository."
+)
+MANIFEST_UNPARSABLE = _error(
+    "manifest-unparsable", "The data of a manifest are not a JSON document."
+)
 TAG_DANGLING = _error("tag-dangling", "A tag points at a manifest that is missing or damaged.")
 LINK_UNREADABLE = _error("link-unreadable", "A link is empty or holds no digest.")
 LINK_MISMATCH = _error("link-mismatch", "A link holds another digest than the one in its path.")
@@ -68,13 +74,17 @@ SIZE_RECORD = _warning("size-record", "A recorded size is garbage, wrong, or of 
 LINK_ALIAS = _warning(
     "link-alias", "A link under one algorithm holds a digest of another, as registry:3 does."
 )
-MANIFEST_UNSUPPORTED = _warning("manifest-unsupported", "A manifest is of a kind that could not be checked.")
+MANIFEST_UNSUPPORTED = _warning(
+    "manifest-unsupported", "A manifest is of a kind that could not be checked."
+)
 TAG_INCOMPLETE = _warning("tag-incomplete", "A tag has a directory, and points nowhere.")
 TAG_HISTORY = _warning("tag-history", "An entry of a tag's history can't be used.")
 TAG_CASE = _warning("tag-case", "Two tags of a repository differ only by case.")
 REFERRER_STALE = _warning("referrer-stale", "The list of referrers has an entry that is none.")
 REFERRER_MISSING = _warning("referrer-missing", "The list of referrers lacks a manifest.")
-UPLOAD_NO_DATA = _warning("upload-no-data", "An upload session has lost its data, or never had any for long.")
+UPLOAD_NO_DATA = _warning(
+    "upload-no-data", "An upload session has lost its data, or never had any for long."
+)
 UPLOAD_NO_START = _warning("upload-no-start", "An upload session does not say when it began.")
 UPLOAD_STATE = _warning("upload-state", "A saved hash state of an upload can't be used.")
 TEMP = _warning("temp", "A temporary file was left behind.")
@@ -131,6 +141,8 @@ class Finding:
         }
 
 
-def movable(kind: Kind, path: str, why: str, moves: str = "", damages: Digest | None = None) -> Finding:
+def movable(
+    kind: Kind, path: str, why: str, moves: str = "", damages: Digest | None = None
+) -> Finding:
     """Return a finding that is repaired by moving ``moves``, or ``path`` itself."""
     return Finding(kind, path, why, Move(moves or path), damages)

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run over a tree: what every part of it shares, and the rule that nothing is reported at first sight.
+"""One run over a tree: what every part of it shares, and the rule that nothing is reported at first
+sight.
 
-Room: admin. Must not know what is looked for. A registry may be at work on the tree meanwhile: a push
-writes what is pointed at before what points at it, a delete goes the other way round, and an upload
-vanishes when it is done. So whatever looks wrong is looked at again a moment later, and if it is still
-wrong but changed within the last minute, once more after a longer pause, since a busy disk may take its
-time over a push. Only what is wrong then is reported::
+Room: admin. Must not know what is looked for. A registry may be at work on the tree meanwhile: a
+push writes what is pointed at before what points at it, a delete goes the other way round, and an
+upload vanishes when it is done. So whatever looks wrong is looked at again a moment later, and if
+it is still wrong but changed within the last minute, once more after a longer pause, since a busy
+disk may take its time over a push. Only what is wrong then is reported::
 
     look at many ──> nothing wrong
          └─ findings ──> pause ──> look again ──> (young: pause, look again) ──> repair? ──> report
 
-All that damaged data imply is told in the same run, since the parts of a run come in the order in which
-they depend on each other: blobs, layers, manifests, indexes, referrers, tags.
+All that damaged data imply is told in the same run, since the parts of a run come in the order in
+which they depend on each other: blobs, layers, manifests, indexes, referrers, tags.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ B = TypeVar("B")
 #: Things that are looked at at once. Arbitrary: it hides the trip to a driver's process.
 WIDTH = 16
 
-#: Seconds before the second look and before the third, and all such seconds of a run: a tree with very
-#: much damage is not one that is only busy. Arbitrary.
+#: Seconds before the second look and before the third, and all such seconds of a run: a tree with
+#: very much damage is not one that is only busy. Arbitrary.
 PAUSE = 0.5
 LONG_PAUSE = 2.0
 PAUSES = 60.0
@@ -241,7 +242,9 @@ class Inspection:
 
     def _kept(self, verdict: Verdict[B]) -> Verdict[B]:
         ignored = self.options.ignored
-        return Verdict(tuple(one for one in verdict.findings if one.kind not in ignored), verdict.value)
+        return Verdict(
+            tuple(one for one in verdict.findings if one.kind not in ignored), verdict.value
+        )
 
     async def _wait(self, seconds: float) -> None:
         if self._paused + seconds <= PAUSES:
@@ -257,7 +260,9 @@ class Inspection:
         return False
 
     async def _last_change(self, path: str) -> int:
-        """Return when ``path`` changed, or what it is in if it is missing; 0 if that is not known."""
+        """Return when ``path`` changed, or what it is in if it is missing; 0 if that is not
+        known.
+        """
         for one in (path, path.rpartition("/")[0]):
             try:
                 return (await self.driver.stat(one)).modified

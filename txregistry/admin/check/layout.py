@@ -2,8 +2,8 @@
 """Which names belong where in the tree.
 
 Room: admin. Must not know storage beyond ``storage.paths``, which makes these paths; here they are
-recognised. An area is a directory of the tree with a grammar: a function that says of the parts of a
-path below it what is expected there::
+recognised. An area is a directory of the tree with a grammar: a function that says of the parts of
+a path below it what is expected there::
 
     blobs         <alg>/<2 hex>/<hex>/(data|size)
     _layers       <alg>/<hex>/link

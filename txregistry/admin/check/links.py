@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links of every kind, and those by which a repository has its blobs.
 
-Room: admin. Must not know what is linked to. A link holds the text of a digest, as a rule the one in its
-own path; ``registry.links`` says more.
+Room: admin. Must not know what is linked to. A link holds the text of a digest, as a rule the one
+in its own path; ``registry.links`` says more.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ async def check_layers(inspection: Inspection, name: RepositoryName) -> DigestTa
         return Verdict(followed.findings, (followed.value, size))
 
     while (page := await area.page()) is not None:
-        links = [Link(one.entry.path, digest_at(one.parts, 0)) for one in page if len(one.parts) == 3]
+        links = [
+            Link(one.entry.path, digest_at(one.parts, 0)) for one in page if len(one.parts) == 3
+        ]
         verdicts = await inspection.examine(links, look, path=lambda link: link.path)
         for link, verdict in zip(links, verdicts, strict=True):
             if verdict.value is not None:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where repairs put what is damaged: nothing is ever deleted.
 
-Room: admin. Must not know why something goes there. A run that repairs has a directory of its own, below
-which everything lies under the path that it had::
+Room: admin. Must not know why something goes there. A run that repairs has a directory of its own,
+below which everything lies under the path that it had::
 
     /docker/registry/v2/_txregistry/quarantine/20250131T102030Z/
         record-000001.json                     what was moved, from where, and why; 1,000 each
         docker/registry/v2/blobs/sha256/...
 
-so that moving it back is dropping the front of its path. Nothing there is ever replaced: where something
-is already (a file, and later in the same run the directory that it was in), the run takes another
-directory.
+so that moving it back is dropping the front of its path. Nothing there is ever replaced: where
+something is already (a file, and later in the same run the directory that it was in), the run takes
+another directory.
 """
 
 from __future__ import annotations

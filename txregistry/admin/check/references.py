@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks whether a repository has what a manifest refers to, as a push of it would.
 
-Room: admin. Must not know how manifests are found. The rules are those of ``registry.references``: configs
-and layers are blobs of the same repository, children of an index its manifests, each of the size that the
-descriptor gives; a child of no manifest's type is a blob.
+Room: admin. Must not know how manifests are found. The rules are those of ``registry.references``:
+configs and layers are blobs of the same repository, children of an index its manifests, each of the
+size that the descriptor gives; a child of no manifest's type is a blob.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class References:
         return await self._of_other_size(blob, size)
 
     async def _of_other_size(self, blob: Descriptor, size: int) -> Lack | None:
-        """Return what it means that a blob has another size: are the data wrong, or the descriptor?"""
+        """Return what it means that a blob has another size: are the data wrong, or the
+        descriptor?
+        """
         wrong = None
         if blob.digest in self._inspection.blobs:
             entry = await self._inspection.driver.stat(data_path(blob.digest))
@@ -95,7 +97,11 @@ class References:
             return await self._lacking_blob(child)
         size = await self._size_of(child.digest)
         if size is None:
-            return None if self._inspection.options.allow_sparse else Lack(f"the manifest {child.digest}")
+            return (
+                None
+                if self._inspection.options.allow_sparse
+                else Lack(f"the manifest {child.digest}")
+            )
         if size != child.size:
             return Lack(f"the manifest {child.digest} of {child.size} bytes, there are {size}")
         return None

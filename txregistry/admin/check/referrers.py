@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorded referrers of a repository's manifests: each entry must be of a manifest that is there.
+"""The recorded referrers of a repository's manifests: each entry must be of a manifest that is
+there.
 
 Room: admin. Must not know tags. That a manifest has an entry is looked at with the manifest.
 """
@@ -27,7 +28,9 @@ class _Entry:
     referrer: Digest
 
 
-async def check_referrers(inspection: Inspection, name: RepositoryName, revisions: Revisions) -> None:
+async def check_referrers(
+    inspection: Inspection, name: RepositoryName, revisions: Revisions
+) -> None:
     """Check all entries of a repository."""
     area = Area(inspection, paths.all_referrers(name.text), in_referrers)
 

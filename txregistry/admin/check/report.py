@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A check's report, as text for people and as one JSON document for programs.
 
-Room: admin. Must not know the command line. Findings are written as they are found, so that a report
-takes no memory, however much is wrong.
+Room: admin. Must not know the command line. Findings are written as they are found, so that a
+report takes no memory, however much is wrong.
 
 ``docs/operate/check.md`` describes the document; members are only added to it.
 """
@@ -53,7 +53,9 @@ class TextReport:
         for directory in summary.quarantine:
             self._write(f"quarantine: {directory}")
         if summary.repairable and not summary.repairs:
-            self._write(f"--repair would put {summary.repairable} of these right, and delete nothing")
+            self._write(
+                f"--repair would put {summary.repairable} of these right, and delete nothing"
+            )
         if summary.unfinished is None:
             self._write("clean" if summary.is_clean(strict=strict) else "not clean")
 

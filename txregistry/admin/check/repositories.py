@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goes through all repositories, and through each in the order in which its parts depend on each other.
+"""Goes through all repositories, and through each in the order in which its parts depend on each
+other.
 
-Room: admin. Must not know what is wrong with any of them. Names nest, so every directory is looked into;
-what is neither the name of a repository nor a part of one is foreign. The way there is kept as a stack of
-the rests of listings: memory is bounded by depth times a page, not by the tree.
+Room: admin. Must not know what is wrong with any of them. Names nest, so every directory is looked
+into; what is neither the name of a repository nor a part of one is foreign. The way there is kept
+as a stack of the rests of listings: memory is bounded by depth times a page, not by the tree.
 """
 
 from __future__ import annotations

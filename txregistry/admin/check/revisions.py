@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manifests of a repository: their links, their data, and what they refer to.
 
-Room: admin. Must not know tags. Manifests are small, so their data are always read and verified. What an
-index lists is looked for when all other manifests are known: a child that turned out damaged makes its
-index incomplete, and that may be a child, too.
+Room: admin. Must not know tags. Manifests are small, so their data are always read and verified.
+What an index lists is looked for when all other manifests are known: a child that turned out
+damaged makes its index incomplete, and that may be a child, too.
 """
 
 from __future__ import annotations
@@ -86,8 +86,12 @@ class Revisions:
         area = Area(self._inspection, paths.revisions(self._name.text), in_revisions)
         indexes: list[Digest] = []
         while (page := await area.page()) is not None:
-            links = [Link(one.entry.path, digest_at(one.parts, 0)) for one in page if len(one.parts) == 3]
-            verdicts = await self._inspection.examine(links, self._look, path=lambda link: link.path)
+            links = [
+                Link(one.entry.path, digest_at(one.parts, 0)) for one in page if len(one.parts) == 3
+            ]
+            verdicts = await self._inspection.examine(
+                links, self._look, path=lambda link: link.path
+            )
             for link, verdict in zip(links, verdicts, strict=True):
                 self._note(link.named, verdict)
                 if verdict.value is not None and verdict.value.is_index:
@@ -122,11 +126,18 @@ class Revisions:
         try:
             data = (await self._inspection.driver.get(data_path(target))).data
         except Missing:
-            return Verdict((movable(MANIFEST_DANGLING, link.path, f"is for {target}, which is missing"),))
+            return Verdict(
+                (movable(MANIFEST_DANGLING, link.path, f"is for {target}, which is missing"),)
+            )
         except TooLarge:
-            return Verdict((movable(MANIFEST_UNPARSABLE, link.path, f"is for {target}, which is too large"),))
+            return Verdict(
+                (movable(MANIFEST_UNPARSABLE, link.path, f"is for {target}, which is too large"),)
+            )
         if self._inspection.is_damaged(target) or not target.matches(data):
-            kind, why = BLOB_CORRUPT, f"is not what its digest says, but {Digest.of(data, target.algorithm)}"
+            kind, why = (
+                BLOB_CORRUPT,
+                f"is not what its digest says, but {Digest.of(data, target.algorithm)}",
+            )
             if not data:
                 kind, why = BLOB_EMPTY, "is empty although its digest is not that of nothing"
             found = damage(kind, target, why)
@@ -137,7 +148,9 @@ class Revisions:
             manifest = await self._inspection.parse(data, stored_media_type(data))
         except OciError as error:
             return _unread(link, target, data, error)
-        return await self._look_at_manifest(link, _Revision(target, len(data), manifest.is_index), manifest)
+        return await self._look_at_manifest(
+            link, _Revision(target, len(data), manifest.is_index), manifest
+        )
 
     async def _look_at_manifest(
         self, link: Link, revision: _Revision, manifest: Manifest
@@ -152,7 +165,9 @@ class Revisions:
         finding = await self._unlisted(manifest.subject.digest, link.named, text.encode("ascii"))
         return Verdict(finding, revision)
 
-    async def _unlisted(self, subject: Digest, digest: Digest, record: bytes) -> tuple[Finding, ...]:
+    async def _unlisted(
+        self, subject: Digest, digest: Digest, record: bytes
+    ) -> tuple[Finding, ...]:
         """Return what is wrong if a manifest is in no list of its subject's referrers."""
         path = paths.referrer_descriptor(
             self._name.text,
@@ -203,6 +218,8 @@ def _unread(link: Link, target: Digest, data: bytes, error: OciError) -> Verdict
     except JsonInvalid:
         is_document = False
     if not is_document:
-        return Verdict((movable(MANIFEST_UNPARSABLE, link.path, f"is for {target}, which is no manifest"),))
+        return Verdict(
+            (movable(MANIFEST_UNPARSABLE, link.path, f"is for {target}, which is no manifest"),)
+        )
     why = f"is for a manifest that could not be checked: {error.detail or error.message}"
     return Verdict((Finding(MANIFEST_UNSUPPORTED, link.path, why),), _Revision(target, len(data)))

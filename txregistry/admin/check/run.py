@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A check of a whole tree, in order, and what came of it.
 
-Room: admin. Must not know how results are written. A repair may uncover something (a manifest that is
-only now without its layer, in a repository that was looked at before), so a repairing check goes round
-until nothing is left to repair; data are read once.
+Room: admin. Must not know how results are written. A repair may uncover something (a manifest that
+is only now without its layer, in a repository that was looked at before), so a repairing check goes
+round until nothing is left to repair; data are read once.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from txregistry.storage.blocking import Run
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
 
-#: Times that a repairing check goes round at most. Arbitrary: two are the rule, and each of them only
-#: finds what the one before uncovered.
+#: Times that a repairing check goes round at most. Arbitrary: two are the rule, and each of them
+#: only finds what the one before uncovered.
 ROUNDS = 10
 
 
@@ -106,13 +106,17 @@ async def check(
     )
     inspections = [first]
     unfinished = await _try(first, quarantine)
-    while quarantine and unfinished is None and inspections[-1].repairs and len(inspections) < ROUNDS:
+    while (
+        quarantine and unfinished is None and inspections[-1].repairs and len(inspections) < ROUNDS
+    ):
         inspections.append(_another(first))
         unfinished = await _try(inspections[-1], quarantine)
     return Summary(
         counts=_added([inspection.counts for inspection in inspections]),
         totals=first.totals,
-        orphans=Orphans(*first.blobs.unmarked(LINKED | DAMAGED)) if unfinished is None else Orphans(),
+        orphans=Orphans(*first.blobs.unmarked(LINKED | DAMAGED))
+        if unfinished is None
+        else Orphans(),
         repairable=sum(inspection.repairable for inspection in inspections),
         repairs=sum(inspection.repairs for inspection in inspections),
         quarantine=tuple(quarantine.directories) if quarantine else (),

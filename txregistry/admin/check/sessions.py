@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The upload sessions of a repository: what must be there, and whether saved hash states can be used.
+"""The upload sessions of a repository: what must be there, and whether saved hash states can be
+used.
 
-Room: admin. Must not know uploads' rules. A session without data is one that has just begun; only if it
-is idle for long, or had bytes once, something is wrong with it.
+Room: admin. Must not know uploads' rules. A session without data is one that has just begun; only
+if it is idle for long, or had bytes once, something is wrong with it.
 
-A hash state is Go's: four bytes of magic, the state, and in the last eight bytes how many bytes went in,
-which is also its name.
+A hash state is Go's: four bytes of magic, the state, and in the last eight bytes how many bytes
+went in, which is also its name.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ async def _look(inspection: Inspection, session: Session) -> Verdict[None]:
 
 async def _look_at_state(inspection: Inspection, path: str, size: int) -> Finding | None:
     if _offset(path) > size:
-        return movable(UPLOAD_STATE, path, f"is of more than the {size} bytes that the upload holds")
+        return movable(
+            UPLOAD_STATE, path, f"is of more than the {size} bytes that the upload holds"
+        )
     state = await if_there(inspection.driver.get(path))
     magic, length = _STATES[path.split("/")[-2]]
     if state is None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tags of a repository: where they point, and where they once did.
 
-Room: admin. Must not know manifests, beyond whether one is there. A repair moves a tag as a whole: what
-is left of its directory would still be listed. What a history names may be gone; that is what history is.
+Room: admin. Must not know manifests, beyond whether one is there. A repair moves a tag as a whole:
+what is left of its directory would still be listed. What a history names may be gone; that is what
+history is.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ async def check_tags(inspection: Inspection, name: RepositoryName, revisions: Re
     while (page := await area.page()) is not None:
         tags = [one.parts[0] for one in page if len(one.parts) == 1]
         await inspection.examine(tags, look, path=lambda tag: paths.tag_link(name.text, tag))
-        history = [Link(one.entry.path, digest_at(one.parts, 2)) for one in page if len(one.parts) == 5]
+        history = [
+            Link(one.entry.path, digest_at(one.parts, 2)) for one in page if len(one.parts) == 5
+        ]
         await inspection.examine(history, look_back, path=lambda link: link.path)
         inspection.totals.tags += len(tags)
         inspection.totals.links += len(tags) + len(history)
@@ -62,7 +65,11 @@ async def _look(
     if content is None:
         await inspection.driver.stat(directory)
         return Verdict(
-            (movable(TAG_INCOMPLETE, path, "is missing, so that the tag points nowhere", directory),)
+            (
+                movable(
+                    TAG_INCOMPLETE, path, "is missing, so that the tag points nowhere", directory
+                ),
+            )
         )
     target, why = parse_link(content.data)
     if target is None:
@@ -83,7 +90,9 @@ async def _look_back(inspection: Inspection, link: Link) -> Verdict[None]:
     return Verdict((movable(TAG_HISTORY, link.path, f"holds {target}, which is another digest"),))
 
 
-async def _check_case(inspection: Inspection, name: RepositoryName, mixed: dict[str, list[str]]) -> None:
+async def _check_case(
+    inspection: Inspection, name: RepositoryName, mixed: dict[str, list[str]]
+) -> None:
     """Tell of tags that differ only by case.
 
     Args:
@@ -104,4 +113,6 @@ async def _check_case(inspection: Inspection, name: RepositoryName, mixed: dict[
         return Verdict((Finding(TAG_CASE, directories[0], why),))
 
     clashes = [tags for tags in mixed.values() if len(tags) > 1]
-    await inspection.examine(clashes, look, path=lambda tags: paths.tag_directory(name.text, tags[0]))
+    await inspection.examine(
+        clashes, look, path=lambda tags: paths.tag_directory(name.text, tags[0])
+    )

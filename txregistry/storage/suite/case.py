@@ -82,7 +82,11 @@ class Case:
 def cases(*functions: Callable[[Environment], Coroutine[Any, Any, None]]) -> tuple[Case, ...]:
     """Make cases of functions: the name is the name, the docstring is the promise."""
     return tuple(
-        Case(function.__name__.replace("_", " "), " ".join((function.__doc__ or "").split()), function)
+        Case(
+            function.__name__.replace("_", " "),
+            " ".join((function.__doc__ or "").split()),
+            function,
+        )
         for function in functions
     )
 

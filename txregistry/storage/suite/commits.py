@@ -54,7 +54,9 @@ async def a_commit_can_be_repeated(env: Environment) -> None:
 
 
 async def a_commit_after_a_crash_needs_no_writer(env: Environment) -> None:
-    """An upload that was closed before the crash is committed by a driver that has never seen it."""
+    """An upload that was closed before the crash is committed by a driver that has never seen
+    it.
+    """
     data = noise(500_000)
     await fill(await env.driver.open_writer(env.path("u/data"), 0, algorithms=("sha256",)), data)
     driver = await env.reopened()
@@ -66,7 +68,9 @@ async def a_commit_takes_any_known_digest(env: Environment) -> None:
     """A digest that no writer was asked to compute is computed then, from what is stored."""
     data = noise(100_000)
     await fill(await env.driver.open_writer(env.path("u/data"), 0, algorithms=("sha256",)), data)
-    await env.driver.commit(env.path("u/data"), env.path("blob"), size=len(data), digest=sha512(data))
+    await env.driver.commit(
+        env.path("u/data"), env.path("blob"), size=len(data), digest=sha512(data)
+    )
     await env.driver.put(env.path("put"), data)
     await env.driver.commit(env.path("put"), env.path("blob2"), size=len(data), digest=sha256(data))
 
@@ -80,7 +84,9 @@ async def other_bytes_are_a_mismatch(env: Environment) -> None:
     await refuses(Mismatch, driver.commit(path, blob, size=50_000, digest=other), "a wrong digest")
     for size in (0, 49_999, 50_001):
         right = sha256(data[:50_000])
-        await refuses(Mismatch, driver.commit(path, blob, size=size, digest=right), f"a size of {size}")
+        await refuses(
+            Mismatch, driver.commit(path, blob, size=size, digest=right), f"a size of {size}"
+        )
     junk = driver.commit(path, blob, size=50_000, digest="sha256:xyz")
     await refuses(Mismatch, junk, "a digest that is none")
     check(not await exists(driver, blob), "a mismatch has published something")
@@ -115,8 +121,12 @@ async def a_broken_destination_is_replaced(env: Environment) -> None:
     for found in (b"", data[:500], data + b"more"):
         await driver.put(env.path("blob"), found)
         await stage(driver, env.path("u/data"), data)
-        await driver.commit(env.path("u/data"), env.path("blob"), size=len(data), digest=sha256(data))
-        check(await fetch(driver, env.path("blob")) == data, f"{len(found)} bytes were not replaced")
+        await driver.commit(
+            env.path("u/data"), env.path("blob"), size=len(data), digest=sha256(data)
+        )
+        check(
+            await fetch(driver, env.path("blob")) == data, f"{len(found)} bytes were not replaced"
+        )
         await driver.delete(env.path("u"))
     await stage(driver, env.path("u/data"), data)
     await driver.commit(env.path("u/data"), env.path("blob"), size=len(data), digest=sha256(data))
@@ -150,7 +160,9 @@ async def a_commit_keeps_a_record(env: Environment) -> None:
     )
     check(not await exists(driver, path), "a mismatch has left a record")
     for record in (b"1000", b"1000", b"another"):
-        await driver.commit(env.path("u/data"), blob, size=1000, digest=sha256(data), record=(path, record))
+        await driver.commit(
+            env.path("u/data"), blob, size=1000, digest=sha256(data), record=(path, record)
+        )
         equal(await fetch(driver, blob), data, "the blob")
         if not await exists(driver, path):
             raise NotOffered("the driver keeps no records")
@@ -159,10 +171,16 @@ async def a_commit_keeps_a_record(env: Environment) -> None:
         env.path("u/data"), blob, size=1000, digest=sha256(data), record=(env.path("size"), b"1")
     )
     await refuses(InvalidPath, elsewhere, "a record elsewhere")
-    itself = driver.commit(env.path("u/data"), blob, size=1000, digest=sha256(data), record=(blob, b"1"))
+    itself = driver.commit(
+        env.path("u/data"), blob, size=1000, digest=sha256(data), record=(blob, b"1")
+    )
     await refuses(InvalidPath, itself, "a record in the blob's place")
     large = driver.commit(
-        env.path("u/data"), blob, size=1000, digest=sha256(data), record=(path, bytes(RECORD_LIMIT + 1))
+        env.path("u/data"),
+        blob,
+        size=1000,
+        digest=sha256(data),
+        record=(path, bytes(RECORD_LIMIT + 1)),
     )
     await refuses(TooLarge, large, "a large record")
     if env.reopen is not None:
@@ -207,7 +225,9 @@ async def many_commit_the_same(env: Environment) -> None:
 
 
 async def a_cancelled_call_harms_nobody(env: Environment) -> None:
-    """Whoever cancels a call leaves the driver usable and the path free; the call may have happened."""
+    """Whoever cancels a call leaves the driver usable and the path free; the call may have
+    happened.
+    """
     data, driver, path = noise(2_000_000), env.driver, env.path("u/data")
     calls: tuple[Callable[[], Coroutine[Any, Any, object]], ...] = (
         lambda: driver.commit(path, env.path("blob"), size=len(data), digest=sha256(data)),
@@ -226,7 +246,9 @@ async def a_cancelled_call_harms_nobody(env: Environment) -> None:
         with contextlib.suppress(Missing):  # the delete may still happen
             await driver.commit(path, env.path("blob"), size=len(data), digest=sha256(data))
     await stage(driver, env.path("last/data"), data)
-    await driver.commit(env.path("last/data"), env.path("blob"), size=len(data), digest=sha256(data))
+    await driver.commit(
+        env.path("last/data"), env.path("blob"), size=len(data), digest=sha256(data)
+    )
     check(await fetch(driver, env.path("blob")) == data, "the blob holds other bytes")
 
 

@@ -56,7 +56,9 @@ async def other_paths_are_refused(env: Environment) -> None:
         await refuses(InvalidPath, driver.read(path), f"read of {path[:20]!r}")
         await refuses(InvalidPath, driver.stat(path), f"stat of {path[:20]!r}")
         await refuses(InvalidPath, driver.open_writer(path, 0), f"open_writer of {path[:20]!r}")
-        await refuses(InvalidPath, driver.open_writer(good, 0, states=path), f"states {path[:20]!r}")
+        await refuses(
+            InvalidPath, driver.open_writer(good, 0, states=path), f"states {path[:20]!r}"
+        )
         await refuses(InvalidPath, driver.move(path, good), f"move of {path[:20]!r}")
         await refuses(InvalidPath, driver.move(good, path), f"move to {path[:20]!r}")
         await refuses(InvalidPath, driver.delete(path), f"delete of {path[:20]!r}")
@@ -111,7 +113,9 @@ async def a_put_replaces_all_of_what_was_there(env: Environment) -> None:
 
 
 async def several_contents_come_in_one_trip(env: Environment) -> None:
-    """get_several gives for each path what get does, in order; a refusal stands in its content's place."""
+    """get_several gives for each path what get does, in order; a refusal stands in its content's
+    place.
+    """
     await env.driver.put(env.path("a"), b"a")
     await env.driver.put(env.path("d/b"), b"b")
     tails = ("a", "nothing", "d", "d/b", "a/below", "a")
@@ -165,7 +169,9 @@ async def versions_differ_when_content_does(env: Environment) -> None:
         version = await env.driver.put(path, b"%d" % (round_ % 2))
         equal((await env.driver.get(path)).version, version, "the version in get")
         equal((await env.driver.stat(path)).version, version, "the version in stat")
-        check(version and version not in seen, f"the version {version!r} is empty or was used before")
+        check(
+            version and version not in seen, f"the version {version!r} is empty or was used before"
+        )
         seen.add(version)
 
 
@@ -203,19 +209,27 @@ async def delete_if_version_removes_only_that_version(env: Environment) -> None:
 
 
 async def one_of_many_conditional_puts_wins(env: Environment) -> None:
-    """Of puts under the same precondition at the same time exactly one succeeds, and its content stays."""
+    """Of puts under the same precondition at the same time exactly one succeeds, and its content
+    stays.
+    """
     driver = env.driver
     for round_ in range(env.size(5, 50)):
         path = env.path(f"race-{round_}")
         first = await together(*(driver.put(path, b"%d" % n, if_absent=True) for n in range(8)))
         await _one_won(env, path, first, Exists, "if_absent")
         version = (await driver.get(path)).version
-        second = await together(*(driver.put(path, b"%d" % n, if_version=version) for n in range(8)))
+        second = await together(
+            *(driver.put(path, b"%d" % n, if_version=version) for n in range(8))
+        )
         await _one_won(env, path, second, Changed, "if_version")
 
 
 async def _one_won(
-    env: Environment, path: str, results: list[str | StorageError], refusal: type[StorageError], how: str
+    env: Environment,
+    path: str,
+    results: list[str | StorageError],
+    refusal: type[StorageError],
+    how: str,
 ) -> None:
     winners = [n for n, result in enumerate(results) if isinstance(result, str)]
     equal(len(winners), 1, f"the number of puts {how} that succeeded")
@@ -227,7 +241,9 @@ async def _one_won(
 
 
 async def readers_never_see_half_a_put(env: Environment) -> None:
-    """While content is replaced, a reader gets one put's bytes whole, never a mixture or nothing."""
+    """While content is replaced, a reader gets one put's bytes whole, never a mixture or
+    nothing.
+    """
     path, size = env.path("torn"), 200_000
     await env.driver.put(path, b"0" * size)
 

@@ -33,12 +33,24 @@ async def a_read_begins_at_its_offset(env: Environment) -> None:
 
 
 async def a_read_ends_at_its_stop(env: Environment) -> None:
-    """``stop`` is exclusive; beyond the end it is the end. The size is always the whole object's."""
+    """``stop`` is exclusive; beyond the end it is the end. The size is always the whole
+    object's.
+    """
     path, data = env.path("stops"), noise(1000)
     await env.driver.put(path, data)
-    for start, stop in ((0, 1000), (0, 1), (0, 0), (999, 1000), (100, 900), (10, 5000), (1000, 1001)):
+    for start, stop in (
+        (0, 1000),
+        (0, 1),
+        (0, 0),
+        (999, 1000),
+        (100, 900),
+        (10, 5000),
+        (1000, 1001),
+    ):
         reading = await env.driver.read(path, start, stop)
-        equal((reading.size, reading.start, reading.stop), (1000, start, min(stop, 1000)), "the span")
+        equal(
+            (reading.size, reading.start, reading.stop), (1000, start, min(stop, 1000)), "the span"
+        )
         equal(await read_all(reading), data[start:stop], f"a read of {start} to {stop}")
 
 
@@ -47,7 +59,9 @@ async def a_read_outside_is_refused(env: Environment) -> None:
     path = env.path("outside")
     await env.driver.put(path, b"x" * 10)
     for start, stop in ((-1, None), (-1, 5), (11, None), (1_000_000, None), (5, 4), (0, -1)):
-        await refuses(InvalidOffset, env.driver.read(path, start, stop), f"a read of {start} to {stop}")
+        await refuses(
+            InvalidOffset, env.driver.read(path, start, stop), f"a read of {start} to {stop}"
+        )
 
 
 async def a_read_of_nothing_is_missing(env: Environment) -> None:
@@ -55,8 +69,12 @@ async def a_read_of_nothing_is_missing(env: Environment) -> None:
     await env.driver.put(env.path("directory/file"), b"x")
     for start in (0, 64):
         await refuses(Missing, env.driver.read(env.path("nothing"), start), "a read of nothing")
-        await refuses(Missing, env.driver.read(env.path("directory"), start), "a read of a directory")
-        await refuses(Missing, env.driver.read(env.path("directory/file/x"), start), "a read below a file")
+        await refuses(
+            Missing, env.driver.read(env.path("directory"), start), "a read of a directory"
+        )
+        await refuses(
+            Missing, env.driver.read(env.path("directory/file/x"), start), "a read below a file"
+        )
 
 
 async def an_open_read_keeps_what_it_opened(env: Environment) -> None:
@@ -85,7 +103,9 @@ async def a_read_can_be_closed_early(env: Environment) -> None:
 
 
 async def a_descriptor_holds_the_whole_object(env: Environment) -> None:
-    """Where a read offers a file, that is a regular one, close-on-exec, with the object's size and bytes."""
+    """Where a read offers a file, that is a regular one, close-on-exec, with the object's size and
+    bytes.
+    """
     path, data = env.path("descriptor"), noise(100_000)
     await stage(env.driver, path, data)
     reading = await env.driver.read(path, 50, 60)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the cases one after the other and reports: for the command line, and under any test runner.
 
-Room: storage. Must not know pytest, nor how the driver is reached. A case ends as *passed*, *failed* or
+Room: storage. Must not know pytest, nor how the driver is reached. A case ends as *passed*,
+*failed* or
 *not offered*: what a driver lacks is counted apart and never looks like success.
 """
 
@@ -120,7 +121,10 @@ async def run_suite(
         except TimeoutError:
             outcome = Outcome(case, Verdict.FAILED, f"no end after {timeout:g} s")
         outcomes.append(outcome)
-        report(f"{outcome.verdict.value:<11}  {case.name}" + (f": {outcome.why}" if outcome.why else ""))
+        report(
+            f"{outcome.verdict.value:<11}  {case.name}"
+            + (f": {outcome.why}" if outcome.why else "")
+        )
         if outcome.verdict is Verdict.FAILED:
             report(f"{'':<11}  promised: {case.promise}")
     left = [path for environment in used for path in await leftovers(environment)]

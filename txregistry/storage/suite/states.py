@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cases: hash states, kept and continued.
 
-Room: storage. The states that are compared byte for byte were made by Go's ``encoding.BinaryMarshaler``.
+Room: storage. The states that are compared byte for byte were made by Go's
+``encoding.BinaryMarshaler``.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ async def states_pile_up_no_further(env: Environment) -> None:
 
 
 async def junk_for_a_state_is_ignored(env: Environment) -> None:
-    """A state that is empty, short, long or of another kind only costs a hashing of what is stored."""
+    """A state that is empty, short, long or of another kind only costs a hashing of what is
+    stored.
+    """
     data = noise(300_000)
     junk = (b"", b"sha\x03", b"sha\x02" + bytes(104), b"\x80\x04\x95pickle", bytes(108), bytes(109))
     for start, state in enumerate(junk):
@@ -128,14 +131,18 @@ async def without_states_stored_bytes_are_hashed(env: Environment) -> None:
 
 
 async def states_are_saved_on_the_way(env: Environment) -> None:
-    """A writer that is open for long saves states at least every 64 MiB, so that a crash costs no more."""
+    """A writer that is open for long saves states at least every 64 MiB, so that a crash costs no
+    more.
+    """
     if not env.is_large:
         raise NotOffered("only with large data")
     data, path = noise(_MIB), env.path("u/data")
     writer = await env.driver.open_writer(path, 0, algorithms=_BOTH, states=env.path("u/states"))
     for _ in range(200):
         await writer.write(data)
-    offsets = [int(child.name) for child in (await env.driver.list(env.path("u/states/sha256"))).children]
+    offsets = [
+        int(child.name) for child in (await env.driver.list(env.path("u/states/sha256"))).children
+    ]
     check(max(offsets) > 64 * _MIB, "no state has been saved while the writer was open")
     await writer.abandon()
 
@@ -147,7 +154,9 @@ async def _session(env: Environment, driver: Driver, start: int, data: bytes) ->
     return await fill(writer, data)
 
 
-async def _state(env: Environment, algorithm: str, offset: int, driver: Driver | None = None) -> bytes:
+async def _state(
+    env: Environment, algorithm: str, offset: int, driver: Driver | None = None
+) -> bytes:
     try:
         return (await (driver or env.driver).get(env.path(f"u/states/{algorithm}/{offset}"))).data
     except Missing:

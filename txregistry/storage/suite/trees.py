@@ -23,7 +23,25 @@ from txregistry.storage.suite.case import (
 )
 
 #: In byte order: a name that is a beginning of others sorts before them, and so does all below it.
-_NAMES = ("-", "--", ".a", "0", "00", "1", "10", "2", "A", "B", "_", "a", "a-b", "a.b", "a0", "aa", "b")
+_NAMES = (
+    "-",
+    "--",
+    ".a",
+    "0",
+    "00",
+    "1",
+    "10",
+    "2",
+    "A",
+    "B",
+    "_",
+    "a",
+    "a-b",
+    "a.b",
+    "a0",
+    "aa",
+    "b",
+)
 
 
 async def the_root_can_be_looked_at(env: Environment) -> None:
@@ -39,7 +57,11 @@ async def stat_tells_files_from_directories(env: Environment) -> None:
     await refuses(Missing, env.driver.stat(env.path("nothing")), "stat of nothing")
     await env.driver.put(env.path("directory/file"), b"12345")
     entry = await env.driver.stat(env.path("directory/file"))
-    equal((entry.path, entry.is_directory, entry.size), (env.path("directory/file"), False, 5), "a file")
+    equal(
+        (entry.path, entry.is_directory, entry.size),
+        (env.path("directory/file"), False, 5),
+        "a file",
+    )
     check(entry.version, "a file has no version")
     directory = await env.driver.stat(env.path("directory"))
     equal((directory.path, directory.is_directory), (env.path("directory"), True), "a directory")
@@ -55,10 +77,16 @@ async def a_list_has_the_children(env: Environment) -> None:
     for name in reversed(names):
         await env.driver.put(env.path(f"d/many/{name}"), b"")
     parent = await env.driver.list(env.path("d"))
-    equal([(child.name, child.is_directory) for child in parent.children], [("many", True)], "the parent")
+    equal(
+        [(child.name, child.is_directory) for child in parent.children],
+        [("many", True)],
+        "the parent",
+    )
     listing = await env.driver.list(env.path("d/many"))
     equal([child.name for child in listing.children], names, "the names")
-    check(not any(child.is_directory for child in listing.children), "a file is listed as a directory")
+    check(
+        not any(child.is_directory for child in listing.children), "a file is listed as a directory"
+    )
     check(not listing.has_more, "more children are promised than there are")
 
 
@@ -72,7 +100,9 @@ async def a_list_is_in_byte_order(env: Environment) -> None:
 
 
 async def a_list_comes_in_pages(env: Environment) -> None:
-    """Pages of any size make the whole; a page begins after a name even if that is gone or never was."""
+    """Pages of any size make the whole; a page begins after a name even if that is gone or never
+    was.
+    """
     await _plant(env, "pages")
     directory = env.path("pages")
     for limit in (1, 2, 5, len(_NAMES), len(_NAMES) + 1):
@@ -80,7 +110,9 @@ async def a_list_comes_in_pages(env: Environment) -> None:
         has_more = True
         while has_more:
             page = await env.driver.list(directory, after=found[-1] if found else "", limit=limit)
-            check(0 < len(page.children) <= limit, f"a page of {limit} has {len(page.children)} names")
+            check(
+                0 < len(page.children) <= limit, f"a page of {limit} has {len(page.children)} names"
+            )
             found += [child.name for child in page.children]
             has_more = page.has_more
         equal(tuple(found), _NAMES, f"the names in pages of {limit}")
@@ -99,7 +131,9 @@ async def a_list_of_nothing_is_missing(env: Environment) -> None:
 
 
 async def a_walk_sees_everything_in_order(env: Environment) -> None:
-    """Depth first, children in byte order, a directory before what is in it; each entry as in stat."""
+    """Depth first, children in byte order, a directory before what is in it; each entry as in
+    stat.
+    """
     expected = await _plant(env, "walk")
     walk = await env.driver.walk(env.path("walk"))
     equal([entry.path for entry in walk.entries], expected, "the walk")
@@ -126,7 +160,9 @@ async def a_walk_goes_on_after_anything(env: Environment) -> None:
         pruned = await env.driver.walk(top, after=f"{top}/{after}", skip_subtree=True)
         rest = [path for path in later if not path.startswith(f"{top}/{after}/")]
         equal([entry.path for entry in pruned.entries], rest, f"the walk after all of {after}")
-    await refuses(InvalidPath, env.driver.walk(top, after=env.path("walker")), "a walk after elsewhere")
+    await refuses(
+        InvalidPath, env.driver.walk(top, after=env.path("walker")), "a walk after elsewhere"
+    )
     await refuses(InvalidPath, env.driver.walk(top, after="walk"), "a walk after what is no path")
 
 
@@ -153,7 +189,9 @@ async def a_move_replaces_what_is_there(env: Environment) -> None:
             await driver.put(env.path("s" if source == "file" else "s/new"), b"new")
             await driver.put(env.path("d" if destination == "file" else "d/old/er"), b"old")
             await driver.move(env.path("s"), env.path("d"))
-            found = [entry.path async for entry in _walk(driver, env.root, 100) if not entry.is_directory]
+            found = [
+                entry.path async for entry in _walk(driver, env.root, 100) if not entry.is_directory
+            ]
             expected = env.path("d" if source == "file" else "d/new")
             equal(found, [expected], f"what is left after moving a {source} over a {destination}")
             equal((await driver.get(expected)).data, b"new", "the content")
@@ -173,7 +211,9 @@ async def a_move_into_itself_is_refused(env: Environment) -> None:
     driver = env.driver
     await driver.put(env.path("a/b/c"), b"c")
     await refuses(InvalidPath, driver.move(env.path("a"), env.path("a/b/d")), "a move into itself")
-    await refuses(InvalidPath, driver.move(env.path("a/b"), env.path("a")), "a move over its parent")
+    await refuses(
+        InvalidPath, driver.move(env.path("a/b"), env.path("a")), "a move over its parent"
+    )
     await driver.move(env.path("a/b/c"), env.path("a/b/c"))
     equal((await driver.get(env.path("a/b/c"))).data, b"c", "the content")
 
@@ -218,7 +258,9 @@ async def what_is_there_can_be_synced(env: Environment) -> None:
     await env.driver.put(env.path("d/file"), b"x")
     await stage(env.driver, env.path("u/data"), b"x")
     await env.driver.sync([])
-    await env.driver.sync(["/", env.path("d"), env.path("d/file"), env.path("u/data"), env.path("d")])
+    await env.driver.sync(
+        ["/", env.path("d"), env.path("d/file"), env.path("u/data"), env.path("d")]
+    )
     await refuses(Missing, env.driver.sync([env.path("d"), env.path("nothing")]), "sync of nothing")
 
 
@@ -233,7 +275,9 @@ async def a_redirect_is_a_url(env: Environment) -> None:
 
 
 async def _plant(env: Environment, tail: str) -> list[str]:
-    """Every second name of _NAMES as a directory of some depth, the others as files; the walk of it."""
+    """Every second name of _NAMES as a directory of some depth, the others as files; the walk of
+    it.
+    """
     expected = []
     for index, name in enumerate(_NAMES):
         path = env.path(f"{tail}/{name}")

@@ -31,14 +31,18 @@ _MIB = 1024 * 1024
 
 
 async def what_is_written_is_stored(env: Environment) -> None:
-    """Bytes come back as they were; close tells how many there are, and digests that were asked for."""
+    """Bytes come back as they were; close tells how many there are, and digests that were asked
+    for.
+    """
     samples = (b"a", "\u00e9".encode(), b"\x80\xff\x00\xfe", noise(32), noise(3 * _MIB), b"")
     for index, data in enumerate(samples):
         path = env.path(f"sample-{index}/data")
         writer = await env.driver.open_writer(path, 0, algorithms=("sha256", "sha512"))
         closing = await fill(writer, data, 100_000)
         equal(closing.size, len(data), "the size at close")
-        equal((writer.offset, writer.stored), (len(data), len(data)), "offset and stored after close")
+        equal(
+            (writer.offset, writer.stored), (len(data), len(data)), "offset and stored after close"
+        )
         equal((await env.driver.stat(path)).size, len(data), "the size in stat")
         for algorithm, digest in closing.digests.items():
             equal(digest, hashlib.new(algorithm, data).hexdigest(), f"the {algorithm} at close")
@@ -89,7 +93,9 @@ async def an_upload_goes_on_where_it_ended(env: Environment) -> None:
 
 
 async def nothing_can_be_continued(env: Environment) -> None:
-    """An empty upload exists, reads as nothing, commits, and can be continued; so can empty content."""
+    """An empty upload exists, reads as nothing, commits, and can be continued; so can empty
+    content.
+    """
     path = env.path("empty/data")
     await stage(env.driver, path, b"")
     equal((await env.driver.stat(path)).size, 0, "the size of an empty upload")
@@ -100,18 +106,26 @@ async def nothing_can_be_continued(env: Environment) -> None:
     for staged in (path, env.path("put/data")):
         equal((await fill(await env.driver.open_writer(staged, 0), b"more")).size, 4, "the size")
         equal(await fetch(env.driver, staged), b"more", "what was continued")
-    equal(await fetch(env.driver, env.path("empty/blob")), b"", "the blob that was committed before")
+    equal(
+        await fetch(env.driver, env.path("empty/blob")), b"", "the blob that was committed before"
+    )
 
 
 async def a_writer_opens_only_at_the_end(env: Environment) -> None:
-    """Any other offset is WrongOffset with the true one, and neither creates nor changes anything."""
+    """Any other offset is WrongOffset with the true one, and neither creates nor changes
+    anything.
+    """
     path = env.path("offsets/data")
-    refusal = await refuses(WrongOffset, env.driver.open_writer(path, 5), "a writer at 5 of nothing")
+    refusal = await refuses(
+        WrongOffset, env.driver.open_writer(path, 5), "a writer at 5 of nothing"
+    )
     equal(refusal.actual, 0, "the true size of nothing")
     check(not await exists(env.driver, path), "a refused writer has created something")
     await stage(env.driver, path, b"0123456789")
     for offset in (0, 5, 9, 11, 10**12):
-        refusal = await refuses(WrongOffset, env.driver.open_writer(path, offset), f"a writer at {offset}")
+        refusal = await refuses(
+            WrongOffset, env.driver.open_writer(path, offset), f"a writer at {offset}"
+        )
         equal(refusal.actual, 10, "the true size")
     await refuses(InvalidOffset, env.driver.open_writer(path, -1), "a writer at -1")
     equal(await fetch(env.driver, path), b"0123456789", "what is staged")
@@ -121,7 +135,9 @@ async def an_unknown_digest_is_refused(env: Environment) -> None:
     """A writer can't be asked for a digest that the driver doesn't know; nothing is created."""
     call = env.driver.open_writer(env.path("u/data"), 0, algorithms=("sha256", "md5"))
     await refuses(Unsupported, call, "a writer with md5")
-    check(not await exists(env.driver, env.path("u/data")), "a refused writer has created something")
+    check(
+        not await exists(env.driver, env.path("u/data")), "a refused writer has created something"
+    )
 
 
 async def a_closed_writer_takes_nothing(env: Environment) -> None:
@@ -153,7 +169,9 @@ async def an_abandoned_upload_can_go_on(env: Environment) -> None:
 
 
 async def a_newer_writer_fences_the_older(env: Environment) -> None:
-    """Who opens a path last has it; the older writer's write and close say Fenced and store nothing."""
+    """Who opens a path last has it; the older writer's write and close say Fenced and store
+    nothing.
+    """
     path = env.path("fenced/data")
     older = await env.driver.open_writer(path, 0)
     await write_through(env, older, b"older ")
@@ -227,7 +245,9 @@ async def many_uploads_at_once(env: Environment) -> None:
         path, data = env.path(f"{n}/data"), noise(size, seed=n)
         await fill(await env.driver.open_writer(path, 0, algorithms=("sha256",)), data)
         await env.driver.commit(path, env.path(f"{n}/blob"), size=size, digest=sha256(data))
-        check(await fetch(env.driver, env.path(f"{n}/blob")) == data, f"upload {n} came back changed")
+        check(
+            await fetch(env.driver, env.path(f"{n}/blob")) == data, f"upload {n} came back changed"
+        )
 
     for result in await together(*(upload(n) for n in range(count))):
         check(result is None, f"an upload failed: {result}")
@@ -247,7 +267,9 @@ async def an_upload_survives_the_driver(env: Environment) -> None:
     size = (await driver.stat(env.path("open/data"))).size
     check(open_writer.stored >= 1000 and size >= 1000, "bytes that were confirmed are gone")
     await fill(await driver.open_writer(env.path("open/data"), size), data[size:])
-    await driver.commit(env.path("open/data"), env.path("blob2"), size=len(data), digest=sha256(data))
+    await driver.commit(
+        env.path("open/data"), env.path("blob2"), size=len(data), digest=sha256(data)
+    )
 
 
 CASES = cases(

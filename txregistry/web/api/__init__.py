@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The route functions, a module per resource: text to values, one call of the registry, an answer."""
+"""The route functions, a module per resource: text to values, one call of the registry, an
+answer.
+"""

@@ -14,7 +14,9 @@ from txregistry.web.answer import Answer, Header
 from txregistry.web.faults import JSON_TYPE
 
 
-def listing(body: Mapping[str, object], *headers: Header, content_type: Header = JSON_TYPE) -> Answer:
+def listing(
+    body: Mapping[str, object], *headers: Header, content_type: Header = JSON_TYPE
+) -> Answer:
     """Return a page as an answer."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
     return Answer(200, (content_type, *headers), text.encode("utf-8") + b"\n")

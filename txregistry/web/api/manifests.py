@@ -35,10 +35,14 @@ async def fetch(call: Call) -> Answer:
 
 
 async def put(call: Call) -> Answer:
-    """PUT: store a manifest, under a tag, or under its digest and any number of tags. Source: end-7."""
+    """PUT: store a manifest, under a tag, or under its digest and any number of tags. Source:
+    end-7.
+    """
     reference = parse_reference(call.reference)
     if call.header(b"Content-Encoding") not in (None, "identity"):
-        return refusal(OciError(Code.UNSUPPORTED, "manifests are taken without Content-Encoding"), status=415)
+        return refusal(
+            OciError(Code.UNSUPPORTED, "manifests are taken without Content-Encoding"), status=415
+        )
     names = call.parameters("tag") if isinstance(reference, Digest) else []
     most = call.settings.limits.tags_per_push
     if len(names) > most:

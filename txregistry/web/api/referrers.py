@@ -15,7 +15,9 @@ from txregistry.web.call import Call
 
 
 async def page(call: Call) -> Answer:
-    """GET: an image index of the referrers, empty if there are none. Source: distribution-spec end-12."""
+    """GET: an image index of the referrers, empty if there are none. Source: distribution-spec
+    end-12.
+    """
     subject = Digest.parse(call.reference)
     maximum = call.settings.referrers_maximum
     wanted = parse_page(

@@ -13,7 +13,9 @@ from txregistry.web.call import Call
 
 
 async def page(call: Call) -> Answer:
-    """GET: one page of tags, all of them if no number is asked for. Source: distribution-spec end-8."""
+    """GET: one page of tags, all of them if no number is asked for. Source: distribution-spec
+    end-8.
+    """
     request = parse_page(
         call.parameter("n"),
         call.parameter("last"),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``/v2/<name>/blobs/uploads/``: blobs on their way in.
 
-Room: web. An upload's true offset is told in ``Range``, what it goes on with in ``Location``; a refusal
-about the offset carries both, so that the client can go on from there.
+Room: web. An upload's true offset is told in ``Range``, what it goes on with in ``Location``; a
+refusal about the offset carries both, so that the client can go on from there.
 """
 
 from __future__ import annotations
