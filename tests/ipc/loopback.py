@@ -13,16 +13,18 @@ are real socketpairs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from twisted.internet import error, reactor
+from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import ITransport
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txregistry.ipc import commands
-from txregistry.ipc.link import Link
+from txregistry.ipc.link import Link, LinkLost
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.ipc.responder import Responder
 from txregistry.ipc.serving import Serving
@@ -175,8 +177,7 @@ class Loopback:
     """Links to a driver in this process, as many connections after each other as are wanted.
 
     Args:
-        make_driver: called with a ``run`` for each run of the driver, gives a Driver (or a
-            refusal).
+        make_driver: called with a ``run`` for each run of the driver, gives a Driver (or a refusal).
         piece: bytes that arrive at once.
 
     Attributes:
@@ -191,7 +192,7 @@ class Loopback:
         self._run = run
         self._clock = clock
         self._life = None
-        self._greeting = None
+        self._greeting = DeferredLock()
         self.current = None
         self.serving = None
         self.responder = None
@@ -199,17 +200,20 @@ class Loopback:
         self.runs = 0
         self.connections = 0
         self.is_down = False
-        self.when_linked = []
 
     async def link(self):
-        if self.is_down:
-            raise Unavailable("the driver is down")
-        if self.current is None:
-            self.current = self._connect()
-            await self.current.greet()
-        for called in tuple(self.when_linked):
-            called()
-        return self.current
+        await self._greeting.acquire()
+        try:
+            while self.current is None:
+                if self.is_down:
+                    raise Unavailable("the driver is down")
+                link = self._connect()
+                with contextlib.suppress(LinkLost):
+                    await link.greet()
+                    self.current = link
+            return self.current
+        finally:
+            self._greeting.release()
 
     def _connect(self):
         if self._life is None:
@@ -236,7 +240,7 @@ class Loopback:
 
     def drop(self):
         """The connection ends; the driver lives on."""
-        if self.current is not None:
+        if self.near is not None:
             self.near.lose(error.ConnectionLost())
 
     def kill(self):

@@ -158,6 +158,7 @@ class RemoteWriter:
         if self._state is _State.ENDED:
             return
         link = self._link
+        self._let_go()
         self._end()
         if link is not None:
             await _abandon(link, self._writer_id)
@@ -316,6 +317,10 @@ class RemoteWriter:
             except Unavailable:
                 self._lose()
                 continue
+            except BaseException:
+                self._let_go()  # it has ended, or does so without anybody waiting for it
+                raise
+            self._let_go()
             if answer["size"] == self._offset:
                 self._advance(self._offset)
                 return Closing(
@@ -331,8 +336,11 @@ class RemoteWriter:
             self._lose()
 
     def _lose(self) -> None:
-        """Drop the lane, and the driver's writer without asking why."""
+        """Drop the lane, and the driver's writer without asking why it ended."""
+        link = self._link
         self._let_go()
+        if link is not None and not link.is_lost:
+            Deferred.fromCoroutine(_abandon(link, self._writer_id))
         if self._outlet is not None:
             self._outlet.close()
             self._outlet = None
