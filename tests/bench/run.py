@@ -187,9 +187,13 @@ def _conditions(options: argparse.Namespace, medium: str, others: float) -> dict
         "machine": f"{cores} cores, storage on {medium}, load from the same machine, one server at a time; "
         f"other processes used {max(others, 0):.1f} cores meanwhile",
         "versions": _versions(options.servers),
-        "load": f"medians of {options.rounds} rounds; wrk with 1 thread and {CONNECTIONS} connections for "
+        "load": f"{_rounds(options.rounds)}; wrk with 1 thread and {CONNECTIONS} connections for "
         f"{options.seconds} s; one blob of {size_text(options.size)}",
     }
+
+
+def _rounds(number: int) -> str:
+    return "one round" if number == 1 else f"medians of {number} rounds"
 
 
 def _versions(kinds: tuple[Kind, ...]) -> str:
