@@ -45,6 +45,34 @@ class Answer:
         return json.loads(self.body)
 
 
+class _Watched:
+    """A file whose lines are watched for one that the end of the file has cut."""
+
+    def __init__(self, file):
+        self.file = file
+        self.is_cut = False
+
+    def readline(self, *arguments):
+        line = self.file.readline(*arguments)
+        self.is_cut = self.is_cut or not line.endswith(b"\n")
+        return line
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+class WholeResponse(http.client.HTTPResponse):
+    """One whose head must be whole: Python takes what came before the end of a connection for all."""
+
+    def begin(self):
+        watched = self.fp = _Watched(self.fp)
+        super().begin()
+        if self.fp is watched:
+            self.fp = watched.file
+        if watched.is_cut:
+            raise http.client.IncompleteRead(b"")
+
+
 class Line:
     """One connection to a registry at a time, kept while it works."""
 
@@ -63,6 +91,7 @@ class Line:
             self._connection = http.client.HTTPConnection(
                 "127.0.0.1", self.port, timeout=self.timeout
             )
+            self._connection.response_class = WholeResponse
         try:
             self._connection.request(method, path, body=body, headers=headers or {})
             response = self._connection.getresponse()
