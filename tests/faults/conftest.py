@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lines of all campaigns, together at the end of a run."""
+"""The lines of all campaigns, together at the end of a run; and what only the long form runs."""
 
 from __future__ import annotations
 
-from .campaign import LINES
+from pathlib import Path
+
+from .campaign import LINES, is_long
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -11,3 +13,16 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("faults")
         for line in LINES:
             terminalreporter.line(line)
+
+
+def pytest_collection_modifyitems(config, items):
+    """What is marked ``slow`` here has no short form."""
+    here = Path(__file__).parent
+    if not is_long():
+        left_out = [
+            item
+            for item in items
+            if item.get_closest_marker("slow") and item.path.is_relative_to(here)
+        ]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
