@@ -121,7 +121,7 @@ def cut_power(campaign, directory, count, left_out=""):
         left_out: a pattern of paths whose syncs do nothing.
     """
     campaign.notes["acknowledged"] = 0
-    left_behind = Counter()
+    left_behind, mounts = Counter(), Counter()
     with contextlib.ExitStack() as stack:
         host = None
         for number in campaign.within(range(count), least=20, seconds=SHORT_FORM):
@@ -133,12 +133,16 @@ def cut_power(campaign, directory, count, left_out=""):
                 )
                 host = Host(directory / f"host-{number}", disk, campaign.choice, left_out)
             before = host.journal.acknowledged
-            where = f"cut {number + 1}, {options} {' '.join(format_options)}"
-            campaign.trial(where, host.live_and_lose_power())
+            mount = " ".join((options, *format_options))
+            mounts[mount] += 1
+            campaign.trial(f"cut {number + 1}, {mount}", host.live_and_lose_power())
             campaign.notes["acknowledged"] += host.journal.acknowledged - before
             left_behind.update(host.warnings)
             host.warnings.clear()
     campaign.notes["left behind"] = told(left_behind)
+    campaign.notes["cuts of ext4 with"] = " | ".join(
+        f"{mount}: {count}" for mount, count in mounts.items()
+    )
 
 
 @pytest.fixture
