@@ -12,7 +12,8 @@ import yaml
 from txregistry.config import load_text
 from txregistry.config.durations import parse_duration
 from txregistry.config.foreign import FOREIGN
-from txregistry.config.settings import SHIPPED_DRIVERS, Configuration, ExternalDriver, Storage, rows
+from txregistry.config.rows import rows
+from txregistry.config.settings import SHIPPED_DRIVERS, Configuration, ExternalDriver, Storage
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURE = (ROOT / "docs" / "configure.md").read_text(encoding="utf-8")

@@ -9,7 +9,8 @@ import attrs
 import pytest
 
 from txregistry.config import Configuration, load_text
-from txregistry.config.settings import Storage, rows
+from txregistry.config.rows import rows
+from txregistry.config.settings import Storage
 
 from .reading import read, read_keys, refusal_of_keys
 

@@ -7,7 +7,7 @@ Room: config. Must not know Twisted, nor start or open anything but the file tha
 ``document``     YAML text -> a tree of nodes that know where they stand
 ``environment``  ``REGISTRY_*`` variables -> the same tree, changed
 ``settings``     the sections and keys that exist, one row each: type, default
-``kinds``        what a value may be
+``kinds``        what a value may be;  ``rows`` how a class says its keys
 ``sections``     tree -> settings; refuses what it doesn't know, with the nearest name
 ``storage``      the section that is shaped otherwise: one driver beside named sections
 ``foreign``      keys of registry:3 that have nothing behind them here, each with what to do instead

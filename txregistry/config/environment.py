@@ -26,6 +26,7 @@ from txregistry.config.document import (
     replaced,
 )
 from txregistry.config.foreign import FOREIGN, FOREIGN_DRIVERS, GO_NAMES
+from txregistry.config.rows import rows
 from txregistry.config.sections import nearest
 from txregistry.config.settings import (
     SHIPPED_DRIVERS,
@@ -33,7 +34,6 @@ from txregistry.config.settings import (
     ExternalDriver,
     Storage,
     known_paths,
-    rows,
 )
 from txregistry.config.storage import expand_bare, replace_driver
 

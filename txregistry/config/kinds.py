@@ -65,7 +65,12 @@ def _read_flag(node: Node) -> bool:
     raise Misfit
 
 
-def _read_text(node: Node) -> str:
+def read_text(node: Node) -> str:
+    """Text on one line; for kinds that are made of texts.
+
+    Raises:
+        Misfit: it is something else.
+    """
     text = _scalar(node).text
     if "\0" in text or "\n" in text:
         raise Misfit
@@ -73,15 +78,15 @@ def _read_text(node: Node) -> str:
 
 
 FLAG: Kind[bool] = Kind("true or false", _read_flag)
-TEXT: Kind[str] = Kind("text", _read_text)
-SECRET: Kind[str] = Kind("text", _read_text, is_secret=True)
+TEXT: Kind[str] = Kind("text", read_text)
+SECRET: Kind[str] = Kind("text", read_text, is_secret=True)
 
 
 def choice(*names: str) -> Kind[str]:
     """One of some words, in any case."""
 
     def read(node: Node) -> str:
-        text = _read_text(node).lower()
+        text = read_text(node).lower()
         if text not in names:
             raise Misfit
         return text
@@ -140,7 +145,7 @@ _PUBLIC_URL = re.compile(r"(https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::
 
 
 def _read_prefix(node: Node) -> str:
-    inner = _read_text(node).strip("/")
+    inner = read_text(node).strip("/")
     prefix = f"/{inner}/" if inner else "/"
     if not _PREFIX.fullmatch(prefix):
         raise Misfit
@@ -148,7 +153,7 @@ def _read_prefix(node: Node) -> str:
 
 
 def _read_public_url(node: Node) -> str:
-    match = _PUBLIC_URL.fullmatch(_read_text(node))
+    match = _PUBLIC_URL.fullmatch(read_text(node))
     if match is None:
         raise Misfit
     return match[1]
@@ -163,7 +168,7 @@ PUBLIC_URL: Kind[str] = Kind(
 def _read_texts(node: Node) -> tuple[str, ...]:
     if not isinstance(node, Items) or not node.nodes:
         raise Misfit
-    return tuple(_read_text(item) for item in node.nodes)
+    return tuple(read_text(item) for item in node.nodes)
 
 
 TEXTS: Kind[tuple[str, ...]] = Kind("a list of texts", _read_texts, is_list=True)
@@ -195,7 +200,7 @@ def _read_headers(node: Node) -> Mapping[str, tuple[str, ...]]:
         raise Misfit
     headers = {}
     for name, values in node.entries.items():
-        lines = (_read_text(values),) if isinstance(values, Scalar) else _read_texts(values)
+        lines = (read_text(values),) if isinstance(values, Scalar) else _read_texts(values)
         # RFC 9110 section 5.5: no control characters in a field's value.
         if not _TOKEN.fullmatch(name) or any(not line.isprintable() for line in lines):
             raise Misfit

@@ -14,7 +14,8 @@ from txregistry.config.document import Branch, Items, Node, Scalar, is_null
 from txregistry.config.errors import ConfigError, refusal
 from txregistry.config.foreign import FOREIGN, FOREIGN_VALUES
 from txregistry.config.kinds import Kind, Misfit
-from txregistry.config.settings import known_paths, rows
+from txregistry.config.rows import rows
+from txregistry.config.settings import known_paths
 
 T = TypeVar("T")
 

@@ -4,17 +4,15 @@ default.
 
 Room: config. ``docs/configure.md`` says what the keys mean; a test holds both together.
 
-The name of a key is the attribute's without underscores (``drain_timeout`` is ``draintimeout``),
-because ``_`` separates the parts of an environment variable. Durations are seconds.
+Durations are seconds.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-import attrs
 from attrs import field, frozen
 
 from txregistry.config.addresses import Address, parse_address
@@ -29,27 +27,14 @@ from txregistry.config.kinds import (
     TABLE,
     TEXT,
     TEXTS,
-    Kind,
     choice,
     count,
     duration,
     whole,
 )
-
-T = TypeVar("T")
-
-
-def _key(kind: Kind[T], default: T) -> T:
-    """A row: one key with its kind and default; a secret one is masked in ``repr``."""
-    masked = {"repr": lambda value: "***" if value else repr(value)} if kind.is_secret else {}
-    row: T = field(default=default, metadata={"kind": kind}, **masked)  # type: ignore[call-overload]  # masked is a dict
-    return row
-
-
-def _section(shape: type[T]) -> T:
-    """A row: a section with keys of its own."""
-    row: T = field(factory=shape, metadata={"section": shape})
-    return row
+from txregistry.config.rows import key as _key
+from txregistry.config.rows import rows
+from txregistry.config.rows import section as _section
 
 
 @frozen
@@ -370,18 +355,6 @@ class Configuration:
     def prefix(self) -> str:
         """The path below which ``v2/`` lies; begins and ends with a slash."""
         return self.http.prefix
-
-
-def key_name(attribute: str) -> str:
-    """The key in the file for an attribute here."""
-    return attribute.replace("_", "")
-
-
-def rows(shape: type[Any]) -> dict[str, attrs.Attribute[Any]]:
-    """The keys of a section: name in the file -> attribute; attributes that are no keys are left
-    out.
-    """
-    return {key_name(row.name): row for row in attrs.fields(shape) if row.metadata}
 
 
 def _paths(shape: type[Any], above: str) -> list[str]:

@@ -17,14 +17,13 @@ import attrs
 from txregistry.config.document import Branch, Node, Scalar, is_null, plain
 from txregistry.config.errors import ConfigError, Origin, refusal
 from txregistry.config.foreign import FOREIGN_DRIVERS
+from txregistry.config.rows import key_name, rows
 from txregistry.config.sections import entries_of, nearest, read_section
 from txregistry.config.settings import (
     SHIPPED_DRIVERS,
     ExternalDriver,
     NamedDriver,
     Storage,
-    key_name,
-    rows,
 )
 
 #: Keys of the section that are not drivers.
