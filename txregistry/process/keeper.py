@@ -26,6 +26,7 @@ from twisted.logger import Logger
 
 from txregistry.ipc import commands
 from txregistry.ipc.link import Answer, Link, NoAnswer
+from txregistry.process.status import State
 from txregistry.storage.errors import StorageError, Unavailable
 
 #: Seconds that a request waits for a driver that restarts.
@@ -46,6 +47,14 @@ FRUITLESS_LIMIT = 5
 #: driver that greets and hangs up must not keep this process busy.
 SHORT_LIFE = 1.0
 
+_REASONS = {
+    State.STARTING: "the driver is starting",
+    State.READY: "",
+    State.RESTARTING: "the driver is being started again",
+    State.BROKEN: "the driver does not come up",
+    State.STOPPED: "the driver was stopped",
+}
+
 _log = Logger()
 
 
@@ -58,7 +67,8 @@ class LinkKeeper:
         patience: seconds that a request waits for the next connection.
 
     Attributes:
-        last_ping: the newest answer to a ping; empty before the first.
+        last_ping: the newest answer to a ping on the present connection; empty before the first.
+        last_hello: the newest answer to a hello; empty before the first.
         greetings: how often a driver said hello.
     """
 
@@ -86,7 +96,44 @@ class LinkKeeper:
         self._refusal: StorageError | None = None
         self._is_stopped = False
         self.last_ping: Answer = {}
+        self.last_hello: Answer = {}
         self.greetings = 0
+
+    # -- how it is
+
+    @property
+    def is_breaker_open(self) -> bool:
+        """Whoever asks is refused at once."""
+        return self._fruitless > FRUITLESS_LIMIT
+
+    @property
+    def state(self) -> State:
+        """What can be asked of the driver now."""
+        if self._is_stopped:
+            return State.STOPPED
+        if self._link is not None:
+            return State.READY
+        if self._refusal is not None:
+            return State.REFUSED
+        if self.is_breaker_open:
+            return State.BROKEN
+        return State.RESTARTING if self.greetings else State.STARTING
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready, one sentence; empty while it is."""
+        if self.state is State.REFUSED:
+            return f"the driver refused: {self._refusal}"
+        return _REASONS[self.state]
+
+    @property
+    def retry_in(self) -> float:
+        """Seconds until the next attempt to connect; 0 if there is a connection, or one is being
+        made.
+        """
+        if self._link is not None or self._later is None or not self._later.active():
+            return 0.0
+        return max(self._later.getTime() - self._clock.seconds(), 0.0)
 
     # -- asking for the link
 
@@ -95,8 +142,8 @@ class LinkKeeper:
             return self._link
         if self._refusal is not None:
             raise Unavailable(f"the driver refused: {self._refusal}")
-        if self._is_stopped or self._fruitless > FRUITLESS_LIMIT:
-            raise Unavailable("the driver does not come up")
+        if self._is_stopped or self.is_breaker_open:
+            raise Unavailable(self.reason)
         try:
             return await self._next_link(self._patience)
         except Unavailable:
@@ -150,7 +197,7 @@ class LinkKeeper:
         for link in (self._link, self._attempt):
             if link is not None:
                 link.abort()
-        self._settle(Unavailable("the driver was stopped"))
+        self._settle(Unavailable(self.reason))
 
     def driver_died(self) -> None:
         """The driver's process ended. If that was before a greeting, it counts, and the connection
@@ -162,8 +209,8 @@ class LinkKeeper:
 
     def _count_fruitless(self) -> None:
         self._fruitless += 1
-        if self._fruitless > FRUITLESS_LIMIT:
-            self._settle(Unavailable("the driver does not come up"))
+        if self.is_breaker_open:
+            self._settle(Unavailable(_REASONS[State.BROKEN]))
 
     async def _connect(self) -> None:
         self._is_counted = False
@@ -209,6 +256,7 @@ class LinkKeeper:
         self._fruitless = 0
         self._greeted_at = self._clock.seconds()
         self.greetings += 1
+        self.last_hello = link.hello
         self._link = link
         self._ping_later(link)
         self._settle(link)  # last: whoever waited goes on at once, and may stop all this
@@ -221,6 +269,7 @@ class LinkKeeper:
         if link is not self._link:
             return
         self._link = None
+        self.last_ping = {}
         self._cancel_later()
         if self._clock.seconds() - self._greeted_at < SHORT_LIFE:
             self._retry(RETRY)

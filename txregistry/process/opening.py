@@ -18,6 +18,7 @@ from txregistry.ipc.remote import RemoteDriver
 from txregistry.process.child import ChildDriver
 from txregistry.process.keeper import PATIENCE, LinkKeeper
 from txregistry.process.spec import DriverSpec, StartError
+from txregistry.process.status import DriverStatus, Pong, Windows
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError, Unavailable
 
@@ -63,11 +64,32 @@ class OpenDriver:
             self.child.bind()
             path = self.child.path
         assert path is not None
+        self._budget = budget or ReplayBudget()
         self.links = LinkKeeper(reactor, reactor, path, when_stuck=self._kill, patience=patience)
         if self.child is not None:
             self.child.start()
         self.links.start()
-        self.driver: Driver = RemoteDriver(reactor, reactor, self.links, self._in_thread, budget)
+        self.driver: Driver = RemoteDriver(
+            reactor, reactor, self.links, self._in_thread, self._budget
+        )
+
+    def status(self) -> DriverStatus:
+        """How the driver is now; a value."""
+        links, child, budget = self.links, self.child, self._budget
+        return DriverStatus(
+            name=self.spec.name,
+            state=links.state,
+            reason=links.reason,
+            version=links.last_hello.get("version", ""),
+            isolation=_measures(links.last_hello),
+            pid=child.pid if child is not None else None,
+            deaths=child.deaths if child is not None else 0,
+            greetings=links.greetings,
+            is_breaker_open=links.is_breaker_open,
+            retry_in=links.retry_in,
+            pong=_pong(links.last_ping),
+            windows=Windows(budget.used, budget.total, budget.unprotected),
+        )
 
     def _in_thread(self, work: Any) -> Any:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
@@ -127,3 +149,22 @@ class OpenDriver:
         self.links.stop()
         if self.child is not None:
             await self.child.stop()
+
+
+def _measures(hello: Answer) -> tuple[str, ...]:
+    """The isolation of a hello, as measures."""
+    told: str = hello.get("isolation") or ""
+    return tuple(measure for measure in told.split(",") if measure not in ("", "none"))
+
+
+def _pong(ping: Answer) -> Pong | None:
+    if not ping:
+        return None
+    return Pong(
+        operations=ping["operations"],
+        oldest_ms=ping["oldest_ms"],
+        bytes_moved=ping["bytes_moved"],
+        resident=ping["resident"],
+        descriptors=ping["descriptors"],
+        storage=ping["state"],
+    )
