@@ -72,6 +72,13 @@ class FetchTests:
         assert world.witness.events == [
             Event(Action.PULL, APP, pushed, OCI_MANIFEST, len(image()), LATEST)
         ]
+        assert world.witness.events[0].manifest == image()
+
+    def test_what_the_client_has_is_not_pulled(self, world, pushed):
+        """It stays promised, and nobody is told that it was pulled."""
+        done(world.registry.manifests.fetch(APP, LATEST, is_known=lambda digest: digest == pushed))
+        assert world.witness.told_of == [("lib/app", pushed)]
+        assert world.witness.events == []
 
     def test_by_digest(self, world, pushed):
         assert fetch(world, pushed).data == image()

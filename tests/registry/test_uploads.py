@@ -10,7 +10,7 @@ from txregistry.oci.digests import Digest
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import UploadId
 from txregistry.oci.ranges import Span
-from txregistry.registry import BodyCut, new_upload_id
+from txregistry.registry import Action, BodyCut, Event, new_upload_id
 from txregistry.registry.tokens import Tokens, UploadState
 from txregistry.storage.errors import CODES, Internal, NoSpace, Throttled
 
@@ -270,6 +270,14 @@ class OneWriterTests:
 
 
 class CancelTests:
+    def test_observer_is_told_of_start_and_cancellation(self, world, uploads, upload):
+        done(uploads.cancel(APP, ID, upload.token))
+        assert world.witness.events == [
+            Event(Action.START, APP, upload=ID),
+            Event(Action.CANCEL, APP, upload=ID),
+        ]
+        assert all(event.action.is_of_upload for event in world.witness.events)
+
     def test_cancelled_session_is_gone(self, world, uploads, upload):
         done(uploads.append(APP, ID, upload.token, None, Bytes(b"abc")))
         world.driver.forget()

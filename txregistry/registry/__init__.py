@@ -10,7 +10,14 @@ from txregistry.registry.body import Body, BodyCut
 from txregistry.registry.catalog import Catalog
 from txregistry.registry.manifest_reader import Parse, StoredManifest
 from txregistry.registry.manifests import Manifests, PutResult
-from txregistry.registry.observer import Action, Event, Nobody, Observer
+from txregistry.registry.observer import (
+    REQUEST,
+    Action,
+    Event,
+    Nobody,
+    Observer,
+    RequestRecord,
+)
 from txregistry.registry.purge import PurgeReport, purge_uploads
 from txregistry.registry.referrers import Referrers, ReferrersPage
 from txregistry.registry.registry import Options, Registry, new_upload_id, open_registry
@@ -19,6 +26,7 @@ from txregistry.registry.tags import Tags
 from txregistry.registry.uploads import Upload, Uploads
 
 __all__ = [
+    "REQUEST",
     "Action",
     "BlobContent",
     "Blobs",
@@ -36,6 +44,7 @@ __all__ = [
     "Referrers",
     "ReferrersPage",
     "Registry",
+    "RequestRecord",
     "StoredManifest",
     "Tags",
     "Upload",

@@ -26,6 +26,8 @@ Driver calls of a request ("at once" costs one round trip; with its content cach
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
 from txregistry.oci.digests import Digest
@@ -91,8 +93,17 @@ class Manifests:
         self._finishing = finishing
         self._sync_references = sync_references
 
-    async def fetch(self, repository: RepositoryName, reference: Reference) -> StoredManifest:
+    async def fetch(
+        self,
+        repository: RepositoryName,
+        reference: Reference,
+        *,
+        is_known: Callable[[Digest], bool] = lambda digest: False,
+    ) -> StoredManifest:
         """Return a manifest.
+
+        Args:
+            is_known: whether the client has what is of this digest, so that it is not pulled.
 
         Raises:
             OciError: MANIFEST_UNKNOWN.
@@ -107,7 +118,8 @@ class Manifests:
             if manifest is None:
                 raise _unknown(reference)
             await self._observer.told(repository, manifest.digest)
-            await self._observer.happened(_event(Action.PULL, repository, manifest, tag))
+            if not is_known(manifest.digest):
+                await self._observer.happened(_event(Action.PULL, repository, manifest, tag))
         return manifest
 
     async def put(
@@ -238,7 +250,15 @@ def _digest(reference: Reference, data: bytes) -> Digest:
 def _event(
     action: Action, repository: RepositoryName, manifest: StoredManifest, tag: Tag | None
 ) -> Event:
-    return Event(action, repository, manifest.digest, manifest.media_type, len(manifest.data), tag)
+    return Event(
+        action,
+        repository,
+        manifest.digest,
+        manifest.media_type,
+        len(manifest.data),
+        tag,
+        manifest=manifest.data,
+    )
 
 
 def _unknown(reference: Reference) -> OciError:

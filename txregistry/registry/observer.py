@@ -9,27 +9,63 @@ told
 ``happened``  is awaited after something was done and before it is answered, so that an event can be
               queued durably with what it describes.
 
-Both may raise; the request then fails although its effect stays, which a repetition will find.
+Both may raise an OciError; the request then fails although its effect stays, which a repetition
+will find.
+
+On whose behalf a thing is done is not handed down through every method: it belongs to the context
+of the request's coroutine (``REQUEST``), which all that it awaits or starts inherits.
 """
 
 from __future__ import annotations
 
 import enum
+from contextvars import ContextVar
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from txregistry.oci.digests import Digest
-from txregistry.oci.names import RepositoryName, Tag
+from txregistry.oci.names import RepositoryName, Tag, UploadId
+
+
+@frozen
+class RequestRecord:
+    """On whose behalf something is done; text for people and for records, which decides nothing.
+
+    Attributes:
+        id: of the request, told to the client and in the log.
+        actor: who is logged in, empty for nobody.
+        address: where the request came from: ``host:port``, or what a trusted proxy said.
+        host: that the client meant to talk to, as it said.
+    """
+
+    id: str
+    actor: str = ""
+    address: str = ""
+    host: str = ""
+    method: str = ""
+    user_agent: str = ""
+
+
+#: The request that the running coroutine belongs to; None for what the registry does by itself.
+REQUEST: ContextVar[RequestRecord | None] = ContextVar("request", default=None)
 
 
 class Action(enum.Enum):
-    """What was done. Source: registry:3's notifications, whose words these are."""
+    """What was done. Source: registry:3's notifications have the first four of these words."""
 
     PULL = "pull"
     PUSH = "push"
     MOUNT = "mount"
     DELETE = "delete"
+    START = "start"
+    FINISH = "finish"
+    CANCEL = "cancel"
+
+    @property
+    def is_of_upload(self) -> bool:
+        """Whether it is a step of an upload's session, as opposed to what becomes of content."""
+        return self in (Action.START, Action.FINISH, Action.CANCEL)
 
 
 @frozen
@@ -37,11 +73,13 @@ class Event:
     """One thing that was done in a repository.
 
     Attributes:
-        digest: of the content; None where a tag was deleted.
+        digest: of the content; None where a tag was deleted, and where an upload has none yet.
         media_type: of the content; empty where it was deleted.
         size: bytes of the content; 0 where it was deleted.
         tag: by which a manifest was pulled, pushed or deleted.
         source: the repository that a blob was mounted from.
+        manifest: the bytes of the manifest that was pulled or pushed; None for anything else.
+        upload: the session that was started, cancelled, or became the blob.
     """
 
     action: Action
@@ -51,6 +89,8 @@ class Event:
     size: int = 0
     tag: Tag | None = None
     source: RepositoryName | None = None
+    manifest: bytes | None = field(default=None, repr=False, eq=False)  # named by its digest
+    upload: UploadId | None = None
 
 
 class Observer(Protocol):

@@ -53,7 +53,7 @@ class Publication:
         else:
             await self._commit(place, digest, size)
         await self._link(place.repository, digest, size)
-        await self._sessions.clear(place)
+        await self._end(place, digest, size)
 
     async def from_memory(self, repository: RepositoryName, digest: Digest, data: bytes) -> None:
         """Publish bytes that were verified. Two driver calls."""
@@ -65,10 +65,12 @@ class Publication:
         calls.
         """
         await self.from_memory(place.repository, digest, data)
-        await self._sessions.clear(place)
+        await self._end(place, digest, len(data))
 
     async def is_repeated(self, place: Place, digest: Digest, held: int | None) -> bool:
         """Say whether the repository has the blob that a session would become, and end it if so.
+
+        That it was pushed is told again: whoever did it the first time may have died before.
 
         Args:
             held: bytes that the session holds, None if it has gone.
@@ -76,8 +78,8 @@ class Publication:
         member = await self._links.find_blob(place.repository, digest)
         if member is None or held not in (None, member.size):
             return False
-        if held is not None:
-            await self._sessions.clear(place)
+        await self._pushed(place.repository, digest, member.size)
+        await self._end(place, digest, member.size, is_open=held is not None)
         return True
 
     async def _commit(self, place: Place, digest: Digest, size: int) -> None:
@@ -104,4 +106,17 @@ class Publication:
     async def _link(self, repository: RepositoryName, digest: Digest, size: int) -> None:
         """Make published bytes a blob of the repository."""
         await self._links.write(blob_link(repository, digest), digest)
+        await self._pushed(repository, digest, size)
+
+    async def _pushed(self, repository: RepositoryName, digest: Digest, size: int) -> None:
         await self._observer.happened(Event(Action.PUSH, repository, digest, OCTET_STREAM, size))
+
+    async def _end(self, place: Place, digest: Digest, size: int, *, is_open: bool = True) -> None:
+        """End a session that became a blob; one that was ended before is only told of."""
+        if is_open:
+            await self._sessions.clear(place)
+        await self._observer.happened(
+            Event(
+                Action.FINISH, place.repository, digest, OCTET_STREAM, size, upload=place.upload_id
+            )
+        )

@@ -38,7 +38,7 @@ from txregistry.oci.ranges import Span
 from txregistry.registry.body import Body, hold, is_empty
 from txregistry.registry.border import border
 from txregistry.registry.intake import Intake
-from txregistry.registry.observer import Observer
+from txregistry.registry.observer import Action, Event, Observer
 from txregistry.registry.publication import Publication
 from txregistry.registry.sessions import Place, Record, Sessions
 from txregistry.registry.tasks import Finishing
@@ -112,7 +112,9 @@ class Uploads:
         algorithm = check_algorithm(algorithm or CANONICAL)
         place = Place(repository, UploadId(self._new_id()))
         with border(Code.UNKNOWN):
-            return self._told(place, await self._sessions.create(place, algorithm))
+            upload = self._told(place, await self._sessions.create(place, algorithm))
+            await self._observer.happened(Event(Action.START, repository, upload=place.upload_id))
+        return upload
 
     async def status(self, repository: RepositoryName, upload_id: UploadId) -> Upload:
         """Say how much a session holds; nothing changes.
@@ -223,7 +225,13 @@ class Uploads:
         """
         self._tokens.open(token, repository, upload_id)
         with border(Code.BLOB_UPLOAD_UNKNOWN):
-            await self._finishing.run(self._sessions.remove(Place(repository, upload_id)))
+            await self._finishing.run(self._cancel(Place(repository, upload_id)))
+
+    async def _cancel(self, place: Place) -> None:
+        await self._sessions.remove(place)
+        await self._observer.happened(
+            Event(Action.CANCEL, place.repository, upload=place.upload_id)
+        )
 
     async def _judge(
         self, place: Place, state: UploadState, span: Span | None, body: Body | None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records for the access log.
+"""Records of requests: for the access log, and for whoever is told what the registry does.
 
 Room: web. Must not know where they go. Text is as the client sent it; who writes it down escapes
 it.
@@ -7,6 +7,10 @@ it.
 
 from __future__ import annotations
 
+import uuid
+
+from txregistry.auth.decisions import Identity
+from txregistry.registry import RequestRecord
 from txregistry.web.connections import host_of
 from txregistry.web.request import RegistryRequest
 from txregistry.web.settings import AccessRecord
@@ -32,6 +36,24 @@ def record_of(request: RegistryRequest, now: float, trusted: frozenset[str]) -> 
         user_agent=request.header(b"User-Agent") or "",
         referer=request.header(b"Referer") or "",
         is_complete=not request.is_over,
+    )
+
+
+def asked_by(
+    request: RegistryRequest, identity: Identity, trusted: frozenset[str]
+) -> RequestRecord:
+    """Return what is told of an admitted request to those who are told what it did."""
+    client = client_of(request, trusted)
+    if client and client == host_of(request.client):
+        port: int = getattr(request.client, "port", 0)
+        client = f"[{client}]:{port}" if ":" in client else f"{client}:{port}"
+    return RequestRecord(
+        id=str(uuid.uuid4()),
+        actor=identity.name,
+        address=client,
+        host=request.header(b"Host") or "",
+        method=request.method.decode("ascii"),
+        user_agent=request.header(b"User-Agent") or "",
     )
 
 

@@ -22,6 +22,8 @@ from twisted.internet.defer import Deferred
 from txregistry.auth.decisions import CATALOG, REGISTRY, Action, Resource
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
+from txregistry.registry import REQUEST
+from txregistry.web.access import asked_by
 from txregistry.web.answer import Answer
 from txregistry.web.call import Call, House
 from txregistry.web.egress import send_parts, send_whole
@@ -139,6 +141,7 @@ class RegistryApp(Klein):
                 raise
             self.send(request, self._not_offered(row, error))
             return
+        REQUEST.set(asked_by(request, call.identity, self._house.settings.trusted_proxies))
         answer = await method.route(call)
         if isinstance(answer.body, bytes) or request.method == b"HEAD":
             self.send(request, answer)

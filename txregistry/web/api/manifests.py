@@ -22,14 +22,17 @@ _ASK_AGAIN: Header = ("Cache-Control", "no-cache")
 async def fetch(call: Call) -> Answer:
     """GET and HEAD: the bytes that were pushed, as the type that they are. Source: end-3."""
     reference = _stored_reference(call.reference)
-    manifest = await call.registry.manifests.fetch(call.repository, reference)
+    known = call.header(b"If-None-Match")
+    manifest = await call.registry.manifests.fetch(
+        call.repository, reference, is_known=lambda digest: matches_etag(known, digest)
+    )
     digest = str(manifest.digest)
     headers = (
         ("Docker-Content-Digest", digest),
         ("ETag", etag_of(manifest.digest)),
         _ASK_AGAIN if isinstance(reference, Tag) else FOREVER,
     )
-    if matches_etag(call.header(b"If-None-Match"), manifest.digest):
+    if matches_etag(known, manifest.digest):
         return Answer(304, headers)
     return Answer(200, (("Content-Type", manifest.media_type), *headers), manifest.data)
 
