@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from txregistry.oci.digests import Digest
 from txregistry.storage.errors import Unavailable
-from txregistry.web import Limits, WebSettings, filelane, make_site, outlets
+from txregistry.web import Limits, WebSettings, make_site, outlets
 from txregistry.web.filelane import Truncated, is_in_memory
 
 from .content import digest_of
@@ -177,7 +177,7 @@ class ThreadsTests:
     @pytest.fixture
     def cold(self, monkeypatch):
         """A file of a file system that can't tell what is cached."""
-        monkeypatch.setattr(filelane, "is_in_memory", lambda file: False)
+        monkeypatch.setattr(outlets, "is_in_memory", lambda file: False)
         descriptor = os.memfd_create("x", os.MFD_CLOEXEC)
         os.write(descriptor, DATA)
         yield descriptor

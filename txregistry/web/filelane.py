@@ -10,7 +10,6 @@ altogether.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -49,8 +48,8 @@ def is_cached(file: int, start: int, stop: int) -> bool:
 def _is_byte_cached(file: int, offset: int) -> bool:
     try:
         return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-    except OSError as error:
-        return error.errno == errno.EOPNOTSUPP and is_in_memory(file)
+    except OSError:  # it would wait, or the file system can't tell
+        return False
 
 
 def is_in_memory(file: int) -> bool:

@@ -14,12 +14,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from txregistry.web.filelane import Run, Truncated, is_cached, warm
+from txregistry.web.filelane import Run, Truncated, is_cached, is_in_memory, warm
 from txregistry.web.request import RegistryRequest
 
-#: Most bytes that one connection sends before others have their turn. Arbitrary; about half a
-#: millisecond at the speed of the kernel.
-TURN = 1024 * 1024
+#: How much of a file is asked about and sent at once, in bytes.
+PIECE = 1024 * 1024
+
+#: Pieces that one connection sends before others have their turn. Arbitrary; about two milliseconds
+#: at the speed of the kernel, and only for a client that takes them as fast: with one piece a turn
+#: a fast client waits for the reactor between them.
+TURN = 4
 
 
 class ClientGone(Exception):
@@ -103,6 +107,7 @@ class SentOutlet:
         self._start = start
         self._stop = stop
         self._run = run
+        self._never_waits = is_in_memory(file)
         self._is_flushed = False
         self._is_warming = False
         self._is_lost = False
@@ -127,11 +132,7 @@ class SentOutlet:
             self._is_flushed = True
             self._transport.startWriting()
             return
-        turn_stop = min(self._start + TURN, self._stop)
-        if is_cached(self._file, self._start, turn_stop):
-            self._send_until(turn_stop)
-        else:
-            self._warm_until(turn_stop)
+        self._send_turn()
 
     def stopProducing(self) -> None:
         """The connection was lost. A thread that still reads the file is waited for."""
@@ -139,39 +140,52 @@ class SentOutlet:
         if not self._is_warming:
             self._end(ClientGone())
 
-    def _send_until(self, turn_stop: int) -> None:
+    def _send_turn(self) -> None:
+        """Send until the socket is full, the file must be waited for, or the turn is over."""
+        for _ in range(TURN):
+            stop = min(self._start + PIECE, self._stop)
+            if not self._never_waits and not is_cached(self._file, self._start, stop):
+                self._warm_until(stop)
+                return
+            if not self._send_until(stop):
+                return
+        self._transport.startWriting()
+
+    def _send_until(self, stop: int) -> bool:
+        """Send up to ``stop``; True if that went and there is more."""
         try:
-            while self._start < turn_stop:
+            while self._start < stop:
                 count = os.sendfile(
-                    self._socket.fileno(), self._file, self._start, turn_stop - self._start
+                    self._socket.fileno(), self._file, self._start, stop - self._start
                 )
                 if not count:
                     self._end(Truncated())
-                    return
+                    return False
                 self._start += count
                 self._request.sentLength += count
         except BlockingIOError:
-            pass
+            self._transport.startWriting()
+            return False
         except (BrokenPipeError, ConnectionResetError):
             self._end(ClientGone())
-            return
+            return False
         except OSError as error:
             self._end(error)
-            return
-        if self._start < self._stop:
-            self._transport.startWriting()
-        else:
+            return False
+        if self._start == self._stop:
             self._end(None)
+            return False
+        return True
 
-    def _warm_until(self, turn_stop: int) -> None:
+    def _warm_until(self, stop: int) -> None:
         self._is_warming = True
-        self._warming = Deferred.fromCoroutine(self._warm(turn_stop))
+        self._warming = Deferred.fromCoroutine(self._warm(stop))
 
-    async def _warm(self, turn_stop: int) -> None:
+    async def _warm(self, stop: int) -> None:
         start = self._start
         error: Exception | None = None
         try:
-            await self._run(lambda: warm(self._file, start, turn_stop))
+            await self._run(lambda: warm(self._file, start, stop))
         except (OSError, Truncated) as caught:
             error = caught
         self._is_warming = False
@@ -179,8 +193,8 @@ class SentOutlet:
             self._end(ClientGone())
         elif error is not None:
             self._end(error)
-        else:
-            self._send_until(turn_stop)
+        elif self._send_until(stop):
+            self._transport.startWriting()
 
     def _end(self, error: Exception | None) -> None:
         if self._done.called:
