@@ -28,7 +28,7 @@ from txregistry import __version__
 from txregistry.config import ConfigError, Configuration, load
 from txregistry.process.spec import StartError
 from txregistry.service import RegistryService
-from txregistry.serving import the_reactor
+from txregistry.serving import spare_collector, the_reactor
 from txregistry.telemetry import make_access_log, make_observer
 
 _log = Logger()
@@ -116,6 +116,7 @@ def makeService(options: Options) -> IService:
         options.configuration,
         reactor,
         when_failed=failed,
+        announce=lambda sentence: spare_collector(),
         access_log=make_access_log(settings, file or sys.stdout, reactor.seconds),
     )
     if options.log_name is not None:
