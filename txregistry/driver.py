@@ -55,7 +55,9 @@ from txregistry.storage.memory import MemoryStore
 from txregistry.storage.options import (
     check_option_names,
     choice_option,
+    seconds_option,
     text_option,
+    texts_option,
     whole_option,
 )
 
@@ -94,6 +96,8 @@ __all__ = [
     "check_option_names",
     "choice_option",
     "main",
+    "seconds_option",
     "text_option",
+    "texts_option",
     "whole_option",
 ]

@@ -206,6 +206,33 @@ class ByHandTests:
         assert str(caught.value).endswith(str(sorted(json.loads(text or "{}").items())))
 
 
+class MiddlewareTests:
+    """Middlewares run in the driver's process, in front of its store."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_client_is_sent_where_the_middleware_says(self, house, tmp_path):
+        """Also if the store has no URLs of its own."""
+        path = tmp_path / "options.json"
+        chain = [{"name": "redirect", "options": {"baseurl": "https://cdn.example/x"}}]
+        path.write_text(json.dumps({"middleware": chain}))
+        await house.listening(MEMORY, "--options", path)
+        opened = house.attach()
+        await opened.hello()
+        url = await opened.driver.redirect_url("/a/data", "GET", 60, client="192.0.2.1")
+        assert url == "https://cdn.example/x/a/data"
+
+    @pytest_twisted.ensureDeferred
+    async def test_refusal_is_one_sentence(self, house, tmp_path):
+        """Like that of the store's own options."""
+        path = tmp_path / "options.json"
+        path.write_text(json.dumps({"middleware": [{"name": "rewrit"}]}))
+        await house.listening(MEMORY, "--options", path)
+        opened = house.attach()
+        with pytest.raises(Exception, match=r"middleware rewrit: .*did you mean rewrite"):
+            while True:
+                await opened.hello()
+
+
 class EndTests:
     @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM] * 3, [signal.SIGINT]])
     @pytest_twisted.ensureDeferred

@@ -3,6 +3,8 @@
 
 import pytest
 
+from txregistry.web.elsewhere import Exempt, networks
+
 from .content import EMPTY_SHA256, digest_of, push_blob
 
 DATA = bytes(range(256)) * 4
@@ -70,6 +72,23 @@ class FetchTests:
         assert (reply.status, reply.headers["location"]) == (307, "https://elsewhere/GET")
         assert reply.headers["docker-content-digest"] == digest
 
+    @pytest.mark.parametrize(
+        "exempt, is_exempt",
+        [
+            (Exempt(networks=networks(["127.0.0.0/8"])), True),
+            (Exempt(networks=networks(["10.0.0.0/8", "::1/128"])), False),
+            (Exempt(user_agents=("OldClient/",)), True),
+            (Exempt(user_agents=("newclient",)), False),
+        ],
+    )
+    async def test_some_clients_are_served_from_here(self, house, exempt, is_exempt):
+        """They can't reach the storage, or follow no redirect."""
+        digest = await push_blob(house, "a", DATA)
+        house.serve(registry=_Redirecting(house.registry), redirect=True, exempt=exempt)
+        agent = ["User-Agent: oldclient/1.2"]
+        reply = await house.ask("GET", f"/v2/a/blobs/{digest}", headers=agent)
+        assert (reply.status, reply.body) == ((200, DATA) if is_exempt else (307, b""))
+
 
 class _Redirecting:
     """A registry whose storage serves blobs itself."""
@@ -78,8 +97,11 @@ class _Redirecting:
         self.blobs = self
         self.registry = registry
 
-    async def redirect(self, repository, digest, method):
+    async def redirect(self, repository, digest, method, *, client):
         return f"https://elsewhere/{method}"
+
+    def __getattr__(self, name):
+        return getattr(self.registry.blobs, name)
 
 
 class RangesTests:

@@ -372,5 +372,6 @@ class RedirectURL(_Command):
         (b"path", amp.Unicode()),
         (b"method", amp.Unicode()),
         (b"expires_in", amp.Integer()),
+        (b"client", amp.Unicode(optional=True)),
     ]
     response: ClassVar = [(b"url", amp.Unicode(optional=True))]

@@ -208,12 +208,18 @@ class RemoteDriver:
         _check_order([one.split("/") for one in paths], answer["has_more"], path)
         return Walk(entries, answer["has_more"])
 
-    async def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
+    async def redirect_url(
+        self, path: str, method: str, expires_in: int, *, client: str = ""
+    ) -> str | None:
         check_path(path)
         if "redirects" not in (await self.links.link()).hello["features"]:
             return None
         answer = await self.ask(
-            commands.RedirectURL, path=path, method=method, expires_in=expires_in
+            commands.RedirectURL,
+            path=path,
+            method=method,
+            expires_in=expires_in,
+            client=client or None,
         )
         url: str | None = answer["url"]
         return url

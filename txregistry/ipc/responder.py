@@ -242,9 +242,12 @@ class Responder(DescriptorKeeper):
         return self._answer(work)
 
     @commands.RedirectURL.responder
-    def redirect_url(self, path: str, method: str, expires_in: int) -> Deferred[Answer]:
+    def redirect_url(
+        self, path: str, method: str, expires_in: int, client: str | None = None
+    ) -> Deferred[Answer]:
         async def work(driver: Driver) -> Answer:
-            return {"url": await driver.redirect_url(path, method, expires_in)}
+            url = await driver.redirect_url(path, method, expires_in, client=client or "")
+            return {"url": url}
 
         return self._answer(work)
 

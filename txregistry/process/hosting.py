@@ -42,6 +42,7 @@ from zope.interface import implementer
 import txregistry
 from txregistry.ipc.responder import Responder
 from txregistry.ipc.serving import Serving
+from txregistry.middleware import StoreRedirects, make_chain
 from txregistry.process.accepting import Acceptor
 from txregistry.process.child import BACKLOG
 from txregistry.process.isolation import confine
@@ -49,6 +50,7 @@ from txregistry.process.spec import ISOLATION
 from txregistry.storage.contract import Driver, Store
 from txregistry.storage.errors import BadOptions, Internal, StorageError
 from txregistry.storage.hosted import HostedDriver
+from txregistry.storage.redirecting import Redirects
 
 T = TypeVar("T")
 
@@ -60,6 +62,9 @@ MAKE_INTERVAL = 5.0
 
 #: Seconds that writers may take to store what arrived when the process is asked to end.
 DRAIN_TIMEOUT = 20.0
+
+#: The member of the options document that is not the store's: the middlewares in front of it.
+MIDDLEWARE = "middleware"
 
 _FIRST_INHERITED = 3
 _PR_SET_PDEATHSIG = 1
@@ -109,7 +114,8 @@ class Host:
     ) -> None:
         self._reactor = reactor
         self._create = create
-        self._options = options
+        self._options = {key: value for key, value in options.items() if key != MIDDLEWARE}
+        self._middleware = options.get(MIDDLEWARE) or []
         self._connections: set[_Connection] = set()
         self._store: Store | None = None
         self._acceptor: Acceptor | None = None
@@ -152,7 +158,18 @@ class Host:
         except Exception as error:  # a driver author's code, as in the responder
             _log.failure("the store can't be made")
             return Internal(f"{type(error).__name__}: {error}")
-        return HostedDriver(store, run=self._in_thread)
+        try:
+            redirects = self._redirects(store)
+        except BadOptions as refusal:
+            store.close()
+            self._store = None
+            return refusal
+        return HostedDriver(store, run=self._in_thread, redirects=redirects)
+
+    def _redirects(self, store: Store) -> Redirects | None:
+        if not self._middleware:
+            return None
+        return make_chain(self._middleware, StoreRedirects(store))
 
     async def _make_later(self) -> None:
         """Wait for a backend that can't be reached; operations are refused meanwhile."""

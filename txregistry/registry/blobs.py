@@ -171,8 +171,13 @@ class Blobs:
             await self._observer.told(repository, digest)
         return True
 
-    async def redirect(self, repository: RepositoryName, digest: Digest, method: str) -> str | None:
+    async def redirect(
+        self, repository: RepositoryName, digest: Digest, method: str, *, client: str = ""
+    ) -> str | None:
         """Return a URL at which a client may have a blob, None if it is to be served from here.
+
+        Args:
+            client: the client's address, for drivers whose URLs depend on it.
 
         Raises:
             OciError: BLOB_UNKNOWN.
@@ -181,16 +186,17 @@ class Blobs:
             return None
         with border(Code.BLOB_UNKNOWN, str(digest)):
             # The URL first: most drivers have none, and know it without being asked.
-            url = await self._driver.redirect_url(data_path(digest), method, self._redirect_seconds)
+            url = await self._url(data_path(digest), method, client)
             if url is None:
                 return None
             member = await self._find(repository, digest)
             if member.target != digest:
-                url = await self._driver.redirect_url(
-                    member.data_path, method, self._redirect_seconds
-                )
+                url = await self._url(member.data_path, method, client)
             await self._pulled(repository, digest, member.size)
         return url
+
+    async def _url(self, path: str, method: str, client: str) -> str | None:
+        return await self._driver.redirect_url(path, method, self._redirect_seconds, client=client)
 
     async def _find(self, repository: RepositoryName, digest: Digest) -> Member:
         member = await self._links.find_blob(repository, digest)

@@ -333,8 +333,15 @@ class Driver(Protocol):
             Missing: one of them does not exist.
         """
 
-    async def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
-        """A URL at which a client may do ``method`` itself for ``expires_in`` seconds, or None."""
+    async def redirect_url(
+        self, path: str, method: str, expires_in: int, *, client: str = ""
+    ) -> str | None:
+        """A URL at which a client may do ``method`` itself for ``expires_in`` seconds, or None.
+
+        Args:
+            client: the client's IP address, since another URL may suit another network; empty if
+                it is not known.
+        """
 
 
 # --- what a driver author writes

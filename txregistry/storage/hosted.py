@@ -50,6 +50,7 @@ from txregistry.storage.errors import (
 from txregistry.storage.hashes import ALGORITHMS
 from txregistry.storage.paths import PROBE, check_path
 from txregistry.storage.reading import HostedReading, close_content
+from txregistry.storage.redirecting import Asked, Redirects
 from txregistry.storage.turns import Turns, is_within
 from txregistry.storage.walking import walk_page
 from txregistry.storage.writability import Writability
@@ -73,6 +74,7 @@ class HostedDriver:
 
     Args:
         run: runs a blocking call: ``deferToThread`` in a driver's process, ``run_inline`` in tests.
+        redirects: says where content can be had, in place of the store.
         checkpoint: new bytes after which an open writer syncs and saves its hash states.
         now: the clock, seconds; only differences count.
     """
@@ -82,12 +84,14 @@ class HostedDriver:
         store: Store,
         *,
         run: Run,
+        redirects: Redirects | None = None,
         checkpoint: int = CHECKPOINT,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = store.name
-        self.has_redirects = bool(getattr(store, "has_redirects", False))
+        self.has_redirects = redirects is not None or bool(getattr(store, "has_redirects", False))
         self._store = store
+        self._redirects = redirects
         self._writability = Writability(now)
         self._run = self._observed(guarded(run))
         self._checkpoint = checkpoint
@@ -154,9 +158,14 @@ class HostedDriver:
             )
         )
 
-    async def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
+    async def redirect_url(
+        self, path: str, method: str, expires_in: int, *, client: str = ""
+    ) -> str | None:
         check_path(path)
-        return await self._run(lambda: self._store.redirect_url(path, method, expires_in))
+        redirects = self._redirects
+        if redirects is None:
+            return await self._run(lambda: self._store.redirect_url(path, method, expires_in))
+        return await self._run(lambda: redirects.url(Asked(path, method, expires_in, client)))
 
     # --- changing -----------------------------------------------------------------------------
 

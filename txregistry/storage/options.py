@@ -70,3 +70,30 @@ def whole_option(options: Mapping[str, object], name: str, default: int, *, leas
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise BadOptions(f"{name} is to be a whole number of at least {least}, not {value!r}")
     return value
+
+
+def seconds_option(
+    options: Mapping[str, object], name: str, default: float, *, least: float = 0.0
+) -> float:
+    """A number of seconds.
+
+    Raises:
+        BadOptions: it is none, or less than ``least``.
+    """
+    value = options.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= least:
+        raise BadOptions(f"{name} is to be a duration of at least {least:g} s, not {value!r}")
+    return float(value)
+
+
+def texts_option(options: Mapping[str, object], name: str) -> tuple[str, ...]:
+    """A list of texts, or one text with commas between them; none by default.
+
+    Raises:
+        BadOptions: it is something else.
+    """
+    value = options.get(name) or ()
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise BadOptions(f"{name} is to be a list of texts, not {value!r}")
+    return tuple(part.strip() for part in parts if part.strip())

@@ -13,6 +13,7 @@ from txregistry.auth.decisions import Identity
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
 from txregistry.registry import Registry
+from txregistry.web.access import client_of
 from txregistry.web.gate import Gate
 from txregistry.web.ingest import Body, NoBody
 from txregistry.web.request import RegistryRequest
@@ -71,6 +72,11 @@ class Call:
     def is_head(self) -> bool:
         """Only the head of the answer is asked for."""
         return self._request.method == b"HEAD"
+
+    @property
+    def client(self) -> str:
+        """The client's address, as far as it can be believed; empty if it has none."""
+        return client_of(self._request, self.settings.trusted_proxies)
 
     @property
     def body(self) -> Body | NoBody:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import field, frozen
 
 from txregistry.oci.manifests import MANIFEST_LIMIT
+from txregistry.web.elsewhere import Exempt
 
 
 @frozen(kw_only=True)
@@ -99,6 +100,7 @@ class WebSettings:
         read_only: clients may change nothing.
         delete_enabled: clients may delete manifests, tags and blobs.
         redirect: ask the registry for a URL at which a client may fetch a blob itself.
+        exempt: clients that are served from here all the same.
         catalog_default: names on a page of the catalog if the client does not say.
         catalog_maximum: most names on a page of the catalog.
         tags_maximum: most names on a page of tags.
@@ -117,6 +119,7 @@ class WebSettings:
     read_only: bool = False
     delete_enabled: bool = False
     redirect: bool = False
+    exempt: Exempt = field(factory=Exempt)
     catalog_default: int = 100
     catalog_maximum: int = 1000
     tags_maximum: int = 1000

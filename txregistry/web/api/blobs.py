@@ -21,11 +21,9 @@ _ACCEPT_RANGES: Header = ("Accept-Ranges", "bytes")
 async def fetch(call: Call) -> Answer:
     """GET and HEAD: the content, whole or in part. Source: end-2; registry:3's headers."""
     digest = Digest.parse(call.reference)
-    if call.settings.redirect:
-        method = "HEAD" if call.is_head else "GET"
-        elsewhere = await call.registry.blobs.redirect(call.repository, digest, method)
-        if elsewhere is not None:
-            return Answer(307, (("Location", elsewhere), ("Docker-Content-Digest", str(digest))))
+    elsewhere = await _elsewhere(call, digest)
+    if elsewhere is not None:
+        return Answer(307, (("Location", elsewhere), ("Docker-Content-Digest", str(digest))))
     headers = (
         ("Docker-Content-Digest", str(digest)),
         ("ETag", etag_of(digest)),
@@ -41,6 +39,15 @@ async def fetch(call: Call) -> Answer:
     if matches_etag(call.header(b"If-None-Match"), digest):
         return Answer(304, headers)
     return _content(call, content, headers)
+
+
+async def _elsewhere(call: Call, digest: Digest) -> str | None:
+    """Return where this client can have the blob, None if it is served from here."""
+    settings = call.settings
+    if not settings.redirect or settings.exempt.has(call.client, call.header(b"User-Agent") or ""):
+        return None
+    method = "HEAD" if call.is_head else "GET"
+    return await call.registry.blobs.redirect(call.repository, digest, method, client=call.client)
 
 
 async def delete(call: Call) -> Answer:
