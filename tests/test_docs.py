@@ -68,7 +68,9 @@ def test_refused_keys_are_named():
             assert f"`{path}`" in CONFIGURE
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/configure.md", "docs/install.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/configure.md", "docs/install.md", "docs/operate/tls.md"]
+)
 def test_configuration_that_is_shown_works(document):
     """Whoever copies an example has a configuration that starts."""
     text = (ROOT / document).read_text(encoding="utf-8")

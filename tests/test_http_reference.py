@@ -14,7 +14,8 @@ import pytest
 from txregistry.oci.errors import Code
 from txregistry.web.app import RegistryMap
 from txregistry.web.faults import STATUSES
-from txregistry.web.routes import make_rows
+from txregistry.web.routes import rows_for
+from txregistry.web.settings import WebSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 API = (ROOT / "docs" / "reference" / "http-api.md").read_text(encoding="utf-8")
@@ -34,9 +35,11 @@ SAMPLES = {
     "<name>": "lib/app",
     "<reference>": "v1.0",
     "<digest>": "sha256:" + "0" * 64,
+    "<token>": "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA",
     "<session>": "0f3a1d1e-6d0c-4c60-9c1c-2f7a3a1f9b11",
 }
-ROUTES = RegistryMap(make_rows("/"))
+ROWS = rows_for(WebSettings(challenge=print))
+ROUTES = RegistryMap(ROWS)
 
 #: Rows of the tables in errors.md.
 CODES = re.findall(r"^\| `([A-Z_]+)` \| ([0-9]{3}) \| ([^|]+) \| ([^|]+) \|$", ERRORS, re.MULTILINE)
@@ -89,7 +92,7 @@ class ApiTests:
         described = [
             (row_of(path).endpoint, method) for methods, path, _ in sections() for method in methods
         ]
-        routed = {(row.endpoint, method) for row in make_rows("/") for method in row.methods}
+        routed = {(row.endpoint, method) for row in ROWS for method in row.methods}
         assert sorted(described) == sorted(routed)
 
     @pytest.mark.parametrize(

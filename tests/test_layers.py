@@ -26,11 +26,14 @@ ROOMS = {
     "web": {"oci", "storage", "registry", "auth"},
     "config": set(),
     "listening": {"config"},
+    "challenges": set(),
+    "tls": {"config", "web"},
+    "ports": {"config", "listening", "tls"},
     "upkeep": set(),
     "telemetry": {"config", "web"},
     "service": {
         *("oci", "storage", "ipc", "process", "registry", "auth", "web"),
-        *("config", "listening", "upkeep", "telemetry"),
+        *("challenges", "config", "listening", "ports", "tls", "upkeep", "telemetry"),
     },
     "serving": {"config", "process", "service", "telemetry"},
     "oneshot": {"config", "process", "service", "serving"},
@@ -46,7 +49,7 @@ ROOMS = {
         "serving",
         "storage",
     },
-    "cli": {"config", "drivertest", "maintenance", "process", "serving"},
+    "cli": {"config", "drivertest", "maintenance", "process", "serving", "tls"},
     "driver": {"oci", "storage", "ipc", "process"},
     "drivers": {"driver"},
     "plugin": set(),
@@ -56,6 +59,7 @@ ROOMS = {
 PARTS = {
     ("web", "storage"): {"txregistry.storage.contract", "txregistry.storage.errors"},
     ("telemetry", "web"): {"txregistry.web.settings"},
+    ("tls", "web"): {"txregistry.web.peer"},
 }
 
 #: library (and what is below it) -> the rooms that may import it.
@@ -68,6 +72,7 @@ LIBRARIES = {
     "boto3": {"drivers"},
     "botocore": {"drivers"},
     "yaml": {"config", "cli"},
+    "OpenSSL": {"tls"},
 }
 
 #: What a room must do without: values and grammar have no clock, no input and no output.

@@ -208,7 +208,7 @@ class LifeTests:
         service, _ = make(opener=refuse)
         with pytest.raises(StartError, match="no such program"):
             service.startService()
-        assert service._listener is None
+        assert service._ports is None
 
     def test_address_that_can_not_be_had_is_an_error_of_the_start(self, make):
         service, _ = make(

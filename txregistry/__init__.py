@@ -4,19 +4,23 @@
 The rooms, lowest first; each imports only what stands above it in this list
 (``tests/test_layers.py`` keeps the rule):
 
-``oci``       names, digests, manifests, ranges, pages, error codes: values and grammar
-``storage``   the contract of a storage driver, its errors, the tree's paths, the suite for every
-driver ``ipc``       that contract over AMP and descriptors: commands, lanes, the remote driver, the
-responder ``process``   driver processes: start or attach, hello, liveness, restart
-``registry``  what a registry does: uploads, blobs, manifests, tags, referrers, catalog (imports
-oci, storage) ``auth``      who may do what
-``admin``     checks, repairs, lists: what an operator does to a storage tree (imports oci, storage,
-registry) ``web``       HTTP: the routing table, bodies in and out, errors as answers (imports
-registry, auth, oci) ``config``    the configuration file;  ``listening`` sockets;  ``telemetry``
-logs;  ``upkeep`` what repeats ``service``   the wiring;  ``tap``, ``serving`` and ``cli`` the ways
-in;  ``drivertest`` the suite's command;
-              ``oneshot`` runs a command's work against a driver
-``driver``    the facade for driver authors
+``oci``        names, digests, manifests, ranges, pages, error codes: values and grammar
+``storage``    what a storage driver promises, its errors, the tree's paths, the suite for every driver
+``ipc``        that contract over AMP and descriptors: commands, lanes, the remote driver, the responder
+``process``    driver processes: start or attach, hello, liveness, restart
+``registry``   what a registry does: uploads, blobs, manifests, tags, referrers, catalog
+               (imports oci, storage)
+``auth``       who may do what
+``admin``      checks, repairs, lists: what an operator does to a storage tree
+               (imports oci, storage, registry)
+``web``        HTTP: the routing table, bodies in and out, errors as answers
+               (imports registry, auth, oci)
+``config``     the configuration file
+``tls``        certificates, contexts, the transport
+``listening``  one socket;  ``ports`` all of them;  ``telemetry`` logs;  ``upkeep`` what repeats
+``service``    the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;
+               ``oneshot`` runs a command's work against a driver;  ``drivertest`` the suite's command
+``driver``     the facade for driver authors
 
 ``docs/tour.md`` walks two requests through them.
 """

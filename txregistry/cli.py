@@ -30,6 +30,7 @@ from txregistry.maintenance import (
 )
 from txregistry.process.spec import StartError
 from txregistry.serving import refuse, serve
+from txregistry.tls import TlsError, make_contexts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         status: int = parsed.run(parsed)
-    except (ConfigError, StartError) as error:
+    except (ConfigError, StartError, TlsError) as error:
         return refuse(str(error))
     except BrokenPipeError:  # "| head" has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -198,6 +199,8 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 def _check(parsed: argparse.Namespace) -> int:
     configuration = _load(parsed.file)
+    if configuration.http.tls.is_on:
+        make_contexts(configuration.http.tls)
     for warning in configuration.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(

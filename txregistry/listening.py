@@ -40,13 +40,18 @@ class PortAdopter(Protocol):
 class Listener:
     """One bound, listening socket that nobody serves yet.
 
+    Args:
+        is_tls: what is served there will be HTTPS.
+
     Attributes:
         where: what to tell people: a URL, or the path of a UNIX socket.
+        is_local: it is a UNIX socket.
     """
 
-    def __init__(self, bound: socket.socket) -> None:
+    def __init__(self, bound: socket.socket, *, is_tls: bool = False) -> None:
         self._socket = bound
-        self.where = _describe(bound)
+        self.is_local = bound.family == socket.AF_UNIX
+        self.where = _describe(bound, "https" if is_tls else "http")
 
     def serve(self, reactor: PortAdopter, factory: IProtocolFactory) -> IListeningPort:
         """Hand the socket to the reactor; what waits in the backlog is served at once."""
@@ -62,18 +67,22 @@ class Listener:
             os.unlink(path)
 
 
-def listen(address: Address) -> Listener:
+def listen(address: Address, *, key: str = "http.addr", is_tls: bool = False) -> Listener:
     """Bind and listen.
+
+    Args:
+        key: that names the address, for messages.
+        is_tls: what is served there will be HTTPS.
 
     Raises:
         ListenError: the address is taken, forbidden, or not of this host.
     """
-    return Listener(
-        _listen_unix(address) if isinstance(address, UnixAddress) else _listen_tcp(address)
-    )
+    if isinstance(address, UnixAddress):
+        return Listener(_listen_unix(address, key))
+    return Listener(_listen_tcp(address, key), is_tls=is_tls)
 
 
-def _listen_tcp(address: TcpAddress) -> socket.socket:
+def _listen_tcp(address: TcpAddress, key: str) -> socket.socket:
     try:
         # An empty host is every interface: "::" takes IPv4 too, where the host has IPv6.
         candidates = [(socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")]  # noqa: S104  # the operator asks for it
@@ -82,7 +91,7 @@ def _listen_tcp(address: TcpAddress) -> socket.socket:
             candidates = [(found[0][0], str(found[0][4][0]))]
     except OSError as error:
         raise ListenError(
-            f"http.addr: the host {address.host!r} has no address ({error.strerror}); correct it, or leave "
+            f"{key}: the host {address.host!r} has no address ({error.strerror}); correct it, or leave "
             "it empty for every interface"
         ) from None
     for family, host in candidates:
@@ -91,7 +100,7 @@ def _listen_tcp(address: TcpAddress) -> socket.socket:
         except OSError as error:
             if family == socket.AF_INET6 and not address.host and error.errno in _NO_IPV6:
                 continue
-            raise ListenError(_reason(str(address), error)) from None
+            raise ListenError(_reason(key, str(address), error)) from None
     raise AssertionError("the last candidate returns or raises")
 
 
@@ -110,7 +119,7 @@ def _bound(family: int, where: tuple[str, int]) -> socket.socket:
     return bound
 
 
-def _listen_unix(address: UnixAddress) -> socket.socket:
+def _listen_unix(address: UnixAddress, key: str) -> socket.socket:
     path = os.path.abspath(address.path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -120,7 +129,7 @@ def _listen_unix(address: UnixAddress) -> socket.socket:
         bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
-        raise ListenError(_reason(path, error)) from None
+        raise ListenError(_reason(key, path, error)) from None
     return bound
 
 
@@ -138,21 +147,19 @@ def _remove_stale(path: str) -> None:
             os.unlink(path)
 
 
-def _reason(where: str, error: OSError) -> str:
+def _reason(key: str, where: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"http.addr: {where} is in use; stop the other program, or choose another address"
+        return f"{key}: {where} is in use; stop the other program, or choose another address"
     if error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"http.addr: {where} is not an address of this host; correct it, or write :port for all"
-        )
+        return f"{key}: {where} is not an address of this host; correct it, or write :port for all"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"http.addr: this user may not listen on {where}; choose a port above 1023, or another place"
-    return f"http.addr: can't listen on {where} ({error.strerror}); choose another address"
+        return f"{key}: this user may not listen on {where}; choose a port above 1023, or another place"
+    return f"{key}: can't listen on {where} ({error.strerror}); choose another address"
 
 
-def _describe(bound: socket.socket) -> str:
+def _describe(bound: socket.socket, scheme: str) -> str:
     name = bound.getsockname()
     if bound.family == socket.AF_UNIX:
         return f"unix:{name}"
     host = f"[{name[0]}]" if ":" in name[0] else name[0]
-    return f"http://{host}:{name[1]}"
+    return f"{scheme}://{host}:{name[1]}"

@@ -18,15 +18,16 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from txregistry import __version__
+from txregistry.challenges import Webroot
 from txregistry.config import Configuration, NamedDriver
 from txregistry.config import Storage as StorageSettings
-from txregistry.listening import Listener, ListenError, listen
+from txregistry.listening import ListenError
+from txregistry.ports import Ports
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
 from txregistry.process.spec import DriverSpec, StartError, find_driver, user_ids
@@ -34,6 +35,7 @@ from txregistry.registry import Options as RegistryOptions
 from txregistry.registry import Registry, load_or_create_secret, open_registry, purge_uploads
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
+from txregistry.tls import TlsError
 from txregistry.upkeep import Repeated, end_quietly
 from txregistry.web import AccessRecord, Limits, WebSettings, make_site
 
@@ -120,8 +122,7 @@ class RegistryService(Service):
         self._announce = announce
         self._access_log = access_log
         self._opener = opener
-        self._listener: Listener | None = None
-        self._port: IListeningPort | None = None
+        self._ports: Ports | None = None
         self._opened: OpenedDriver | None = None
         self._front: Front | None = None
         self._starting: Deferred[None] | None = None
@@ -134,12 +135,14 @@ class RegistryService(Service):
         """Bind, while the process may still do what its user may not.
 
         Raises:
-            StartError: the address can't be had.
+            StartError: an address can't be had, or a certificate can't be used.
         """
+        ports = Ports(self._reactor)
         try:
-            self._listener = listen(self._configuration.http.address)
-        except ListenError as error:
+            ports.bind(self._configuration.http)
+        except (ListenError, TlsError) as error:
             raise StartError(str(error)) from error
+        self._ports = ports
 
     def startService(self) -> None:
         """Start the driver; serve as soon as it is ready.
@@ -147,14 +150,14 @@ class RegistryService(Service):
         Raises:
             StartError: the address or the driver's program can't be had.
         """
-        if self._listener is None:
+        if self._ports is None:
             self.privilegedStartService()
         for warning in self._configuration.warnings:
             _log.warn("{warning}", warning=warning)
         try:
             self._opened = self._opener(self._configuration.storage, self._reactor)
         except StartError:
-            self._close_listener()
+            self._release_ports()
             raise
         Service.startService(self)
         self._starting = Deferred.fromCoroutine(self._start(self._opened))
@@ -197,17 +200,24 @@ class RegistryService(Service):
 
     def _serve(self, registry: Registry) -> None:
         configuration = self._configuration
-        site = make_site(registry, web_settings(configuration, self._access_log), self._reactor)
-        site.noisy = False
-        assert self._listener is not None
-        where = self._listener.where
-        self._port = self._listener.serve(self._reactor, site)
-        self._listener = None
+        site = make_site(registry, self._web_settings(), self._reactor)
+        acme = make_site(registry, attrs.evolve(site.settings, challenges_only=True), self._reactor)
+        site.noisy = acme.noisy = False
+        assert self._ports is not None
+        where = self._ports.where
+        self._ports.serve(site, acme)
         self._front = site
         self._start_upkeep()
         sentence = f"listening on {where}, storing in {configuration.storage.driver.describe()}"
         _log.info("txregistry {version}: {sentence}", version=__version__, sentence=sentence)
         self._announce(sentence)
+
+    def _web_settings(self) -> WebSettings:
+        settings = web_settings(self._configuration, self._access_log)
+        webroot = self._configuration.http.acme.webroot
+        if not webroot:
+            return settings
+        return attrs.evolve(settings, challenge=Webroot(webroot, self._reactor).read)
 
     async def _purge(self, age: float, *, is_dry_run: bool) -> None:
         assert self._opened is not None
@@ -248,19 +258,18 @@ class RegistryService(Service):
             end_quietly(self._starting)
         for work in self._upkeep:
             work.stop()
-        self._close_listener()
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
+        if self._ports is not None:
+            await self._ports.close()
         if self._front is not None:
             await self._front.drain(self._configuration.http.drain_timeout)
         if self._opened is not None:
             await self._opened.stop()
         await self._parser.stop()
 
-    def _close_listener(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+    def _release_ports(self) -> None:
+        if self._ports is not None:
+            self._ports.release()
+            self._ports = None
 
 
 def build_registry(

@@ -8,9 +8,11 @@ from operator import attrgetter
 import attrs
 import pytest
 
-from txregistry.config import Configuration, load_text
+from txregistry.config import Configuration, TcpAddress, UnixAddress, load_text
+from txregistry.config.addresses import Entrance
 from txregistry.config.rows import rows
 from txregistry.config.settings import Storage
+from txregistry.config.tls_settings import KeyPair
 
 from .reading import read, read_keys, refusal_of_keys
 
@@ -42,6 +44,50 @@ KEYS = {
         ["5000", "localhost", "[a]", "x:y"],
     ),
     "http.net": ("http.net", "tcp", "tcp", "tcp", ["udp", "tcp4"]),
+    "http.listeners": (
+        "http.listeners",
+        (),
+        "['http://[::1]:80', 'https://:443', 'unix:/run/r.sock']",
+        (
+            Entrance(TcpAddress("::1", 80), False),
+            Entrance(TcpAddress("", 443), True),
+            Entrance(UnixAddress("/run/r.sock"), False),
+        ),
+        ["':80'", "[]", "[':80']", "['http://x']", "['ftp://x:1']", "['unix:']", "['unix']"],
+    ),
+    "http.tls.certificate": ("http.tls.certificate", "", "/c", "/c", ["[x]"]),
+    "http.tls.key": ("http.tls.key", "", "/k", "/k", ["[x]"]),
+    "http.tls.additional": (
+        "http.tls.additional",
+        (),
+        "[{certificate: /a, key: /b}]",
+        (KeyPair("/a", "/b"),),
+        ["x", "[]", "[x]", "[{certificate: /a}]", "[{certificate: /a, key: [b]}]"],
+    ),
+    "http.tls.clientcas": ("http.tls.client_cas", (), "[/ca]", ("/ca",), ["/ca", "[]"]),
+    "http.tls.clientauth": (
+        "http.tls.client_auth",
+        "",
+        "request-client-cert",
+        "request-client-cert",
+        ["always"],
+    ),
+    "http.tls.minimumtls": (
+        "http.tls.minimum_tls",
+        "tls1.2",
+        "TLS1.3",
+        "tls1.3",
+        ["tls1.0", "tls1.1", "ssl3"],
+    ),
+    "http.tls.ciphersuites": (
+        "http.tls.cipher_suites",
+        (),
+        "[TLS_RSA_WITH_AES_128_CBC_SHA, TLS_AES_128_GCM_SHA256]",
+        ("TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_AES_128_GCM_SHA256"),
+        ["[TLS_RSA_WITH_RC4_128_SHA]", "[AES128-SHA]", "[]"],
+    ),
+    "http.acme.webroot": ("http.acme.webroot", "", "/w", "/w", ["[x]"]),
+    "http.acme.addr": ("http.acme.addr", "", "':80'", ":80", ["[x]", "80", "/a"]),
     "http.host": (
         "http.host",
         "",
@@ -180,12 +226,27 @@ KEYS = {
 DRIVER = "version: 0.1\nstorage: {filesystem: {rootdirectory: /srv}"
 
 
+#: Keys that mean nothing alone -> what stands beside them.
+NEEDS = {
+    "http.tls.certificate": {"key": "/k"},
+    "http.tls.key": {"certificate": "/c"},
+    "http.tls.additional": {"certificate": "/c", "key": "/k"},
+    "http.tls.clientcas": {"certificate": "/c", "key": "/k"},
+    "http.tls.clientauth": {"certificate": "/c", "key": "/k"},
+    "http.tls.ciphersuites": {"certificate": "/c", "key": "/k"},
+    "http.listeners": {"tls": "{certificate: /c, key: /k}"},
+    "http.acme.addr": {"webroot": "/w"},
+}
+
+
 def as_yaml(path, value):
-    """A file with one key beside its driver."""
+    """A file with one key beside its driver, and what the key needs."""
     top, *parts = path.split(".")
     text = value
+    beside = NEEDS.get(path, {}) if value != "null" else {}
     for part in reversed(parts):
-        text = f"{{{part}: {text}}}"
+        more = "".join(f", {name}: {given}" for name, given in beside.items())
+        text, beside = f"{{{part}: {text}{more}}}", {}
     if top == "storage":
         return f"{DRIVER[:-1]}}}, {text[1:]}"
     return f"{DRIVER}}}\n{top}: {text}"
@@ -231,7 +292,12 @@ class KeyTests:
     def test_variable_sets_it(self, path):
         """REGISTRY_ and the path in upper case."""
         attribute, _, text, expected, _ = KEYS[path]
-        environ = {"REGISTRY_" + path.upper().replace(".", "_"): text}
+        above = path.rpartition(".")[0]
+        given = {f"{above}.{name}": value for name, value in NEEDS.get(path, {}).items()}
+        given[path] = text
+        environ = {
+            "REGISTRY_" + name.upper().replace(".", "_"): value for name, value in given.items()
+        }
         configuration = read_keys("", environ)
         assert attrgetter(attribute)(configuration) == expected
         assert not [warning for warning in configuration.warnings if "REGISTRY_" in warning]

@@ -60,7 +60,7 @@ class StockFileTests:
         """
         with pytest.raises(
             ConfigError,
-            match="line 12: auth is not supported yet; this registry can't check passwords",
+            match="line 12: auth is not supported; this registry can't check passwords",
         ):
             load_text(DEBIAN + PASSWORDS, {})
 

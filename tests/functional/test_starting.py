@@ -90,7 +90,7 @@ FAILURES = {
     ),
     "passwords": (
         {"auth": {"htpasswd": {"realm": "r", "path": "/p"}}},
-        ["auth is not supported yet; this registry can't check passwords"],
+        ["auth is not supported; this registry can't check passwords"],
     ),
     "a directory that can't be written": (
         {"storage": {"filesystem": {"rootdirectory": "/proc/registry"}}},

@@ -40,6 +40,14 @@ class UnixAddress:
 Address = TcpAddress | UnixAddress
 
 
+@frozen
+class Entrance:
+    """One more place to listen on, and whether TLS is spoken there."""
+
+    address: Address
+    is_tls: bool
+
+
 def parse_address(net: str, text: str) -> Address:
     """Read an address of the network ``tcp`` or ``unix``.
 
@@ -55,3 +63,17 @@ def parse_address(net: str, text: str) -> Address:
     if match is None or int(match["port"]) > 65535:
         raise ValueError("host:port, or :port for every interface")
     return TcpAddress(match["v6"] or match["host"] or "", int(match["port"]))
+
+
+def parse_entrance(text: str) -> Entrance:
+    """Read ``http://host:port``, ``https://host:port`` or ``unix:/path``.
+
+    Raises:
+        ValueError: with what was expected.
+    """
+    scheme, separator, rest = text.partition(":")
+    if scheme == "unix" and separator:
+        return Entrance(parse_address("unix", rest), False)
+    if scheme in ("http", "https") and rest.startswith("//"):
+        return Entrance(parse_address("tcp", rest[2:]), scheme == "https")
+    raise ValueError("http://host:port, https://host:port or unix:/path")

@@ -58,8 +58,6 @@ class Foreign:
     asks_nothing: Callable[[Node], bool] = _is_empty
 
 
-_BEHIND_PROXY = "let a reverse proxy in front of the registry do it and remove the key"
-
 FOREIGN: dict[str, Foreign] = {
     "auth": Foreign(
         "this registry can't check passwords or tokens yet and would serve everybody, so put it behind a "
@@ -71,11 +69,11 @@ FOREIGN: dict[str, Foreign] = {
     "health.http": Foreign("remove the section"),
     "health.tcp": Foreign("remove the section"),
     "http.h2c": Foreign("HTTP/1.1 is spoken; remove the section"),
-    # HTTP/2 needs TLS there, so both values describe what happens here.
-    "http.http2": Foreign(
-        "HTTP/1.1 is spoken; remove the section", lambda node: isinstance(node, Branch)
+    "http.http2": Foreign("HTTP/1.1 is spoken; write http.http2.disabled: true"),
+    "http.tls.letsencrypt": Foreign(
+        "let an ACME client such as certbot keep the files of http.tls.certificate, answer its challenges "
+        "by http.acme.webroot, and let it send SIGHUP after a renewal"
     ),
-    "http.tls": Foreign(_BEHIND_PROXY),
     "log.hooks": Foreign("let whatever collects the log send mail, and remove the section"),
     "log.reportcaller": Foreign("remove the key", _is_off("false")),
     "middleware": Foreign("remove the section"),
@@ -96,6 +94,8 @@ FOREIGN: dict[str, Foreign] = {
 
 #: Values of a known key that other registries have.
 FOREIGN_VALUES: dict[tuple[str, str], str] = {
+    ("http.tls.minimumtls", "tls1.0"): "use tls1.2, since everything older is broken",
+    ("http.tls.minimumtls", "tls1.1"): "use tls1.2, since everything older is broken",
     ("log.formatter", "logstash"): "use log.formatter: json",
     ("storage.cache.blobdescriptor", "redis"): "use storage.cache.blobdescriptor: inmemory",
     ("validation.manifests.indexes.platforms", "list"): "use all or none",

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
+from txregistry.config.addresses import Entrance, parse_entrance
 from txregistry.config.document import Branch, Items, Node, Scalar, plain
 from txregistry.config.durations import from_nanoseconds, parse_duration, render_duration
 
@@ -182,6 +183,18 @@ def _read_hosts(node: Node) -> tuple[str, ...]:
 
 
 HOSTS: Kind[tuple[str, ...]] = Kind("a list of IP addresses", _read_hosts, is_list=True)
+
+
+def _read_entrances(node: Node) -> tuple[Entrance, ...]:
+    try:
+        return tuple(parse_entrance(text) for text in _read_texts(node))
+    except ValueError:
+        raise Misfit from None
+
+
+ENTRANCES: Kind[tuple[Entrance, ...]] = Kind(
+    "a list of http://host:port, https://host:port or unix:/path", _read_entrances, is_list=True
+)
 
 
 def _read_table(node: Node) -> Mapping[str, Any]:

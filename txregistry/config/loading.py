@@ -138,6 +138,7 @@ def _build(
         storage=read_storage(storage_node, installed=installed, directory=directory or os.getcwd()),
     )
     _check_address(configuration.http, tree, origin)
+    _check_tls(configuration.http, tree, origin)
     return attrs.evolve(
         configuration, source=origin.source, warnings=(*warnings, *_unwise(configuration, tree))
     )
@@ -195,6 +196,28 @@ def _check_address(http: Http, tree: Node, origin: Origin) -> None:
             f"http.addr wants {error} (http.net is {http.net}), not {http.addr!r}",
             "correct it, for example 127.0.0.1:5000",
         ) from None
+
+
+def _check_tls(http: Http, tree: Node, origin: Origin) -> None:
+    """Refuse what can't be meant together.
+
+    Raises:
+        ConfigError: for the first such thing.
+    """
+
+    def refuse(path: str, problem: str, remedy: str) -> ConfigError:
+        node = lookup(tree, path)
+        return refusal(node.origin if node else origin, f"{path} {problem}", remedy)
+
+    for name, section in (("tls", http.tls), ("acme", http.acme)):
+        for key, problem, remedy in section.contradictions():
+            raise refuse(f"http.{name}.{key}", problem, remedy)
+    if not http.tls.is_on and any(entrance.is_tls for entrance in http.listeners):
+        raise refuse(
+            "http.listeners",
+            "names an https:// address, and there is no certificate",
+            "add http.tls.certificate and http.tls.key, or write http://",
+        )
 
 
 def _unwise(configuration: Configuration, tree: Node) -> Iterable[str]:

@@ -69,7 +69,7 @@ def _read_value(kind: Kind[Any], node: Node, path: str) -> Any:
     if isinstance(node, Scalar) and (path, node.text.lower()) in FOREIGN_VALUES:
         raise refusal(
             node.origin,
-            f"{path}: {node.text.lower()} is not supported yet",
+            f"{path}: {node.text.lower()} is not supported",
             FOREIGN_VALUES[path, node.text.lower()],
         )
     try:
@@ -93,7 +93,7 @@ def check_foreign(path: str, node: Node) -> None:
     if foreign is None:
         raise _unknown(path, node)
     if not is_null(node) and not foreign.asks_nothing(node):
-        raise refusal(node.origin, f"{path} is not supported yet", foreign.remedy)
+        raise refusal(node.origin, f"{path} is not supported", foreign.remedy)
 
 
 def _unknown(path: str, node: Node) -> ConfigError:

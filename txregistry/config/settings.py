@@ -15,8 +15,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from txregistry.config.addresses import Address, parse_address
+from txregistry.config.addresses import Address, Entrance, parse_address
 from txregistry.config.kinds import (
+    ENTRANCES,
     FLAG,
     HEADERS,
     HOSTS,
@@ -35,6 +36,7 @@ from txregistry.config.kinds import (
 from txregistry.config.rows import key as _key
 from txregistry.config.rows import rows
 from txregistry.config.rows import section as _section
+from txregistry.config.tls_settings import Acme, Tls
 
 
 @frozen
@@ -103,12 +105,14 @@ class Http:
     """``http``
 
     Attributes:
+        listeners: where to listen besides ``addr``.
         drain_timeout: seconds that requests in flight are given when we are told to stop.
             Less than the ten that ``docker stop`` waits.
     """
 
     addr: str = _key(TEXT, "127.0.0.1:5000")
     net: str = _key(choice("tcp", "unix"), "tcp")
+    listeners: tuple[Entrance, ...] = _key(ENTRANCES, ())
     host: str = _key(PUBLIC_URL, "")
     prefix: str = _key(PREFIX, "/")
     secret: str = _key(SECRET, "")
@@ -117,6 +121,8 @@ class Http:
     headers: Mapping[str, tuple[str, ...]] = _key(HEADERS, {})
     trusted_proxies: tuple[str, ...] = _key(HOSTS, ())
     limits: Limits = _section(Limits)
+    tls: Tls = _section(Tls)
+    acme: Acme = _section(Acme)
     debug: Debug = _section(Debug)
 
     @property

@@ -30,7 +30,7 @@ from txregistry.web.egress import send_parts, send_whole
 from txregistry.web.faults import Faults, refusal
 from txregistry.web.filelane import Run
 from txregistry.web.request import RegistryRequest
-from txregistry.web.routes import NOWHERE, Row, make_rows
+from txregistry.web.routes import NOWHERE, Row, rows_for
 
 #: A colon may come encoded, in a reference only; nothing else in a path may.
 _ENCODED_COLON = re.compile("%3[Aa]")
@@ -85,7 +85,7 @@ class RegistryApp(Klein):
         self._run = run
         self._faults = Faults(seconds)
         self._most_in_flight = house.settings.limits.requests
-        rows = make_rows(house.settings.prefix)
+        rows = rows_for(house.settings)
         self._map = RegistryMap(rows)
         self._rows = {row.endpoint: row for row in (*rows, NOWHERE)}
 

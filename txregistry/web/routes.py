@@ -21,8 +21,9 @@ from attrs import frozen
 
 from txregistry.auth.decisions import Action
 from txregistry.web.answer import Answer
-from txregistry.web.api import base, blobs, catalog, manifests, referrers, tags, uploads
+from txregistry.web.api import base, blobs, catalog, challenges, manifests, referrers, tags, uploads
 from txregistry.web.call import Call
+from txregistry.web.settings import WebSettings
 
 Route: TypeAlias = Callable[[Call], Awaitable[Answer]]
 
@@ -105,6 +106,16 @@ _TABLE: tuple[tuple[str, str, Mapping[str, Method]], ...] = (
         {"GET": _REFERRERS, "HEAD": _REFERRERS},
     ),
 )
+
+
+def rows_for(settings: WebSettings) -> tuple[Row, ...]:
+    """Return the table of a site: a registry's, or that of a port for ACME challenges only."""
+    answer = Method(Action.LOGIN, challenges.fetch)
+    path = re.compile(r"/\.well-known/acme-challenge/(?P<reference>[^/]+)")
+    row = Row("challenge", path, {"GET": answer, "HEAD": answer})
+    if settings.challenges_only:
+        return (row,)
+    return make_rows(settings.prefix) + ((row,) if settings.challenge is not None else ())
 
 
 def make_rows(prefix: str) -> tuple[Row, ...]:

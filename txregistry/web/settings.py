@@ -6,7 +6,7 @@ Room: web. Must not know the configuration file (``service`` translates its keys
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -109,6 +109,8 @@ class WebSettings:
             not counted by address.
         body_memory: bytes of bodies that wait to be stored, over all connections; while there are
             more, no client is read ahead. As much again is for manifests; beyond that they get 503.
+        challenge: reads the answer to an ACME challenge, by its token; None: none are served.
+        challenges_only: nothing else is served.
         access_log: told of every request that ended, None for no access log.
     """
 
@@ -127,4 +129,6 @@ class WebSettings:
     trusted_proxies: frozenset[str] = frozenset()
     limits: Limits = field(factory=Limits)
     body_memory: int = 64 * 1024 * 1024
+    challenge: Callable[[str], Awaitable[bytes | None]] | None = None
+    challenges_only: bool = False
     access_log: Callable[[AccessRecord], None] | None = None
