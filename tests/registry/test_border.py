@@ -7,7 +7,7 @@ import pytest
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.registry.border import ANSWERS, border, translate
-from txregistry.storage.errors import CODES, StorageError, Throttled, WrongOffset
+from txregistry.storage.errors import CODES, StorageError, Throttled, Unavailable, WrongOffset
 
 ROWS = {
     "Missing": (Code.BLOB_UNKNOWN, None),
@@ -52,6 +52,15 @@ class BorderTests:
         )
         assert "secret" not in str(error)
         assert error.detail == ("sha256:1" if name == "Missing" else None)
+
+    def test_kind_of_a_refusal_is_told_as_that_refusal(self):
+        """A driver that was silent or lost is a reason to come again, not a fault of ours."""
+
+        class Silent(Unavailable):
+            code = "Unavailable"
+
+        error = translate(Silent("no answer"), Code.BLOB_UNKNOWN)
+        assert (error.code, error.retry_after) == ROWS["Unavailable"]
 
     def test_unknown_kind_is_a_fault(self):
         assert translate(StorageError("x"), Code.BLOB_UNKNOWN).code is Code.UNKNOWN

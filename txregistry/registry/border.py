@@ -71,7 +71,8 @@ def translate(error: StorageError, missing: Code, detail: object = None) -> OciE
     Args:
         missing: what it means that something is missing, and ``detail`` what it is.
     """
-    answer = ANSWERS.get(type(error), _FAULT)
+    # By kind, not by type: a lost or silent connection is a kind of Unavailable.
+    answer = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), _FAULT)
     retry_after = answer.retry_after
     if isinstance(error, Throttled):
         retry_after = max(1, math.ceil(error.retry_after))
