@@ -10,6 +10,7 @@ arrived stays stored.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -313,7 +314,8 @@ class Responder(DescriptorKeeper):
         finally:
             self._serving.end(number)
             lane.close()
-            await reading.aclose()
+            with contextlib.suppress(StorageError):  # nobody waits for this any more
+                await reading.aclose()
 
     # -- writing
 
