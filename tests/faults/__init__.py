@@ -10,4 +10,5 @@ test``.
     disk      an ext4 in a file whose power can be cut; ``shim`` the driver's calls, counted and
     failed states    the states that a power cut could have left, from one recorded trace
     links     a proxy that is slow, cuts and stalls
+    virtual   a host in one thread; ``simulation`` a registry on it, ``tenants`` its clients
 """

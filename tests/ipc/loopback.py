@@ -37,11 +37,14 @@ class End:
     """One end; what is written arrives at the other one in a later turn of the reactor, in pieces
     of ``piece`` bytes.
 
+    Args:
+        clock: whose turns these are.
+
     Attributes:
         is_stuck: nothing leaves this end any more, as when the other one does not read.
     """
 
-    def __init__(self, piece=4096):
+    def __init__(self, piece=4096, clock=reactor):
         self.protocol = None
         self.other = None
         self.piece = piece
@@ -51,6 +54,7 @@ class End:
         self._data = b""
         self._descriptors = []
         self._later = None
+        self._clock = clock
 
     def join(self, other):
         self.other, other.other = other, self
@@ -68,7 +72,11 @@ class End:
 
     def _flush_later(self):
         if self._later is None and not self.is_stuck:
-            self._later = reactor.callLater(0, self._flush)
+            self._later = self._clock.callLater(self.delay(), self._flush)
+
+    def delay(self):
+        """Seconds until what is written now arrives."""
+        return 0
 
     def _flush(self):
         self._later = None
@@ -99,7 +107,7 @@ class End:
         if not self._is_ending:
             self._is_ending = True
             self._data, self._descriptors = b"", []
-            reactor.callLater(0, self.lose, error.ConnectionAborted())
+            self._clock.callLater(0, self.lose, error.ConnectionAborted())
 
     def lose(self, reason):
         for end in (self, self.other):
