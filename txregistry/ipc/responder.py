@@ -53,7 +53,8 @@ from txregistry.storage.errors import (
 #: claim.
 CLAIM_LIMIT = 1024
 
-#: Most that one writer may hold unconfirmed: what ``HostedDriver`` keeps in flight, and a lane.
+#: Most that one writer may hold unconfirmed: what ``HostedDriver`` keeps in flight, and a lane; a
+#: store that gathers bytes adds its own ``window``.
 WRITER_WINDOW = 3 * 1024 * 1024
 
 _log = Logger()
@@ -383,7 +384,8 @@ class Responder(DescriptorKeeper):
                 self._serving.track(inflow.orphan())
             else:
                 self._inflows[self._next] = inflow
-            return {"writer": self._next, "window": WRITER_WINDOW}
+            window = WRITER_WINDOW + getattr(driver, "window", 0)
+            return {"writer": self._next, "window": window}
 
         return self._answer_by_lane((lane, lane_device, lane_inode), work)
 

@@ -54,7 +54,7 @@ from txregistry.storage.redirecting import Redirects
 
 T = TypeVar("T")
 
-#: Threads for blocking calls of the store, unless its options say otherwise.
+#: Threads for blocking calls of the store, unless it says how many ``threads`` it wants.
 THREADS = 16
 
 #: Seconds between two tries to make a store whose backend can't be reached.
@@ -120,10 +120,10 @@ class Host:
         self._store: Store | None = None
         self._acceptor: Acceptor | None = None
         self._is_ending = False
-        reactor.suggestThreadPoolSize(THREADS)
         driver = self._make()
         if self._store is not None:
             name = self._store.name
+        self._size_threads()
         measures, missing = self._confine()
         if missing and os.environ.get(ISOLATION) == "required":
             driver = BadOptions(
@@ -177,6 +177,10 @@ class Host:
             _log.warn("the store can't be made yet: {refusal}", refusal=str(self.serving.driver))
             await deferLater(self._reactor, MAKE_INTERVAL)
             self.serving.driver = await self._in_thread(self._make)
+            self._size_threads()
+
+    def _size_threads(self) -> None:
+        self._reactor.suggestThreadPoolSize(getattr(self._store, "threads", THREADS))
 
     def run(self, listener: socket.socket) -> None:
         """Serve connections that come in on ``listener``, until the process is told to end."""

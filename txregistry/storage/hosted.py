@@ -90,6 +90,7 @@ class HostedDriver:
     ) -> None:
         self.name = store.name
         self.has_redirects = redirects is not None or bool(getattr(store, "has_redirects", False))
+        self.window = int(getattr(store, "window", 0))
         self._store = store
         self._redirects = redirects
         self._writability = Writability(now)
