@@ -12,7 +12,9 @@ import os
 import platform
 import random
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -120,7 +122,10 @@ class Campaign:
                 "losses": self.losses[:20],
                 "seed": self.seed,
                 "seconds": round(time.monotonic() - self._started, 1),
+                "form": "long" if is_long() else "short",
+                "test": os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0],
                 "kernel": platform.release(),
+                "file system": _file_system(),
                 "commit": _commit(),
                 **self.notes,
             }
@@ -128,10 +133,22 @@ class Campaign:
                 file.write(json.dumps(row) + "\n")
 
 
+def _file_system():
+    """Kind and options of what temporary directories are on."""
+    device = os.stat(tempfile.gettempdir()).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, _, kind = line.partition(" - ")
+        if mount.split()[2] == wanted:
+            options = f"{mount.split()[5]},{kind.split()[2]}".split(",")
+            return f"{kind.split()[0]} {','.join(dict.fromkeys(options))}"
+    return ""
+
+
 def _commit():
     try:
         found = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
+            ["git", "describe", "--always", "--dirty", "--exclude=*"],
             cwd=os.path.dirname(__file__),
             capture_output=True,
             text=True,
