@@ -3,6 +3,7 @@
 
 import io
 import json
+from contextvars import copy_context
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txregistry.config import Log
+from txregistry.errand import CURRENT, Errand
 from txregistry.telemetry import VALUE_LIMIT, make_access_log, make_observer, render_access
 from txregistry.web.settings import AccessRecord
 
@@ -73,6 +75,17 @@ class JsonTests:
                 "zone": "[1]",
             }
         ]
+
+    def test_line_of_a_request_names_it(self):
+        """All that was said for one request is found by its id."""
+        log, stream = log_to(Log(formatter="json"))
+        context = copy_context()
+        context.run(CURRENT.set, Errand("7"))
+        context.run(log.info, "x")
+        log.info("y")
+        first, second = (json.loads(line) for line in lines(stream))
+        assert first["request_id"] == "7"
+        assert "request_id" not in second
 
     def test_long_values_are_cut_and_the_line_stays_a_document(self):
         log, stream = log_to(Log(formatter="json"))
@@ -166,6 +179,8 @@ class AccessLogTests:
             ({"user_agent": ""}, '"-"'),
             ({"target": "/v2/" + "y" * 10_000}, "y HTTP/1.1"),
             ({"client": ""}, "- - - ["),
+            ({"user": "al ice]"}, "192.0.2.7 - al\\x20ice] ["),
+            ({"user": 'x" 200\n'}, "192.0.2.7 - x\\x22\\x20200\\x0a ["),
             ({"referer": "http://x/\udc80"}, '"http://x/\\x80"'),
         ],
     )

@@ -5,6 +5,7 @@ The rooms, lowest first; each imports only what stands above it in this list
 (``tests/test_layers.py`` keeps the rule):
 
 ``oci``        names, digests, manifests, ranges, pages, error codes: values and grammar
+``errand``     on whose behalf work is done
 ``storage``    what a storage driver promises, its errors, the tree's paths, the suite for every driver
 ``ipc``        that contract over AMP and descriptors: commands, lanes, the remote driver, the responder
 ``process``    driver processes: start or attach, hello, liveness, restart
@@ -14,7 +15,7 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``admin``      checks, repairs, lists: what an operator does to a storage tree
                (imports oci, storage, registry)
 ``web``        HTTP: the routing table, bodies in and out, errors as answers
-               (imports registry, auth, oci)
+               (imports registry, auth, oci, errand)
 ``config``     the configuration file
 ``tls``        certificates, contexts, the transport
 ``listening``  one socket;  ``ports`` all of them;  ``telemetry`` logs;  ``upkeep`` what repeats

@@ -26,6 +26,7 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from txregistry.config import Log
+from txregistry.errand import CURRENT
 from txregistry.web.settings import AccessRecord
 
 #: Longest text of one value in a line, in characters. Arbitrary; a traceback keeps its end.
@@ -84,6 +85,9 @@ def _entry(event: LogEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
         "logger": event.get("log_namespace", "-"),
         **fields,
     }
+    errand = CURRENT.get()
+    if errand is not None:
+        entry["request_id"] = errand.id
     failure = event.get("log_failure")
     if failure is not None:
         entry["error"] = failure.getErrorMessage()[:VALUE_LIMIT]
@@ -144,7 +148,7 @@ class AccessLog:
 def render_access(record: AccessRecord, moment: datetime) -> str:
     """One line; the answer's status is 499 where the client left before there was one.
 
-    Form: ``client - - [time] "method target HTTP/1.1" status bytes "referer" "user agent"``
+    Form: ``client - user [time] "method target HTTP/1.1" status bytes "referer" "user agent"``
     """
     stamp = moment.strftime("%d/%b/%Y:%H:%M:%S %z")
     request = _escaped(
@@ -153,7 +157,9 @@ def render_access(record: AccessRecord, moment: datetime) -> str:
     agent = _escaped(record.user_agent or "-", _AGENT_LIMIT)
     referer = _escaped(record.referer or "-", _AGENT_LIMIT)
     client = _escaped(record.client or "-", _AGENT_LIMIT)
-    return f'{client} - - [{stamp}] "{request}" {record.status or 499} {record.sent} "{referer}" "{agent}"'
+    user = _escaped(record.user or "-", _AGENT_LIMIT).replace(" ", "\\x20")
+    outcome = f"{record.status or 499} {record.sent}"
+    return f'{client} - {user} [{stamp}] "{request}" {outcome} "{referer}" "{agent}"'
 
 
 def _escaped(text: str, limit: int) -> str:

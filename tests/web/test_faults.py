@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
+from txregistry.errand import Errand
 from txregistry.oci.errors import Code, OciError, several
 from txregistry.registry.body import BodyCut
 from txregistry.storage.errors import Missing, NoSpace, Unavailable
@@ -62,6 +63,7 @@ class Asked:
     def __init__(self, status=0):
         self.status = status
         self.events = []
+        self.errand = Errand("1")
 
     def abort(self):
         self.events.append("abort")

@@ -37,8 +37,9 @@ class FetchTests:
     async def test_head_is_get_without_the_body(self, house):
         """Clients look before they pull."""
         await push_image(house, "a", "v1")
-        got = await house.ask("GET", "/v2/a/manifests/v1")
-        looked = await house.ask("HEAD", "/v2/a/manifests/v1")
+        headers = ["X-Request-Id: 1"]
+        got = await house.ask("GET", "/v2/a/manifests/v1", headers=headers)
+        looked = await house.ask("HEAD", "/v2/a/manifests/v1", headers=headers)
         assert (looked.status, looked.headers, looked.body) == (200, got.headers, b"")
 
     @pytest.mark.parametrize("condition", ['"{}"', "{}", 'W/"{}"', '"x", "{}"', "*"])

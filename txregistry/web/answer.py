@@ -86,6 +86,13 @@ class Answer:
         """Return the same answer with more headers."""
         return Answer(self.status, self.headers + headers, self.body, self.length)
 
+    def value_of(self, name: str) -> str:
+        """Return the value of one of its own headers, empty if it has none of that name."""
+        for header, value in self.headers:
+            if header == name:
+                return value
+        return ""
+
     @property
     def content_length(self) -> int:
         """The body's length in bytes."""

@@ -20,6 +20,7 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 
 from txregistry.auth.decisions import CATALOG, REGISTRY, Action, Resource
+from txregistry.errand import CURRENT
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
 from txregistry.registry import REQUEST
@@ -112,9 +113,12 @@ class RegistryApp(Klein):
 
     def send(self, request: RegistryRequest, answer: Answer) -> None:
         """Send an answer whose body is in memory."""
-        send_whole(request, answer, self.standing)
+        send_whole(request, answer, self.standing + request.id_line())
 
     async def _serve(self, request: RegistryRequest, row: Row, found: re.Match[str] | None) -> None:
+        errand = request.errand
+        errand.endpoint = row.endpoint
+        CURRENT.set(errand)  # in this coroutine's own context, which ends with it
         try:
             await self._faults.guarded(
                 self._attend(request, row, found),
@@ -141,12 +145,14 @@ class RegistryApp(Klein):
                 raise
             self.send(request, self._not_offered(row, error))
             return
-        REQUEST.set(asked_by(request, call.identity, self._house.settings.trusted_proxies))
+        REQUEST.set(asked_by(request))
         answer = await method.route(call)
+        request.errand.digest = answer.value_of("Docker-Content-Digest")
         if isinstance(answer.body, bytes) or request.method == b"HEAD":
             self.send(request, answer)
         else:
-            await send_parts(request, answer, self.standing, self._run)
+            standing = self.standing + request.id_line()
+            await send_parts(request, answer, standing, self._run)
 
     def _admit(self, request: RegistryRequest, action: Action, parts: dict[str, str]) -> Call:
         house = self._house
@@ -156,11 +162,14 @@ class RegistryApp(Klein):
             resource = CATALOG if action is Action.CATALOG else REGISTRY
         else:
             resource = Resource.repository(repository)
-        identity = house.gate.identify()
-        house.gate.check(identity, action, resource)
         reference = parts.get("reference", "")
         if "%" in reference:
             reference = _ENCODED_COLON.sub(":", reference)
+        errand = request.errand
+        errand.repository, errand.reference = name or "", reference
+        identity = house.gate.identify()
+        errand.user = identity.name
+        house.gate.check(identity, action, resource)
         return Call(house, identity, reference, request, repository)
 
     def _without_route(self, request: RegistryRequest, row: Row) -> Answer:

@@ -17,6 +17,7 @@ from typing import Protocol
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from txregistry.errand import Errand
 from txregistry.oci.errors import Code, OciError, render
 from txregistry.registry.body import BodyCut
 from txregistry.web.answer import Answer, Header
@@ -94,6 +95,10 @@ class Asked(Protocol):
     method: bytes
     path: bytes
 
+    @property
+    def errand(self) -> Errand:
+        """What is known of it."""
+
     def abort(self) -> None:
         """Break the connection."""
 
@@ -123,6 +128,9 @@ class Faults:
             # Nobody is left to be answered.
             request.abort()
         except Exception as error:
+            request.errand.error = (
+                error.code if isinstance(error, OciError) else Code.UNKNOWN
+            ).value
             if request.status:
                 _break_off(request, error)
             elif isinstance(error, OciError) and status_of(error) != 500:

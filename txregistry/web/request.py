@@ -27,10 +27,13 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 from zope.interface import implementer, provider
 
+from txregistry.errand import Errand
 from txregistry.oci.errors import Code, OciError
+from txregistry.web.errands import REQUEST_ID, errand_of
 from txregistry.web.ingest import NO_BODY, Body, Line, NoBody
 from txregistry.web.pace import Pace
 from txregistry.web.room import Room
+from txregistry.web.settings import WebSettings
 from txregistry.web.wire import Wire
 
 #: Most parameters of a query. Arbitrary: more than the tags that one push may name.
@@ -61,6 +64,7 @@ class Lobby(Protocol):
 
     resource: IResource
     reactor: IReactorTime
+    settings: WebSettings
     queues: Room
     wholes: Room
 
@@ -96,6 +100,7 @@ class RegistryRequest(Request):
     began = 0.0
     _expects_continue = False
     _has_ended = False
+    _errand: Errand | None = None
 
     def __init__(self, channel: Any) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
@@ -156,6 +161,17 @@ class RegistryRequest(Request):
         self.lobby.resource.render(self)
 
     # --- what was asked
+
+    @property
+    def errand(self) -> Errand:
+        """What is known of it, for whoever tells of it."""
+        if self._errand is None:
+            self._errand = errand_of(self, self.lobby.settings.trusted_proxies)
+        return self._errand
+
+    def id_line(self) -> bytes:
+        """Return the header line that tells the client the request's id."""
+        return b"%b: %b\r\n" % (REQUEST_ID, self.errand.id.encode("ascii"))
 
     def header(self, name: bytes) -> str | None:
         """Return the value of a header, None if there is none; several lines are one list.

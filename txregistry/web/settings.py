@@ -74,6 +74,8 @@ class AccessRecord:
         received: bytes of the request's body.
         duration: seconds from the end of the headers to the end of the answer.
         is_complete: whether the whole answer was handed to the transport.
+        request_id, user, endpoint, repository, reference, digest, error, driver_seconds: see
+            ``errand.Errand``.
     """
 
     client: str
@@ -86,6 +88,14 @@ class AccessRecord:
     user_agent: str
     referer: str
     is_complete: bool
+    request_id: str = ""
+    user: str = ""
+    endpoint: str = ""
+    repository: str = ""
+    reference: str = ""
+    digest: str = ""
+    error: str = ""
+    driver_seconds: float = 0.0
 
 
 @frozen(kw_only=True)

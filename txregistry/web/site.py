@@ -46,7 +46,9 @@ _STANDING = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
-_OURS = frozenset({"server", "date", "content-length", "connection", "transfer-encoding"})
+_OURS = frozenset(
+    {"server", "date", "content-length", "connection", "transfer-encoding", "x-request-id"}
+)
 
 log = Logger()
 
@@ -149,13 +151,13 @@ class RegistrySite(Site):
 
     def refuse(self, request: RegistryRequest, error: OciError, status: int | None) -> None:
         """Answer a request that no route will answer."""
+        request.errand.error = error.code.value
         self._app.send(request, refusal(error, status=status))
 
     def request_ended(self, request: RegistryRequest) -> None:
         """The request was answered, or never will be: tell the access log."""
         if self.settings.access_log is not None:
-            trusted = self.settings.trusted_proxies
-            self.settings.access_log(record_of(request, self.reactor.seconds(), trusted))
+            self.settings.access_log(record_of(request, self.reactor.seconds()))
 
     def log(self, request: Any) -> None:
         """Twisted's own access log is not written."""

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a request says of itself, as an errand.
+
+Room: web. Must not know routes.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any, Protocol
+
+from txregistry.errand import Errand
+from txregistry.web.connections import host_of
+
+#: What a client's own request id may be: nothing that a log, a header or a terminal minds.
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,127}")
+
+#: By which a request id comes and goes.
+REQUEST_ID = b"X-Request-Id"
+
+
+class Bearer(Protocol):
+    """The request that an errand is made of."""
+
+    method: bytes
+    client: Any
+
+    def header(self, name: bytes) -> str | None:
+        """Return the value of a header, None if there is none."""
+
+
+def errand_of(request: Bearer, trusted: frozenset[str]) -> Errand:
+    """Return the errand of a request whose head is complete.
+
+    Args:
+        trusted: proxies that are believed about where a request came from.
+    """
+    return Errand(
+        id=_id_of(request.header(REQUEST_ID)),
+        method=request.method.decode("ascii"),
+        client=_client_of(request, trusted),
+        host=request.header(b"Host") or "",
+        user_agent=request.header(b"User-Agent") or "",
+    )
+
+
+def new_id() -> str:
+    """Return a request id that nobody else has; it is no secret."""
+    return f"{random.getrandbits(128):032x}"
+
+
+def _id_of(given: str | None) -> str:
+    if given is not None and _ACCEPTABLE.fullmatch(given):
+        return given
+    return new_id()
+
+
+def _client_of(request: Bearer, trusted: frozenset[str]) -> str:
+    """Return the peer, or the last address before our own proxies if the peer is one of them."""
+    host = host_of(request.client)
+    if host in trusted:
+        for hop in reversed((request.header(b"X-Forwarded-For") or "").split(",")):
+            if hop.strip() and hop.strip() not in trusted:
+                return hop.strip()
+    return host
