@@ -168,7 +168,7 @@ class LargeManifest:
     def __init__(self):
         self.manifests = self
 
-    async def fetch(self, repository, reference):
+    async def fetch(self, repository, reference, *, is_known=None):
         return self.manifest
 
 
