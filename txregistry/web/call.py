@@ -13,7 +13,6 @@ from txregistry.auth.decisions import Identity
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
 from txregistry.registry import Registry
-from txregistry.web.access import client_of
 from txregistry.web.gate import Gate
 from txregistry.web.ingest import Body, NoBody
 from txregistry.web.request import RegistryRequest
@@ -76,7 +75,7 @@ class Call:
     @property
     def client(self) -> str:
         """The client's address, as far as it can be believed; empty if it has none."""
-        return client_of(self._request, self.settings.trusted_proxies)
+        return self._request.errand.client
 
     @property
     def body(self) -> Body | NoBody:
