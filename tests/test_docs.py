@@ -22,8 +22,9 @@ ROW = re.compile(r"^\| `([a-z0-9.]+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.
 
 def leaves(shape, above):
     for name, row in rows(shape).items():
-        if "section" in row.metadata:
-            yield from leaves(row.metadata["section"], f"{above}{name}.")
+        below = row.metadata.get("section") or row.metadata.get("sections")
+        if below is not None:
+            yield from leaves(below, f"{above}{name}.")
         else:
             yield above + name, row.metadata["kind"], row.default
 

@@ -26,13 +26,21 @@ from txregistry import __version__
 from txregistry.challenges import Webroot
 from txregistry.config import Configuration, NamedDriver
 from txregistry.config import Storage as StorageSettings
+from txregistry.events import Notifications
 from txregistry.listening import ListenError
+from txregistry.notifying import open_notifications
 from txregistry.ports import Ports
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
 from txregistry.process.spec import DriverSpec, StartError, find_driver, user_ids
+from txregistry.registry import (
+    Observer,
+    Registry,
+    load_or_create_secret,
+    open_registry,
+    purge_uploads,
+)
 from txregistry.registry import Options as RegistryOptions
-from txregistry.registry import Registry, load_or_create_secret, open_registry, purge_uploads
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
 from txregistry.tls import TlsError
@@ -128,6 +136,7 @@ class RegistryService(Service):
         self._starting: Deferred[None] | None = None
         self._upkeep: list[Repeated] = []
         self._parser = ManifestParser()
+        self._notifications: Notifications | None = None
 
     # -- start
 
@@ -148,25 +157,37 @@ class RegistryService(Service):
         """Start the driver; serve as soon as it is ready.
 
         Raises:
-            StartError: the address or the driver's program can't be had.
+            StartError: the address, the driver's program or the queue of notifications can't be
+                had.
         """
         if self._ports is None:
             self.privilegedStartService()
         for warning in self._configuration.warnings:
             _log.warn("{warning}", warning=warning)
         try:
+            self._notifications = open_notifications(
+                self._configuration, self._reactor, self._parser.parse
+            )
             self._opened = self._opener(self._configuration.storage, self._reactor)
         except StartError:
             self._release_ports()
+            if self._notifications is not None:
+                self._notifications.abandon()
             raise
         Service.startService(self)
+        if self._notifications is not None:
+            self._notifications.start()
         self._starting = Deferred.fromCoroutine(self._start(self._opened))
 
     async def _start(self, opened: OpenedDriver) -> None:
         try:
             await opened.hello()
             registry = build_registry(
-                self._configuration, opened.driver, self._reactor, self._parser
+                self._configuration,
+                opened.driver,
+                self._reactor,
+                self._parser,
+                None if self._notifications is None else self._notifications.observer,
             )
             is_agreed = await self._agree_on_secret(registry, opened.driver)
             self._serve(registry)
@@ -264,6 +285,8 @@ class RegistryService(Service):
             await self._front.drain(self._configuration.http.drain_timeout)
         if self._opened is not None:
             await self._opened.stop()
+        if self._notifications is not None:
+            await self._notifications.stop()
         await self._parser.stop()
 
     def _release_ports(self) -> None:
@@ -273,7 +296,11 @@ class RegistryService(Service):
 
 
 def build_registry(
-    configuration: Configuration, driver: Driver, reactor: Any, parser: ManifestParser
+    configuration: Configuration,
+    driver: Driver,
+    reactor: Any,
+    parser: ManifestParser,
+    observer: Observer | None = None,
 ) -> Registry:
     """The registry over a driver; without the secret, which the storage may hold."""
     return open_registry(
@@ -281,6 +308,7 @@ def build_registry(
         secret=None,
         now=reactor.seconds,
         parse=parser.parse,
+        observer=observer,
         options=registry_options(configuration),
     )
 

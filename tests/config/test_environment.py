@@ -76,7 +76,6 @@ class GoNameTests:
     @pytest.mark.parametrize(
         ("name", "path"),
         [
-            ("REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES", "notifications"),
             ("REGISTRY_HEALTH_FILECHECKERS_0_FILE", "health.file"),
             ("REGISTRY_HEALTH_HTTPCHECKERS_0_URI", "health.http"),
             ("REGISTRY_HEALTH_TCPCHECKERS_0_ADDR", "health.tcp"),

@@ -204,7 +204,6 @@ ASKING = {
     "log.hooks": ("[{type: mail}]", ["[]"]),
     "log.reportcaller": ("true", ["false"]),
     "middleware": ("storage: [{name: cloudfront}]", ["storage: []", ""]),
-    "notifications": ("endpoints: [{url: 'http://x'}]", ["endpoints: []", ""]),
     "policy": ("repository: {classes: [image]}", ["repository: {classes: []}"]),
     "proxy": ("remoteurl: https://registry-1.docker.io", ["remoteurl: ''", ""]),
     "redis": ("addr: localhost:6379", [""]),

@@ -17,6 +17,7 @@ Room: config. Must not know Twisted, nor start or open anything but the file tha
 from txregistry.config.addresses import Address, TcpAddress, UnixAddress
 from txregistry.config.errors import ConfigError
 from txregistry.config.loading import load, load_text
+from txregistry.config.notification_settings import NotificationEndpoint
 from txregistry.config.settings import (
     Configuration,
     ExternalDriver,
@@ -39,6 +40,7 @@ __all__ = [
     "Limits",
     "Log",
     "NamedDriver",
+    "NotificationEndpoint",
     "Storage",
     "TcpAddress",
     "UnixAddress",

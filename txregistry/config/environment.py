@@ -116,6 +116,8 @@ def _resolve(parts: list[str], tree: Node, installed: Collection[str]) -> tuple[
         if "section" in row.metadata:
             shape = row.metadata["section"]
             continue
+        if "sections" in row.metadata:
+            return _resolve_free(path, rest, tree)
         return _resolve_value(path, rest, tree, row.metadata["kind"])
     return tuple(path)
 

@@ -77,7 +77,6 @@ FOREIGN: dict[str, Foreign] = {
     "log.hooks": Foreign("let whatever collects the log send mail, and remove the section"),
     "log.reportcaller": Foreign("remove the key", _is_off("false")),
     "middleware": Foreign("remove the section"),
-    "notifications": Foreign("remove the section"),
     "policy": Foreign("remove the section"),
     "proxy": Foreign("run a pull-through cache with another registry, or remove the section"),
     "redis": Foreign("one process needs no shared cache; remove the section"),

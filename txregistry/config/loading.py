@@ -28,6 +28,8 @@ from txregistry.config.document import (
 )
 from txregistry.config.environment import PATH_VARIABLE, apply_environment, expand_bare_sections
 from txregistry.config.errors import ConfigError, Origin, refusal
+from txregistry.config.notification_settings import holds_secret as notifications_hold_secret
+from txregistry.config.notification_settings import judge_notifications
 from txregistry.config.sections import read_section
 from txregistry.config.settings import SHIPPED_DRIVERS, Configuration, ExternalDriver, Http
 from txregistry.config.storage import RESERVED, read_storage
@@ -139,6 +141,12 @@ def _build(
     )
     _check_address(configuration.http, tree, origin)
     _check_tls(configuration.http, tree, origin)
+    configuration = attrs.evolve(
+        configuration,
+        notifications=judge_notifications(
+            configuration.notifications, tree, origin, directory=directory or os.getcwd()
+        ),
+    )
     return attrs.evolve(
         configuration, source=origin.source, warnings=(*warnings, *_unwise(configuration, tree))
     )
@@ -241,7 +249,7 @@ def _unwise(configuration: Configuration, tree: Node) -> Iterable[str]:
 
 
 def _holds_secret(tree: Node) -> bool:
-    if not is_null(lookup(tree, "http.secret")):
+    if not is_null(lookup(tree, "http.secret")) or notifications_hold_secret(tree):
         return True
     storage = lookup(tree, "storage")
     return storage is not None and any(_SOUNDS_SECRET.search(name) for name in _names(storage))

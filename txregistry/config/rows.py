@@ -33,6 +33,12 @@ def section(shape: type[T]) -> T:
     return row
 
 
+def sections(shape: type[T]) -> tuple[T, ...]:
+    """A row: a list of sections, none by default; its items have numbers, from 0."""
+    row: tuple[T, ...] = field(default=(), metadata={"sections": shape})
+    return row
+
+
 def key_name(attribute: str) -> str:
     """The key in the file for an attribute."""
     return attribute.replace("_", "")

@@ -41,9 +41,23 @@ def read_section(shape: type[T], node: Node | None, path: str, **given: Any) -> 
             continue
         elif "section" in row.metadata:
             values[row.name] = read_section(row.metadata["section"], child, full)
+        elif "sections" in row.metadata:
+            values[row.name] = _read_sections(row.metadata["sections"], child, full)
         else:
             values[row.name] = _read_value(row.metadata["kind"], child, full)
     return shape(**values)
+
+
+def _read_sections(shape: type[T], node: Node, path: str) -> tuple[T, ...]:
+    if not isinstance(node, Items):
+        raise refusal(
+            node.origin,
+            f"{path} wants a list of sections, not {_shown(node)}",
+            "begin each of its sections with a dash",
+        )
+    return tuple(
+        read_section(shape, item, f"{path}.{index}") for index, item in enumerate(node.nodes)
+    )
 
 
 def entries_of(node: Node | None, path: str) -> dict[str, Node]:
@@ -83,6 +97,11 @@ def _read_value(kind: Kind[Any], node: Node, path: str) -> Any:
         ) from None
 
 
+def without_numbers(path: str) -> str:
+    """The path of a key, whichever item of a list it stands in."""
+    return ".".join(part for part in path.split(".") if not part.isdecimal())
+
+
 def check_foreign(path: str, node: Node) -> None:
     """Let a key without a row of ours pass if it asks for nothing.
 
@@ -97,7 +116,7 @@ def check_foreign(path: str, node: Node) -> None:
 
 
 def _unknown(path: str, node: Node) -> ConfigError:
-    near = nearest(path, [*known_paths(), *FOREIGN])
+    near = nearest(without_numbers(path), [*known_paths(), *FOREIGN])
     remedy = f"did you mean {near}?" if near else "remove it"
     return refusal(node.origin, f"{path} is not a known key", remedy)
 

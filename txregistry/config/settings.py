@@ -33,6 +33,7 @@ from txregistry.config.kinds import (
     duration,
     whole,
 )
+from txregistry.config.notification_settings import Notifications
 from txregistry.config.rows import key as _key
 from txregistry.config.rows import rows
 from txregistry.config.rows import section as _section
@@ -335,6 +336,7 @@ class Configuration:
     storage: Storage
     log: Log = _section(Log)
     http: Http = _section(Http)
+    notifications: Notifications = _section(Notifications)
     health: Health = _section(Health)
     catalog: Catalog = _section(Catalog)
     tags: Tags = _section(Tags)
@@ -367,8 +369,9 @@ def _paths(shape: type[Any], above: str) -> list[str]:
     paths = []
     for name, row in rows(shape).items():
         paths.append(above + name)
-        if "section" in row.metadata:
-            paths += _paths(row.metadata["section"], f"{above}{name}.")
+        below = row.metadata.get("section") or row.metadata.get("sections")
+        if below is not None:
+            paths += _paths(below, f"{above}{name}.")
     return paths
 
 

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request to a receiver, by HTTP.
+
+Room: events. Must not know the queue. What comes back is a status and a few words; the answer's
+body is thrown away, at most 64 KiB of it, and nobody is sent elsewhere: a redirect is a problem
+like others. Certificates are checked. Variables such as ``http_proxy`` are not looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
+
+from txregistry import __version__
+from txregistry.events.endpoint import Endpoint
+from txregistry.events.envelope import render
+from txregistry.events.retry import Reply
+from txregistry.events.signing import identity_of, sign
+
+#: Bytes of an answer that are read, so that the connection can be used again. Arbitrary.
+ANSWER_LIMIT = 64 * 1024
+
+_USER_AGENT = f"txregistry/{__version__}"
+
+
+class Sender(Protocol):
+    """Sends events to one receiver."""
+
+    async def send(self, events: Sequence[Mapping[str, Any]]) -> Reply:
+        """Try once; raises nothing but a cancellation."""
+
+    async def close(self) -> None:
+        """Send nothing any more."""
+
+
+class HttpSender:
+    """Sends by POST, over one connection that is kept.
+
+    Args:
+        agent: for tests.
+    """
+
+    def __init__(self, endpoint: Endpoint, reactor: Any, agent: IAgent | None = None) -> None:
+        self._endpoint = endpoint
+        self._reactor = reactor
+        self._url, self._credentials = _split(endpoint.url)
+        self._pool = HTTPConnectionPool(reactor, persistent=True)
+        self._pool.maxPersistentPerHost = 1
+        self._client = HTTPClient(
+            agent or Agent(reactor, connectTimeout=endpoint.timeout, pool=self._pool)
+        )
+
+    async def send(self, events: Sequence[Mapping[str, Any]]) -> Reply:
+        """Try once; raises nothing but a cancellation."""
+        task = Deferred.fromCoroutine(self._post(events))
+        task.addTimeout(self._endpoint.timeout, self._reactor)
+        try:
+            response = await task
+            await _throw_away(response, self._endpoint.timeout, self._reactor)
+            return _reply(response)
+        except CancelledError:
+            raise
+        except TimeoutError:
+            return Reply(None, f"no answer within {self._endpoint.timeout:g} s")
+        except ConnectError as error:
+            return Reply(None, f"no connection ({_words(error)})")
+        except DNSLookupError:
+            return Reply(None, "its name is not known")
+        except Exception as error:  # the border round a client library; the next try may do better
+            return Reply(None, _reason(error))
+
+    async def close(self) -> None:
+        """Close the connection that is kept."""
+        await self._pool.closeCachedConnections()
+
+    async def _post(self, events: Sequence[Mapping[str, Any]]) -> IResponse:
+        is_batched = self._endpoint.batch > 1
+        media_type, body = render(events, self._endpoint.form, is_batched=is_batched)
+        identity = identity_of([str(event["id"]) for event in events])
+        response: IResponse = await self._client.post(
+            self._url,
+            data=body,
+            headers=self._headers(media_type, identity, body),
+            allow_redirects=False,
+            unbuffered=True,
+        )
+        return response
+
+    def _headers(self, media_type: str, identity: str, body: bytes) -> Headers:
+        headers = Headers({"User-Agent": [_USER_AGENT]})
+        if self._credentials:
+            headers.setRawHeaders("Authorization", [self._credentials])
+        for name, values in self._endpoint.headers.items():
+            headers.setRawHeaders(name, list(values))
+        headers.setRawHeaders("Content-Type", [media_type])
+        if self._endpoint.secret:
+            now = self._reactor.seconds()
+            for name, value in sign(self._endpoint.secret, identity, now, body):
+                headers.setRawHeaders(name, [value])
+        return headers
+
+
+class _Sink(TwistedProtocol):
+    """Takes a body and keeps nothing of it.
+
+    Attributes:
+        ended: fires when there is no more, or there was too much.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.ended: Deferred[None] = Deferred(lambda _: self._stop())
+        self._left = limit
+
+    def connectionMade(self) -> None:
+        """Take nothing of what may take nothing."""
+        self.dataReceived(b"")
+
+    def dataReceived(self, data: bytes) -> None:
+        """Throw it away."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._stop()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """It was the end; why does not matter, the status came before."""
+        if not self.ended.called:
+            self.ended.callback(None)
+
+    def _stop(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+
+async def _throw_away(response: IResponse, timeout: float, clock: IReactorTime) -> None:
+    """Read what comes with an answer, for a while. What is packed is not unpacked."""
+    is_packed = response.headers.hasHeader(b"Content-Encoding")
+    is_long = response.length is not UNKNOWN_LENGTH and response.length > ANSWER_LIMIT
+    sink = _Sink(-1 if is_packed or is_long else ANSWER_LIMIT)
+    response.deliverBody(sink)
+    sink.ended.addTimeout(timeout, clock)
+    await sink.ended
+
+
+def _reply(response: IResponse) -> Reply:
+    is_accepted = 200 <= response.code < 300
+    return Reply(
+        response.code,
+        "" if is_accepted else f"it answered {response.code}",
+        _seconds(response.headers.getRawHeaders(b"Retry-After")),
+    )
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Return a URL without its user, and the header that the user becomes."""
+    parts = urlsplit(url)
+    user, separator, host = parts.netloc.rpartition("@")
+    if not separator:
+        return url, ""
+    token = base64.b64encode(unquote(user).encode("utf-8")).decode("ascii")
+    return urlunsplit(parts._replace(netloc=host)), f"Basic {token}"
+
+
+def _seconds(values: Sequence[bytes] | None) -> float:
+    """Return what ``Retry-After`` says in seconds; a date counts as nothing."""
+    value = values[-1].strip() if values else b""
+    return float(value) if value.isdigit() and len(value) < 10 else 0.0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ResponseFailed) and error.reasons:
+        inner = error.reasons[0].value
+        return f"the answer broke off ({_words(inner)})"
+    return _words(error)
+
+
+def _words(error: BaseException) -> str:
+    """Return what an exception says, short and on one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200]
