@@ -7,6 +7,8 @@ VENV ?= .venv
 # Options for the registry (make serve ARGS="--config my.yml") and for pytest (make test PYTEST_ARGS="-k upload").
 ARGS ?=
 PYTEST_ARGS ?=
+# What make faults runs: all campaigns, or one (make faults CAMPAIGN=tests/faults/test_power.py).
+CAMPAIGN ?= tests/faults
 
 BIN := $(VENV)/bin
 FILES := $(shell find txregistry drivers twisted -name '*.py' -o -name py.typed | LC_ALL=C sort)
@@ -38,7 +40,7 @@ lint: $(INSTALLED_TESTS)
 	$(BIN)/mypy
 
 faults: $(INSTALLED_TESTS)
-	FAULTS=long $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	FAULTS=long $(BIN)/python -m pytest $(CAMPAIGN) $(PYTEST_ARGS)
 
 bench: $(INSTALLED_TESTS)
 	$(BIN)/python -m tests.bench.run $(ARGS)

@@ -123,6 +123,7 @@ def points(campaign, bench, kinds, count, seconds):
         for scenario, calls in bench.calls.items()
         for number in range(sum(calls[kind] for kind in kinds))
     ]
+    campaign.notes["calls in all"] = campaign.notes.get("calls in all", 0) + len(every)
     count = min(len(every), short_or_long(count, len(every)))
     return campaign.within(campaign.choice.sample(every, count), least=count // 3, seconds=seconds)
 

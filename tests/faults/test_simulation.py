@@ -88,7 +88,7 @@ class Run:
 @pytest.mark.parametrize("weather", WEATHERS, ids=lambda weather: weather.name)
 def test_nothing_is_lost_in_any_weather(weather):
     """What clients were told holds; where the weather is fair they notice nothing at all."""
-    count, hours = (25, 4) if is_long() else (4, 0.5)
+    count, hours = (15, 4) if is_long() else (4, 0.5)
     with Campaign(f"simulated hours: {weather.name}") as campaign:
         runs = deaths = refusals = done = 0
         for _ in campaign.within(range(count), least=1, seconds=2.5):
