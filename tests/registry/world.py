@@ -17,6 +17,7 @@ from txregistry.oci.manifests import parse_manifest
 from txregistry.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from txregistry.oci.names import RepositoryName, Tag
 from txregistry.registry import BodyCut, Event, Options, Registry, open_registry
+from txregistry.registry.contents import SharedCache
 from txregistry.storage import paths
 from txregistry.storage.blocking import run_inline
 from txregistry.storage.hosted import HostedDriver
@@ -205,7 +206,7 @@ class World:
     def calls(self) -> list[str]:
         return self.driver.calls
 
-    def open(self, **options: Any) -> Registry:
+    def open(self, shared_cache: SharedCache | None = None, **options: Any) -> Registry:
         """Another process over the same storage."""
         return open_registry(
             self.driver,
@@ -215,6 +216,7 @@ class World:
             new_id=lambda: f"id-{next(self._ids)}",
             observer=self.witness,
             options=Options(**options) if options else None,
+            shared_cache=shared_cache,
         )
 
     def put(self, path: str, data: bytes) -> None:

@@ -8,6 +8,7 @@ where it takes a body), never a ``StorageError``.
 from txregistry.registry.blobs import BlobContent, Blobs
 from txregistry.registry.body import Body, BodyCut
 from txregistry.registry.catalog import Catalog
+from txregistry.registry.contents import SharedCache
 from txregistry.registry.manifest_reader import Parse, StoredManifest
 from txregistry.registry.manifests import Manifests, PutResult
 from txregistry.registry.observer import (
@@ -45,6 +46,7 @@ __all__ = [
     "ReferrersPage",
     "Registry",
     "RequestRecord",
+    "SharedCache",
     "StoredManifest",
     "Tags",
     "Upload",

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import field, frozen
-from twisted.logger import Logger
 
 from txregistry.oci.digests import Digest
 from txregistry.oci.errors import Code, OciError
@@ -28,6 +27,7 @@ from txregistry.oci.media_types import OCTET_STREAM
 from txregistry.oci.names import RepositoryName
 from txregistry.registry.border import border
 from txregistry.registry.cache import BoundedCache
+from txregistry.registry.contents import Contents
 from txregistry.registry.links import Links, Member, blob_link, data_path
 from txregistry.registry.observer import Action, Event, Observer
 from txregistry.registry.tasks import Finishing
@@ -38,8 +38,6 @@ from txregistry.storage.errors import Corrupt
 #: Largest blob, in bytes, that is given whole and kept in the cache: configs and small layers.
 #: Arbitrary: for more than that a descriptor is cheaper than a copy.
 SMALL = 64 * 1024
-
-log = Logger()
 
 
 @frozen
@@ -85,6 +83,7 @@ class Blobs:
         driver: Driver,
         *,
         links: Links,
+        contents: Contents,
         observer: Observer,
         finishing: Finishing,
         cache_limit: int = 0,
@@ -94,7 +93,8 @@ class Blobs:
         self._links = links
         self._observer = observer
         self._finishing = finishing
-        self._contents: BoundedCache[Digest, bytes] = BoundedCache(cache_limit)
+        self._contents = contents
+        self._cache: BoundedCache[Digest, bytes] = BoundedCache(cache_limit)
         self._redirect_seconds = redirect_seconds
 
     async def stat(self, repository: RepositoryName, digest: Digest) -> int:
@@ -206,7 +206,7 @@ class Blobs:
 
     async def _cached(self, repository: RepositoryName, digest: Digest) -> BlobContent | None:
         """Return a blob whose content is at hand, None if it is not, after asking for its link."""
-        data = self._contents.get(digest)
+        data = self._cache.get(digest)
         if data is None:
             return None
         if await self._links.read(blob_link(repository, digest)) is None:
@@ -217,13 +217,11 @@ class Blobs:
         member = await self._find(repository, digest)
         if member.size > SMALL:
             return BlobContent(digest, member.size, None, self._driver, member.data_path)
-        data = (await self._driver.get(member.data_path)).data
-        if not digest.matches(data):
-            # Unknown is what makes a client push it again, which heals it.
-            log.error("the data of {digest} are corrupt", digest=str(digest))
+        data = await self._contents.read(digest, member.data_path)
+        if data is None:
             raise _unknown(digest)
         if member.target == digest:
-            self._contents.put(digest, data, len(data))
+            self._cache.put(digest, data, len(data))
         return BlobContent(digest, len(data), data, self._driver, member.data_path)
 
     async def _delete(self, repository: RepositoryName, digest: Digest, link: str) -> None:

@@ -21,9 +21,9 @@ from txregistry.oci.errors import OciError
 from txregistry.oci.manifests import Manifest, stored_media_type
 from txregistry.oci.names import RepositoryName, Tag
 from txregistry.registry.cache import BoundedCache
+from txregistry.registry.contents import Contents
 from txregistry.registry.links import Links, data_path, manifest_link, tag_link
-from txregistry.registry.tasks import if_there, together
-from txregistry.storage.contract import Driver
+from txregistry.registry.tasks import together
 from txregistry.storage.errors import TooLarge
 
 #: Reads a manifest from its bytes and its Content-Type; raises OciError. It may take long, so it is
@@ -59,8 +59,10 @@ class ManifestReader:
         cache_limit: bytes of manifests that are kept in memory.
     """
 
-    def __init__(self, driver: Driver, links: Links, parse: Parse, *, cache_limit: int = 0) -> None:
-        self._driver = driver
+    def __init__(
+        self, contents: Contents, links: Links, parse: Parse, *, cache_limit: int = 0
+    ) -> None:
+        self._contents = contents
         self._links = links
         self._parse = parse
         self._cache: BoundedCache[Digest, StoredManifest] = BoundedCache(cache_limit)
@@ -136,16 +138,13 @@ class ManifestReader:
         self._cache.put(manifest.digest, manifest, len(manifest.data))
 
     async def _content(self, digest: Digest) -> StoredManifest | None:
-        """Return what ``digest`` names, whoever has it. One driver call."""
+        """Return what ``digest`` names, whoever has it. One driver call at most."""
         try:
-            content = await if_there(self._driver.get(data_path(digest)))
+            data = await self._contents.read(digest, data_path(digest))
         except TooLarge:
             return None
-        if content is None:
+        if data is None:
             return None
-        if not digest.matches(content.data):
-            log.error("the data of {digest} are corrupt; they count as absent", digest=str(digest))
-            return None
-        manifest = StoredManifest(digest, stored_media_type(content.data), content.data)
+        manifest = StoredManifest(digest, stored_media_type(data), data)
         self.keep(manifest)
         return manifest

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from txregistry.registry.blobs import Blobs
 from txregistry.registry.catalog import Catalog
+from txregistry.registry.contents import Contents, SharedCache
 from txregistry.registry.links import Links
 from txregistry.registry.manifest_reader import ManifestReader, Parse
 from txregistry.registry.manifests import Manifests
@@ -93,6 +94,7 @@ def open_registry(
     new_id: Callable[[], str] = new_upload_id,
     observer: Observer | None = None,
     options: Options | None = None,
+    shared_cache: SharedCache | None = None,
 ) -> Registry:
     """Build a registry over ``driver``. Nothing is asked of the driver.
 
@@ -102,13 +104,15 @@ def open_registry(
         now: the clock, seconds since the epoch.
         parse: reads a manifest; see ``manifest_reader.Parse``.
         new_id: makes ids of uploads.
+        shared_cache: keeps manifests and small blobs for several hosts; None for none.
     """
     options = options or Options()
     observer = observer or Nobody()
     finishing = Finishing()
     links = Links(driver, cache_limit=options.link_cache if options.exclusive else 0)
     sessions = Sessions(driver, now=now)
-    reader = ManifestReader(driver, links, parse, cache_limit=options.manifest_cache)
+    contents = Contents(driver, shared_cache)
+    reader = ManifestReader(contents, links, parse, cache_limit=options.manifest_cache)
     referrers = ReferrerIndex(driver, links, reader)
     tags = Tags(driver, links)
     tokens = Tokens(secret)
@@ -126,6 +130,7 @@ def open_registry(
         blobs=Blobs(
             driver,
             links=links,
+            contents=contents,
             observer=observer,
             finishing=finishing,
             cache_limit=options.blob_cache,

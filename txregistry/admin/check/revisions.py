@@ -37,6 +37,7 @@ from txregistry.oci.errors import OciError
 from txregistry.oci.manifests import Manifest, stored_media_type
 from txregistry.oci.names import RepositoryName, fallback_tag
 from txregistry.oci.strict_json import JsonInvalid, read_stored
+from txregistry.registry.contents import Contents
 from txregistry.registry.links import Links, data_path, manifest_link
 from txregistry.registry.manifest_reader import ManifestReader
 from txregistry.registry.tasks import if_there
@@ -74,7 +75,9 @@ class Revisions:
 
     def __init__(self, inspection: Inspection, name: RepositoryName, layers: DigestTable) -> None:
         links = Links(inspection.driver)
-        self.reader = ManifestReader(inspection.driver, links, inspection.parse, cache_limit=_CACHE)
+        self.reader = ManifestReader(
+            Contents(inspection.driver), links, inspection.parse, cache_limit=_CACHE
+        )
         self._inspection = inspection
         self._name = name
         self._links = links
