@@ -22,6 +22,7 @@ ROOMS = {
     "process": {"oci", "storage", "ipc", "middleware"},
     "registry": {"oci", "storage"},
     "auth": {"oci", "storage"},
+    "redis_cache": {"oci"},
     "admin": {"oci", "storage", "registry"},
     "web": {"oci", "storage", "registry", "auth", "errand"},
     "events": {"oci", "storage", "registry"},
@@ -36,7 +37,16 @@ ROOMS = {
     "notifying": {"config", "events", "process", "registry"},
     "service": {
         *("oci", "storage", "ipc", "process", "registry", "auth", "web"),
-        *("challenges", "config", "events", "listening", "notifying", "ports", "tls"),
+        *(
+            "challenges",
+            "config",
+            "events",
+            "listening",
+            "notifying",
+            "ports",
+            "tls",
+            "redis_cache",
+        ),
         *("upkeep", "telemetry"),
     },
     "serving": {"config", "process", "service", "telemetry"},
@@ -84,6 +94,7 @@ LIBRARIES = {
     "ampoule": {"ipc", "process"},
     "boto3": {"drivers"},
     "botocore": {"drivers"},
+    "txredisapi": {"redis_cache"},
     "yaml": {"config", "cli"},
     "OpenSSL": {"tls"},
 }

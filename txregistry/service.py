@@ -13,7 +13,7 @@ Clients that connect between the bind and the driver's hello wait in the backlog
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -26,16 +26,19 @@ from txregistry import __version__
 from txregistry.challenges import Webroot
 from txregistry.config import Configuration, NamedDriver
 from txregistry.config import Storage as StorageSettings
+from txregistry.config.middleware_settings import MiddlewareEntry
 from txregistry.events import Notifications
 from txregistry.listening import ListenError
 from txregistry.notifying import open_notifications
 from txregistry.ports import Ports
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
-from txregistry.process.spec import DriverSpec, StartError, find_driver, user_ids
+from txregistry.process.spec import MIDDLEWARE, DriverSpec, StartError, find_driver, user_ids
+from txregistry.redis_cache import RedisCache, RedisServer
 from txregistry.registry import (
     Observer,
     Registry,
+    SharedCache,
     load_or_create_secret,
     open_registry,
     purge_uploads,
@@ -45,7 +48,7 @@ from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
 from txregistry.tls import TlsError
 from txregistry.upkeep import Repeated, end_quietly
-from txregistry.web import AccessRecord, Limits, WebSettings, make_site
+from txregistry.web import AccessRecord, Exempt, Limits, WebSettings, make_site, networks
 
 #: The first purge of old uploads comes at a random time within this many seconds, so that replicas
 #: which were started together don't all begin at once. registry:3 has the same hour.
@@ -80,17 +83,23 @@ class Front(Protocol):
         """Finish the requests in flight within ``timeout`` seconds, close what is left."""
 
 
-def open_driver(storage: StorageSettings, reactor: Any) -> OpenedDriver:
+def open_driver(configuration: Configuration, reactor: Any) -> OpenedDriver:
     """Start the configured driver, or attach to it.
 
     Raises:
         StartError: its program is not there.
     """
-    return OpenDriver(driver_spec(storage), reactor)
+    spec = driver_spec(configuration.storage, configuration.middleware.storage)
+    return OpenDriver(spec, reactor)
 
 
-def driver_spec(storage: StorageSettings) -> DriverSpec:
+def driver_spec(
+    storage: StorageSettings, middlewares: Sequence[MiddlewareEntry] = ()
+) -> DriverSpec:
     """Which program the configuration names.
+
+    Args:
+        middlewares: before the store's own redirects; the driver's process runs them.
 
     Raises:
         StartError: there is no driver of that name.
@@ -101,6 +110,9 @@ def driver_spec(storage: StorageSettings) -> DriverSpec:
         spec = find_driver(driver.name, driver.options)
     else:
         spec = DriverSpec("external", driver.command or None, driver.socket or None, driver.options)
+    if middlewares:
+        chain = [{"name": entry.name, "options": dict(entry.options)} for entry in middlewares]
+        spec = attrs.evolve(spec, options={**spec.options, MIDDLEWARE: chain})
     return attrs.evolve(spec, isolation=storage.isolation, user=user, group=group)
 
 
@@ -122,7 +134,7 @@ class RegistryService(Service):
         when_failed: Callable[[str], None],
         announce: Callable[[str], None] = lambda sentence: None,
         access_log: Callable[[AccessRecord], None] | None = None,
-        opener: Callable[[StorageSettings, Any], OpenedDriver] = open_driver,
+        opener: Callable[[Configuration, Any], OpenedDriver] = open_driver,
     ) -> None:
         self._configuration = configuration
         self._reactor = reactor
@@ -136,6 +148,7 @@ class RegistryService(Service):
         self._starting: Deferred[None] | None = None
         self._upkeep: list[Repeated] = []
         self._parser = ManifestParser()
+        self._cache: RedisCache | None = None
         self._notifications: Notifications | None = None
 
     # -- start
@@ -168,7 +181,7 @@ class RegistryService(Service):
             self._notifications = open_notifications(
                 self._configuration, self._reactor, self._parser.parse
             )
-            self._opened = self._opener(self._configuration.storage, self._reactor)
+            self._opened = self._opener(self._configuration, self._reactor)
         except StartError:
             self._release_ports()
             if self._notifications is not None:
@@ -182,12 +195,14 @@ class RegistryService(Service):
     async def _start(self, opened: OpenedDriver) -> None:
         try:
             await opened.hello()
+            self._cache = open_cache(self._configuration, self._reactor)
             registry = build_registry(
                 self._configuration,
                 opened.driver,
                 self._reactor,
                 self._parser,
                 None if self._notifications is None else self._notifications.observer,
+                self._cache,
             )
             is_agreed = await self._agree_on_secret(registry, opened.driver)
             self._serve(registry)
@@ -287,6 +302,8 @@ class RegistryService(Service):
             await self._opened.stop()
         if self._notifications is not None:
             await self._notifications.stop()
+        if self._cache is not None:
+            await self._cache.stop()
         await self._parser.stop()
 
     def _release_ports(self) -> None:
@@ -295,12 +312,32 @@ class RegistryService(Service):
             self._ports = None
 
 
+def open_cache(configuration: Configuration, reactor: Any) -> RedisCache | None:
+    """The cache that hosts share, if one is configured."""
+    redis = configuration.redis
+    if configuration.storage.cache.blob_descriptor != "redis":
+        return None
+    [server] = redis.addrs
+    place = RedisServer(
+        server.host,
+        server.port,
+        redis.db,
+        redis.username,
+        redis.password,
+        redis.pool_size,
+        redis.dial_timeout,
+        is_tls=redis.tls.enabled,
+    )
+    return RedisCache(place.connect, reactor)
+
+
 def build_registry(
     configuration: Configuration,
     driver: Driver,
     reactor: Any,
     parser: ManifestParser,
     observer: Observer | None = None,
+    shared_cache: SharedCache | None = None,
 ) -> Registry:
     """The registry over a driver; without the secret, which the storage may hold."""
     return open_registry(
@@ -310,6 +347,7 @@ def build_registry(
         parse=parser.parse,
         observer=observer,
         options=registry_options(configuration),
+        shared_cache=shared_cache,
     )
 
 
@@ -317,7 +355,7 @@ def web_settings(
     configuration: Configuration, access_log: Callable[[AccessRecord], None] | None
 ) -> WebSettings:
     """What the web is told of a configuration."""
-    http = configuration.http
+    http, redirect = configuration.http, configuration.storage.redirect
     return WebSettings(
         prefix=http.prefix,
         host=http.host,
@@ -326,7 +364,8 @@ def web_settings(
         headers=http.headers,
         read_only=configuration.read_only,
         delete_enabled=configuration.delete_enabled,
-        redirect=not configuration.storage.redirect.disable,
+        redirect=not redirect.disable,
+        exempt=Exempt(networks(redirect.exempt.networks), redirect.exempt.user_agents),
         catalog_maximum=configuration.catalog.max_entries,
         tags_maximum=configuration.tags.max_tags,
         trusted_proxies=frozenset(http.trusted_proxies),

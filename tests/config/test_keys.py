@@ -10,6 +10,8 @@ import pytest
 
 from txregistry.config import Configuration, TcpAddress, UnixAddress, load_text
 from txregistry.config.addresses import Entrance
+from txregistry.config.middleware_settings import MiddlewareEntry
+from txregistry.config.redis_settings import Server
 from txregistry.config.rows import rows
 from txregistry.config.settings import Storage
 from txregistry.config.tls_settings import KeyPair
@@ -163,6 +165,20 @@ KEYS = {
     "storage.group": ("storage.group", "", "registry", "registry", ["[]"]),
     "storage.bloblimit": ("storage.blob_limit", 0, "100", 100, ["-1", "1GiB"]),
     "storage.delete.enabled": ("storage.delete.enabled", False, "true", True, ["x"]),
+    "storage.redirect.exempt.networks": (
+        "storage.redirect.exempt.networks",
+        (),
+        "[10.0.0.0/8, '2001:db8::1']",
+        ("10.0.0.0/8", "2001:db8::1/128"),
+        ["[]", "10.0.0.0/8", "[10.0.0.1/8]", "[x]"],
+    ),
+    "storage.redirect.exempt.useragents": (
+        "storage.redirect.exempt.user_agents",
+        (),
+        "[docker/1.9]",
+        ("docker/1.9",),
+        ["[]", "x"],
+    ),
     "storage.redirect.disable": ("storage.redirect.disable", False, "true", True, ["x"]),
     "storage.maintenance.uploadpurging.enabled": (
         "upload_purging.enabled",
@@ -196,9 +212,9 @@ KEYS = {
     "storage.cache.blobdescriptor": (
         "storage.cache.blob_descriptor",
         "inmemory",
+        "InMemory",
         "inmemory",
-        "inmemory",
-        ["redis"],
+        ["memcached"],
     ),
     "storage.cache.blobdescriptorsize": (
         "storage.cache.blob_descriptor_size",
@@ -211,6 +227,39 @@ KEYS = {
     "health.storagedriver.enabled": ("health.storage_driver.enabled", False, "true", True, ["x"]),
     "health.storagedriver.interval": ("health.storage_driver.interval", 10.0, "5s", 5.0, ["x"]),
     "health.storagedriver.threshold": ("health.storage_driver.threshold", 0, "3", 3, ["-1"]),
+    "middleware.storage": (
+        "middleware.storage",
+        (),
+        "[{name: cloudfront, options: {duration: 90s, keypairid: K}}, {name: x, disabled: true},"
+        " {name: rewrite}]",
+        (
+            MiddlewareEntry("cloudfront", {"duration": 90.0, "keypairid": "K"}),
+            MiddlewareEntry("rewrite"),
+        ),
+        [
+            "x",
+            "{name: x}",
+            "[x]",
+            "[{}]",
+            "[{name: x, option: {}}]",
+            "[{name: x, options: [1]}]",
+            "[{name: x, disabled: 1}]",
+            "[{name: cloudfront, options: {duration: soon}}]",
+        ],
+    ),
+    "redis.addrs": (
+        "redis.addrs",
+        (),
+        "['[::1]']",
+        (Server("::1", 6379),),
+        ["localhost", "[]", "[a, b]", "['a:0']", "['a:65536']", "['a b']", "[{}]"],
+    ),
+    "redis.username": ("redis.username", "", "registry", "registry", ["[x]"]),
+    "redis.password": ("redis.password", "", "s3", "s3", ["[x]"]),
+    "redis.db": ("redis.db", 0, "3", 3, ["-1", "x"]),
+    "redis.poolsize": ("redis.pool_size", 10, "3", 3, ["0", "1001"]),
+    "redis.dialtimeout": ("redis.dial_timeout", 5.0, "2s", 2.0, ["0s", "x"]),
+    "redis.tls.enabled": ("redis.tls.enabled", False, "true", True, ["x"]),
     "catalog.maxentries": ("catalog.max_entries", 1000, "50", 50, ["x"]),
     "tags.maxtags": ("tags.max_tags", 1000, "50", 50, ["-1", "x"]),
     "validation.disabled": ("validation.disabled", False, "true", True, ["x"]),

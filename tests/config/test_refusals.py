@@ -3,7 +3,7 @@
 
 import pytest
 
-from txregistry.config.foreign import FOREIGN, FOREIGN_DRIVERS, FOREIGN_VALUES
+from txregistry.config.foreign import FOREIGN, FOREIGN_DRIVERS, FOREIGN_VALUES, REDIS_TUNING
 from txregistry.config.settings import known_paths
 
 from .reading import read, read_keys, refusal, refusal_of_keys
@@ -203,10 +203,18 @@ ASKING = {
     "http.tls.letsencrypt": ("hosts: [r.example]", ["", "hosts: []"]),
     "log.hooks": ("[{type: mail}]", ["[]"]),
     "log.reportcaller": ("true", ["false"]),
-    "middleware": ("storage: [{name: cloudfront}]", ["storage: []", ""]),
+    "middleware.registry": ("[{name: x}]", ["[]", ""]),
+    "middleware.repository": ("[{name: x}]", ["[]", ""]),
     "policy": ("repository: {classes: [image]}", ["repository: {classes: []}"]),
     "proxy": ("remoteurl: https://registry-1.docker.io", ["remoteurl: ''", ""]),
-    "redis": ("addr: localhost:6379", [""]),
+    **{f"redis.{name}": ("1", ["''"]) for name in REDIS_TUNING},
+    "redis.addr": ("localhost:6379", ["", "''"]),
+    "redis.mastername": ("main", ["''"]),
+    "redis.sentinelusername": ("x", ["''"]),
+    "redis.sentinelpassword": ("x", ["''"]),
+    "redis.tls.certificate": ("/c", ["''"]),
+    "redis.tls.key": ("/k", ["''"]),
+    "redis.tls.rootcas": ("[/ca]", ["[]"]),
     "reporting": ("bugsnag: {apikey: x}", ["bugsnag: {apikey: ''}"]),
     "storage.cache.layerinfo": ("redis", ["inmemory"]),
     "validation.enabled": ("false", ["true"]),
@@ -265,6 +273,26 @@ def test_driver_of_another_registry_is_refused(driver):
     assert refusal(f"version: 0.1\nstorage: {{{driver}: {{bucket: b}}}}") == (
         f"registry.yml, line 2: storage.{driver}: there is no {driver} driver here yet; use filesystem, or "
         "storage.external with a driver program of your own"
+    )
+
+
+def test_cache_in_redis_needs_a_server():
+    """Else every request would look for it in vain."""
+    text = "version: 0.1\nstorage: {inmemory: , cache: {blobdescriptor: redis}}"
+    assert refusal(text) == (
+        "registry.yml, line 2: storage.cache.blobdescriptor is redis, and no server is named; "
+        "add redis.addrs: [host:port], or write inmemory"
+    )
+    assert read(text + "\nredis: {addrs: [cache]}").redis.addrs[0].port == 6379
+
+
+def test_middlewares_need_a_driver_that_is_started():
+    """One on a socket has its options from elsewhere."""
+    text = (
+        "version: 0.1\nstorage: {external: {socket: /s}}\nmiddleware: {storage: [{name: rewrite}]}"
+    )
+    assert refusal(text).startswith(
+        "registry.yml, line 3: middleware.storage can't be handed to a driver on a socket; give"
     )
 
 

@@ -58,6 +58,15 @@ class Foreign:
     asks_nothing: Callable[[Node], bool] = _is_empty
 
 
+#: How registry:2 and registry:3 tune their client of Redis; means nothing to ours.
+REDIS_TUNING = (
+    *("clientname", "protocol", "maxretries", "minretrybackoff", "maxretrybackoff"),
+    *("readtimeout", "writetimeout", "contexttimeoutenabled", "poolfifo", "pooltimeout"),
+    *("minidleconns", "maxidleconns", "maxactiveconns", "connmaxidletime", "connmaxlifetime"),
+    *("maxredirects", "readonly", "routebylatency", "routerandomly"),
+    *("disableidentity", "identitysuffix", "unstableresp3", "pool"),
+)
+
 FOREIGN: dict[str, Foreign] = {
     "auth": Foreign(
         "this registry can't check passwords or tokens yet and would serve everybody, so put it behind a "
@@ -76,10 +85,27 @@ FOREIGN: dict[str, Foreign] = {
     ),
     "log.hooks": Foreign("let whatever collects the log send mail, and remove the section"),
     "log.reportcaller": Foreign("remove the key", _is_off("false")),
-    "middleware": Foreign("remove the section"),
+    "middleware.registry": Foreign("there are only middlewares of storage; remove the section"),
+    "middleware.repository": Foreign("there are only middlewares of storage; remove the section"),
     "policy": Foreign("remove the section"),
     "proxy": Foreign("run a pull-through cache with another registry, or remove the section"),
-    "redis": Foreign("one process needs no shared cache; remove the section"),
+    "redis.addr": Foreign("write redis.addrs: [host:port]"),
+    **{
+        f"redis.{name}": Foreign("let redis.addrs name the one server itself, and remove the key")
+        for name in ("mastername", "sentinelusername", "sentinelpassword")
+    },
+    **{
+        f"redis.{name}": Foreign(
+            "remove the key: no request waits for Redis longer than half a second"
+        )
+        for name in REDIS_TUNING
+    },
+    **{
+        f"redis.tls.{name}": Foreign(
+            "write redis.tls.enabled: true, and have the authority among those that the system trusts"
+        )
+        for name in ("certificate", "key", "rootcas")
+    },
     "reporting": Foreign("remove the section"),
     "storage.cache.layerinfo": Foreign(
         "write storage.cache.blobdescriptor: inmemory", _is_off("inmemory")
@@ -96,7 +122,6 @@ FOREIGN_VALUES: dict[tuple[str, str], str] = {
     ("http.tls.minimumtls", "tls1.0"): "use tls1.2, since everything older is broken",
     ("http.tls.minimumtls", "tls1.1"): "use tls1.2, since everything older is broken",
     ("log.formatter", "logstash"): "use log.formatter: json",
-    ("storage.cache.blobdescriptor", "redis"): "use storage.cache.blobdescriptor: inmemory",
     ("validation.manifests.indexes.platforms", "list"): "use all or none",
 }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
@@ -183,6 +183,18 @@ def _read_hosts(node: Node) -> tuple[str, ...]:
 
 
 HOSTS: Kind[tuple[str, ...]] = Kind("a list of IP addresses", _read_hosts, is_list=True)
+
+
+def _read_networks(node: Node) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(text)) for text in _read_texts(node))
+    except ValueError:
+        raise Misfit from None
+
+
+NETWORKS: Kind[tuple[str, ...]] = Kind(
+    "a list of networks such as 10.0.0.0/8", _read_networks, is_list=True
+)
 
 
 def _read_entrances(node: Node) -> tuple[Entrance, ...]:

@@ -147,6 +147,7 @@ def _build(
             configuration.notifications, tree, origin, directory=directory or os.getcwd()
         ),
     )
+    _check_helpers(configuration, tree, origin)
     return attrs.evolve(
         configuration, source=origin.source, warnings=(*warnings, *_unwise(configuration, tree))
     )
@@ -225,6 +226,30 @@ def _check_tls(http: Http, tree: Node, origin: Origin) -> None:
             "http.listeners",
             "names an https:// address, and there is no certificate",
             "add http.tls.certificate and http.tls.key, or write http://",
+        )
+
+
+def _check_helpers(configuration: Configuration, tree: Node, origin: Origin) -> None:
+    """Refuse a cache that is nowhere, and middlewares that nobody would run.
+
+    Raises:
+        ConfigError: for the first such thing.
+    """
+    storage = configuration.storage
+    if storage.cache.blob_descriptor == "redis" and not configuration.redis.addrs:
+        node = lookup(tree, "storage.cache.blobdescriptor")
+        raise refusal(
+            node.origin if node else origin,
+            "storage.cache.blobdescriptor is redis, and no server is named",
+            "add redis.addrs: [host:port], or write inmemory",
+        )
+    is_attached = isinstance(storage.driver, ExternalDriver) and bool(storage.driver.socket)
+    if configuration.middleware.storage and is_attached:
+        node = lookup(tree, "middleware")
+        raise refusal(
+            node.origin if node else origin,
+            "middleware.storage can't be handed to a driver on a socket",
+            "give that driver its middlewares where it is started, in the member middleware of its options",
         )
 
 

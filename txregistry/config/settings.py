@@ -21,6 +21,7 @@ from txregistry.config.kinds import (
     FLAG,
     HEADERS,
     HOSTS,
+    NETWORKS,
     PREFIX,
     PUBLIC_URL,
     SECRET,
@@ -33,7 +34,9 @@ from txregistry.config.kinds import (
     duration,
     whole,
 )
+from txregistry.config.middleware_settings import Middleware
 from txregistry.config.notification_settings import Notifications
+from txregistry.config.redis_settings import Redis
 from txregistry.config.rows import key as _key
 from txregistry.config.rows import rows
 from txregistry.config.rows import section as _section
@@ -199,10 +202,19 @@ class Delete:
 
 
 @frozen
+class Exempt:
+    """``storage.redirect.exempt``: clients that are served from here all the same. Ours."""
+
+    networks: tuple[str, ...] = _key(NETWORKS, ())
+    user_agents: tuple[str, ...] = _key(TEXTS, ())
+
+
+@frozen
 class Redirect:
     """``storage.redirect``"""
 
     disable: bool = _key(FLAG, False)
+    exempt: Exempt = _section(Exempt)
 
 
 @frozen
@@ -234,7 +246,7 @@ class Maintenance:
 class Cache:
     """``storage.cache``"""
 
-    blob_descriptor: str = _key(choice("inmemory"), "inmemory")
+    blob_descriptor: str = _key(choice("inmemory", "redis"), "inmemory")
     blob_descriptor_size: int = _key(whole(0), 10_000)
 
 
@@ -337,6 +349,8 @@ class Configuration:
     log: Log = _section(Log)
     http: Http = _section(Http)
     notifications: Notifications = _section(Notifications)
+    middleware: Middleware = _section(Middleware)
+    redis: Redis = _section(Redis)
     health: Health = _section(Health)
     catalog: Catalog = _section(Catalog)
     tags: Tags = _section(Tags)

@@ -46,7 +46,7 @@ from txregistry.middleware import StoreRedirects, make_chain
 from txregistry.process.accepting import Acceptor
 from txregistry.process.child import BACKLOG
 from txregistry.process.isolation import confine
-from txregistry.process.spec import ISOLATION
+from txregistry.process.spec import ISOLATION, MIDDLEWARE
 from txregistry.storage.contract import Driver, Store
 from txregistry.storage.errors import BadOptions, Internal, StorageError
 from txregistry.storage.hosted import HostedDriver
@@ -62,9 +62,6 @@ MAKE_INTERVAL = 5.0
 
 #: Seconds that writers may take to store what arrived when the process is asked to end.
 DRAIN_TIMEOUT = 20.0
-
-#: The member of the options document that is not the store's: the middlewares in front of it.
-MIDDLEWARE = "middleware"
 
 _FIRST_INHERITED = 3
 _PR_SET_PDEATHSIG = 1

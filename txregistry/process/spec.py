@@ -23,6 +23,9 @@ GROUP = "txregistry.drivers"
 #: The variable that tells a driver how far it is to confine itself: off, preferred or required.
 ISOLATION = "TXREGISTRY_ISOLATION"
 
+#: The member of the options document that is not the store's: the middlewares before its redirects.
+MIDDLEWARE = "middleware"
+
 
 class StartError(Exception):
     """The driver can't be had; one sentence for the operator that names the thing and the way

@@ -3,7 +3,16 @@
 route.
 """
 
+from txregistry.web.elsewhere import Exempt, networks
 from txregistry.web.settings import AccessRecord, Limits, WebSettings
 from txregistry.web.site import RegistrySite, make_site
 
-__all__ = ["AccessRecord", "Limits", "RegistrySite", "WebSettings", "make_site"]
+__all__ = [
+    "AccessRecord",
+    "Exempt",
+    "Limits",
+    "RegistrySite",
+    "WebSettings",
+    "make_site",
+    "networks",
+]
