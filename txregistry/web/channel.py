@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from txregistry.oci.errors import Code, OciError
-from txregistry.web.framing import can_begin, find_fault, may_stay_open
+from txregistry.web.framing import can_begin, find_fault, is_beyond_belief, may_stay_open
 from txregistry.web.pace import Pace, Stage, Verdict
 from txregistry.web.request import RegistryRequest
 from txregistry.web.room import Room
@@ -150,6 +150,13 @@ class RegistryChannel(HTTPChannel):
             self.refuse(_malformed("a header line is folded"))
             return
         super().lineReceived(line)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take a whole header; says whether the parser may go on."""
+        if is_beyond_belief(line):
+            self.refuse(_malformed("Content-Length is too large"))
+            return False
+        return bool(super().headerReceived(line))
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is longer than a whole head may be."""

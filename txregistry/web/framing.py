@@ -21,8 +21,10 @@ _FIRST_BYTES = frozenset(
     b"!#$%&'*+-.^_`|~\r\n" + (string.digits + string.ascii_letters).encode("ascii")
 )
 
-#: The first length that is not believed: a file offset has 19 digits.
-_LENGTH_LIMIT = 10**19
+#: Content-Length = 1*DIGIT    (RFC 9110 section 8.6)
+#: Longer ones than a file offset has digits are refused before Python is asked what number they are.
+_LENGTH = re.compile(rb"content-length:[ \t]*([0-9]*)", re.IGNORECASE)
+_LENGTH_DIGITS = 19
 
 
 def can_begin(data: bytes) -> bool:
@@ -30,6 +32,12 @@ def can_begin(data: bytes) -> bool:
     end.
     """
     return data[0] in _FIRST_BYTES
+
+
+def is_beyond_belief(line: bytes) -> bool:
+    """Say whether a header line is a Content-Length that no body has."""
+    found = _LENGTH.match(line)
+    return found is not None and len(found[1]) > _LENGTH_DIGITS
 
 
 def find_fault(version: bytes, target: bytes, headers: Headers, length: int | None) -> str | None:
@@ -46,10 +54,9 @@ def find_fault(version: bytes, target: bytes, headers: Headers, length: int | No
             return "exactly one Host header is needed"
     elif not _HOST.fullmatch(hosts[0]):
         return "the Host header is malformed"
-    if headers.hasHeader(b"Transfer-Encoding") and (length is not None or version != b"HTTP/1.1"):
+    codings = headers.getRawHeaders(b"Transfer-Encoding", ())
+    if codings and (length is not None or len(codings) > 1 or version != b"HTTP/1.1"):
         return "Transfer-Encoding must be chunked"
-    if length and length >= _LENGTH_LIMIT:
-        return "Content-Length is too large"
     if target[:1] != b"/" or not target.isascii():
         return "the request target must be a path"
     return None

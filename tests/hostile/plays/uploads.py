@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Upload sessions that are not the client's, and other misuse of them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from ...functional.servers import SECRET
+from ...web.content import EMPTY_SHA256, digest_of
+from ..rows import get, send
+from ..ward import LAYER
+
+#: (mount, from): what can't be mounted.
+MOUNTS = (
+    (digest_of(b"nothing"), "a"),
+    (digest_of(LAYER), "UPPER"),
+    (digest_of(LAYER), "../a"),
+    (digest_of(LAYER), "none"),
+    ("sha256:../../x", "a"),
+    ("", ""),
+    ("x" * 5000, "y" * 5000),
+    (digest_of(b"nothing"), "a&from=b"),
+)
+
+
+def _request(method, target, data=b"x"):
+    """A request of each method that would be right with the right token."""
+    if method == "PUT":
+        target = f"{target}&digest={digest_of(b'abc' + data)}"
+    return send(method, target, data if method in ("PATCH", "PUT") else b"")
+
+
+def flip_bits_of_the_token(ward, method):
+    """B-051: a token with a single bit changed is none."""
+    target = ward.session()
+    path, _, token = target.partition("?_state=")
+    for place in (*range(0, len(token), 23), len(token) - 2):
+        flipped = chr(ord(token[place]) ^ 1)
+        if not (flipped.isalnum() or flipped in "-_="):
+            flipped = "A" if token[place] != "A" else "B"
+        changed = f"{path}?_state={token[:place]}{flipped}{token[place + 1 :]}"
+        assert ward.ask(_request(method, changed)).status in (400, 404)
+    assert ward.held(target) == 3
+    ward.cancel(target)
+
+
+def token_of_another_session(ward, method):
+    """B-051: a token opens its own session only; both go on."""
+    mine, other = ward.session(), ward.session()
+    borrowed = f"{mine.partition('?')[0]}?{other.partition('?')[2]}"
+    assert ward.ask(_request(method, borrowed)).status in (400, 404)
+    assert (ward.held(mine), ward.held(other)) == (3, 3)
+    ward.cancel(mine)
+    ward.cancel(other)
+
+
+def token_of_another_key(ward):
+    """B-051: who does not know the secret can't make a token, whatever else is right in it."""
+    target = ward.session()
+    path, _, token = target.partition("?_state=")
+    for key in (b"", b"another", SECRET.encode()[:-1]):
+        mac = hmac.new(key, token.encode(), hashlib.sha256).hexdigest()
+        for forged in (f"{token}{mac}", f"{mac}{token}", mac):
+            assert ward.ask(_request("PATCH", f"{path}?_state={forged}")).status in (400, 404)
+    assert ward.held(target) == 3
+    ward.cancel(target)
+
+
+def session_of_another_repository(ward, method):
+    """B-052: a session belongs to one repository."""
+    target = ward.session()
+    elsewhere = target.replace("/v2/a/", "/v2/other/")
+    assert ward.ask(_request(method, elsewhere)).status == 404
+    assert ward.held(target) == 3
+    ward.cancel(target)
+
+
+def short_patch(ward, how):
+    """B-056: five of ten bytes; a retry from where it is goes on."""
+    target = ward.session(b"")
+    with ward.wire() as wire:
+        wire.send(send("PATCH", target, b"01234", length=10))
+        while ward.held(target) != 5:
+            pass
+        if how == "rst":
+            wire.reset()
+    location = ward.ask(get(target)).headers["location"]
+    reply = ward.ask(send("PATCH", location, b"56789", "Content-Range: 5-9"))
+    assert (reply.status, reply.headers["range"]) == (202, "0-9")
+    ward.cancel(target)
+
+
+def empty_blob(ward, way):
+    """B-059: nothing at all is a blob like any other."""
+    if way == "post":
+        ends = send("POST", f"/v2/a/blobs/uploads/?digest={EMPTY_SHA256}")
+    else:
+        location = ward.session(b"")
+        if way == "patch":
+            reply = ward.ask(send("PATCH", location))
+            assert reply.status == 202, reply
+            location = reply.headers["location"]
+        ends = send("PUT", f"{location}&digest={EMPTY_SHA256}")
+    assert ward.ask(ends).status == 201
+    reply = ward.ask(get(f"/v2/a/blobs/{EMPTY_SHA256}"))
+    assert (reply.status, reply.body, reply.headers["content-length"]) == (200, b"", "0")
+    assert ward.ask(send("DELETE", f"/v2/a/blobs/{EMPTY_SHA256}")).status == 202
+
+
+def mount_of_what_is_not_there(ward, digest, name):
+    """B-05A: what can't be mounted is uploaded; that it exists elsewhere is not told."""
+    reply = ward.ask(send("POST", f"/v2/mine/blobs/uploads/?mount={digest}&from={name}"))
+    assert reply.status == 202, reply
+    ward.cancel(reply.headers["location"])
+
+
+def two_writers(ward):
+    """B-05E: of two clients at one session one goes on, and every byte is where it belongs."""
+    target = ward.session(b"")
+    with ward.wire() as first:
+        first.send(send("PATCH", target, b"01234", length=10))
+        while ward.held(target) != 5:
+            pass
+        location = ward.ask(get(target)).headers["location"]
+        reply = ward.ask(send("PATCH", location, b"56789"))
+        assert (reply.status, reply.headers["range"]) == (202, "0-9")
+        first.send(b"56789")
+        reply = first.reply()
+        assert (reply.status, reply.headers["range"]) == (416, "0-9")
+    location = ward.ask(get(target)).headers["location"]
+    digest = digest_of(b"0123456789")
+    assert ward.ask(send("PUT", f"{location}&digest={digest}")).status == 201
+    assert ward.ask(send("DELETE", f"/v2/a/blobs/{digest}")).status == 202
