@@ -82,7 +82,8 @@ class ServeTests:
     def served(self, monkeypatch):
         configurations = []
 
-        def serve(configuration):
+        def serve(configuration, reread):
+            assert reread() == configuration
             configurations.append(configuration)
             return 0
 

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from txregistry.config import Log
 from txregistry.errand import CURRENT, Errand
-from txregistry.telemetry import VALUE_LIMIT, make_access_log, make_observer, render_access
+from txregistry.telemetry import VALUE_LIMIT, ConfiguredLog, make_access_log, render_access
 from txregistry.web.settings import AccessRecord
 
 MOMENT = datetime(2026, 11, 23, 14, 5, 6, 789000, tzinfo=UTC)
@@ -20,7 +20,7 @@ MOMENT = datetime(2026, 11, 23, 14, 5, 6, 789000, tzinfo=UTC)
 
 def log_to(settings, stream=None):
     stream = stream or io.StringIO()
-    observer = make_observer(settings, stream)
+    observer = ConfiguredLog(settings, stream)
 
     def observe(event):
         observer({**event, "log_time": MOMENT.timestamp()})
@@ -117,7 +117,7 @@ def test_level_and_what_is_above_it_is_logged(level, seen):
 def test_chatter_of_twisted_is_for_debugging(level, count):
     """An operator is told what the registry does, not which sockets Twisted opens."""
     _, stream = log_to(Log(level=level))
-    observer = make_observer(Log(level=level), stream)
+    observer = ConfiguredLog(Log(level=level), stream)
     for namespace in ("twisted.protocols.amp", "log_legacy"):
         log = Logger(namespace=namespace, observer=observer)
         log.info("connected")

@@ -18,7 +18,8 @@ The rooms, lowest first; each imports only what stands above it in this list
                (imports registry, auth, oci, errand)
 ``config``     the configuration file
 ``tls``        certificates, contexts, the transport
-``listening``  one socket;  ``ports`` all of them;  ``telemetry`` logs;  ``upkeep`` what repeats
+``listening``  one socket;  ``ports`` all of them;  ``systemd`` what it passes and wants to hear
+``reloading``  what SIGHUP changes;  ``telemetry`` logs;  ``upkeep`` what repeats, ``purging`` one of it
 ``service``    the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;
                ``oneshot`` runs a command's work against a driver;  ``drivertest`` the suite's command
 ``driver``     the facade for driver authors

@@ -194,7 +194,12 @@ def _load(path: str | None, addr: str | None = None) -> Configuration:
 def _serve(parsed: argparse.Namespace) -> int:
     if parsed.file and parsed.config:
         raise ConfigError("two configuration files are named; name one")
-    return serve(_load(parsed.config or parsed.file, parsed.addr))
+    path = parsed.config or parsed.file
+
+    def read() -> Configuration:
+        return _load(path, parsed.addr)
+
+    return serve(read(), read)
 
 
 def _check(parsed: argparse.Namespace) -> int:

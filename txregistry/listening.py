@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# mypy: allow-untyped-calls
+# (a class of twisted.internet that is extended here has no annotations)
 """Listening sockets: bound at once, or refused at once with a sentence; served later.
 
 Must not know HTTP. Binding apart from serving has two reasons. A port that is taken must stop the
@@ -12,9 +14,11 @@ import errno
 import os
 import socket
 import stat
-from typing import Protocol
+from typing import Any, Protocol
 
+from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.python.failure import Failure
 
 from txregistry.config import Address, TcpAddress, UnixAddress
 
@@ -42,29 +46,82 @@ class Listener:
 
     Args:
         is_tls: what is served there will be HTTPS.
+        is_passed: somebody else has made it, and keeps it: its path is not ours to remove.
 
     Attributes:
         where: what to tell people: a URL, or the path of a UNIX socket.
         is_local: it is a UNIX socket.
     """
 
-    def __init__(self, bound: socket.socket, *, is_tls: bool = False) -> None:
+    def __init__(
+        self, bound: socket.socket, *, is_tls: bool = False, is_passed: bool = False
+    ) -> None:
         self._socket = bound
+        self._is_passed = is_passed
         self.is_local = bound.family == socket.AF_UNIX
         self.where = _describe(bound, "https" if is_tls else "http")
 
     def serve(self, reactor: PortAdopter, factory: IProtocolFactory) -> IListeningPort:
         """Hand the socket to the reactor; what waits in the backlog is served at once."""
-        port = reactor.adoptStreamPort(self._socket.fileno(), self._socket.family, factory)
+        if self.is_local and self._is_passed:
+            port: IListeningPort = _PassedPort.adopt(self._socket, reactor, factory)
+        else:
+            port = reactor.adoptStreamPort(self._socket.fileno(), self._socket.family, factory)
+            if self.is_local:
+                self._socket.listen(BACKLOG)  # Twisted has made it 50
         self._socket.close()
         return port
 
     def close(self) -> None:
         """Give the address up without having served it."""
-        path = self._socket.getsockname() if self._socket.family == socket.AF_UNIX else ""
+        path = self._socket.getsockname() if self.is_local and not self._is_passed else ""
         self._socket.close()
         if path:
             os.unlink(path)
+
+
+class _PassedPort(unix.Port):
+    """A UNIX socket that is not ours: its path and its mode stay as they are.
+
+    ``IReactorSocket.adoptStreamPort`` would change the one and remove the other.
+    """
+
+    @classmethod
+    def adopt(cls, bound: socket.socket, reactor: Any, factory: IProtocolFactory) -> _PassedPort:
+        port: _PassedPort = cls._fromListeningDescriptor(reactor, bound.fileno(), factory)
+        port.mode = stat.S_IMODE(os.stat(bound.getsockname()).st_mode)
+        port.backlog = BACKLOG
+        port.startListening()
+        return port
+
+    def connectionLost(self, reason: Failure) -> None:
+        tcp.Port.connectionLost(self, reason)
+
+
+def take_over(descriptor: int, *, name: str, is_tls: bool = False) -> Listener:
+    """Take a listening socket that somebody has passed to this process.
+
+    Args:
+        name: of it, for messages.
+        is_tls: what is served there will be HTTPS, unless it is a UNIX socket.
+
+    Raises:
+        ListenError: it is something else.
+    """
+    try:
+        bound = socket.socket(fileno=descriptor)
+        is_fine = bound.family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX) and bool(
+            bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        )
+    except OSError:
+        is_fine = False
+    if not is_fine or bound.type != socket.SOCK_STREAM:
+        raise ListenError(
+            f"descriptor {descriptor} ({name or 'without a name'}), which systemd has passed, is not a "
+            "listening stream socket; write ListenStream= and no Accept= in its socket unit"
+        )
+    bound.setblocking(False)
+    return Listener(bound, is_tls=is_tls, is_passed=True)
 
 
 def listen(address: Address, *, key: str = "http.addr", is_tls: bool = False) -> Listener:

@@ -7,12 +7,14 @@ Must not know what is served. Which ports there are::
     http.listeners    as each says
     http.acme.addr    challenges of an ACME client, plain
 
-A UNIX socket is plain because nobody is on the way to it.
+Sockets that systemd passes take the place of ``http.addr``: one named ``plain`` speaks no TLS, one
+named ``acme`` answers challenges, all others are as ``http.addr`` would be. A UNIX socket is plain
+because nobody is on the way to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -21,7 +23,8 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 
 from txregistry.config import Http
-from txregistry.listening import Listener, listen
+from txregistry.listening import Listener, listen, take_over
+from txregistry.systemd import Passed
 from txregistry.tls import Contexts, TlsFactory, make_contexts
 
 _log = Logger()
@@ -51,8 +54,11 @@ class Ports:
 
     # -- start
 
-    def bind(self, http: Http) -> None:
+    def bind(self, http: Http, passed: Sequence[Passed] = ()) -> None:
         """Read the certificates and bind everything, or nothing.
+
+        Args:
+            passed: sockets in place of ``http.addr``.
 
         Raises:
             TlsError: a certificate can't be used.
@@ -61,13 +67,18 @@ class Ports:
         if http.tls.is_on:
             self._use(make_contexts(http.tls))
         try:
-            self._bind_all(http)
+            self._bind_all(http, passed)
         except BaseException:
             self.release()
             raise
 
-    def _bind_all(self, http: Http) -> None:
-        self._add(listen(http.address, is_tls=http.tls.is_on), http.tls.is_on)
+    def _bind_all(self, http: Http, passed: Sequence[Passed]) -> None:
+        for each in passed:
+            is_tls = http.tls.is_on and each.name not in ("plain", "acme")
+            listener = take_over(each.descriptor, name=each.name, is_tls=is_tls)
+            self._add(listener, is_tls, is_acme=each.name == "acme")
+        if not passed:
+            self._add(listen(http.address, is_tls=http.tls.is_on), http.tls.is_on)
         for index, entrance in enumerate(http.listeners):
             key = f"http.listeners[{index}]"
             is_tls = entrance.is_tls

@@ -12,7 +12,6 @@ Clients that connect between the bind and the driver's hello wait in the backlog
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -24,7 +23,7 @@ from twisted.logger import Logger
 
 from txregistry import __version__
 from txregistry.challenges import Webroot
-from txregistry.config import Configuration, NamedDriver
+from txregistry.config import Configuration, Log, NamedDriver
 from txregistry.config import Storage as StorageSettings
 from txregistry.config.middleware_settings import MiddlewareEntry
 from txregistry.events import Notifications
@@ -34,6 +33,7 @@ from txregistry.ports import Ports
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
 from txregistry.process.spec import MIDDLEWARE, DriverSpec, StartError, find_driver, user_ids
+from txregistry.purging import start_purging
 from txregistry.redis_cache import RedisCache, RedisServer
 from txregistry.registry import (
     Observer,
@@ -41,18 +41,23 @@ from txregistry.registry import (
     SharedCache,
     load_or_create_secret,
     open_registry,
-    purge_uploads,
 )
 from txregistry.registry import Options as RegistryOptions
+from txregistry.reloading import Prepare, Reloading
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
+from txregistry.systemd import Systemd
 from txregistry.tls import TlsError
 from txregistry.upkeep import Repeated, end_quietly
-from txregistry.web import AccessRecord, Exempt, Limits, WebSettings, make_site, networks
-
-#: The first purge of old uploads comes at a random time within this many seconds, so that replicas
-#: which were started together don't all begin at once. registry:3 has the same hour.
-FIRST_PURGE_WITHIN = 3600.0
+from txregistry.web import (
+    AccessRecord,
+    Exempt,
+    Limits,
+    RegistrySite,
+    WebSettings,
+    make_site,
+    networks,
+)
 
 #: How long a URL works at which a client may fetch a blob itself. registry:3 has the same twenty
 #: minutes.
@@ -124,6 +129,9 @@ class RegistryService(Service):
         announce: told where it listens and where it stores, once it does.
         access_log: told of each answered request.
         opener: opens the driver.
+        reread: reads the configuration again, for a reload.
+        adjust_log: puts other settings of the log to use.
+        systemd: what started us, if it did.
     """
 
     def __init__(
@@ -135,6 +143,9 @@ class RegistryService(Service):
         announce: Callable[[str], None] = lambda sentence: None,
         access_log: Callable[[AccessRecord], None] | None = None,
         opener: Callable[[Configuration, Any], OpenedDriver] = open_driver,
+        reread: Callable[[], Configuration] | None = None,
+        adjust_log: Callable[[Log], None] = lambda settings: None,
+        systemd: Systemd = Systemd(),  # noqa: B008  # frozen
     ) -> None:
         self._configuration = configuration
         self._reactor = reactor
@@ -142,10 +153,16 @@ class RegistryService(Service):
         self._announce = announce
         self._access_log = access_log
         self._opener = opener
+        self._reread = reread or (lambda: configuration)
+        self._adjust_log = adjust_log
+        self._systemd = systemd
+        self._status = ""
+        self._reloading: Reloading | None = None
         self._ports: Ports | None = None
         self._opened: OpenedDriver | None = None
         self._front: Front | None = None
         self._starting: Deferred[None] | None = None
+        self._end_watch: Callable[[], None] = lambda: None
         self._upkeep: list[Repeated] = []
         self._parser = ManifestParser()
         self._cache: RedisCache | None = None
@@ -161,7 +178,7 @@ class RegistryService(Service):
         """
         ports = Ports(self._reactor)
         try:
-            ports.bind(self._configuration.http)
+            ports.bind(self._configuration.http, self._systemd.passed)
         except (ListenError, TlsError) as error:
             raise StartError(str(error)) from error
         self._ports = ports
@@ -190,6 +207,7 @@ class RegistryService(Service):
         Service.startService(self)
         if self._notifications is not None:
             self._notifications.start()
+        self._end_watch = self._systemd.watch(self._reactor)
         self._starting = Deferred.fromCoroutine(self._start(self._opened))
 
     async def _start(self, opened: OpenedDriver) -> None:
@@ -236,53 +254,63 @@ class RegistryService(Service):
 
     def _serve(self, registry: Registry) -> None:
         configuration = self._configuration
-        site = make_site(registry, self._web_settings(), self._reactor)
+        site = make_site(registry, self._web_settings(configuration), self._reactor)
         acme = make_site(registry, attrs.evolve(site.settings, challenges_only=True), self._reactor)
         site.noisy = acme.noisy = False
         assert self._ports is not None
         where = self._ports.where
         self._ports.serve(site, acme)
+        self._reloading = self._make_reloading(self._ports, site, acme)
         self._front = site
-        self._start_upkeep()
+        assert self._opened is not None
+        self._upkeep += start_purging(configuration, self._opened.driver, self._reactor)
         sentence = f"listening on {where}, storing in {configuration.storage.driver.describe()}"
         _log.info("txregistry {version}: {sentence}", version=__version__, sentence=sentence)
         self._announce(sentence)
+        self._status = sentence
+        self._systemd.ready(sentence)
 
-    def _web_settings(self) -> WebSettings:
-        settings = web_settings(self._configuration, self._access_log)
-        webroot = self._configuration.http.acme.webroot
+    def _web_settings(self, configuration: Configuration) -> WebSettings:
+        settings = web_settings(configuration, self._access_log)
+        webroot = configuration.http.acme.webroot
         if not webroot:
             return settings
         return attrs.evolve(settings, challenge=Webroot(webroot, self._reactor).read)
 
-    async def _purge(self, age: float, *, is_dry_run: bool) -> None:
-        assert self._opened is not None
-        report = await purge_uploads(self._opened.driver, self._reactor.seconds(), age, is_dry_run)
-        _log.info(
-            "purge of old uploads: {examined} examined, {removed} removed, {freed} bytes freed,"
-            " {failed} failed",
-            **attrs.asdict(report),
-        )
+    # -- reload
 
-    def _start_upkeep(self) -> None:
-        purging = self._configuration.upload_purging
-        if not purging.enabled or self._configuration.read_only:
+    def reload(self) -> None:
+        """Read the configuration again and put to use what can change while serving."""
+        if self._reloading is None:
+            _log.info("not reloaded: the start has not ended, and reads the files itself")
             return
-        self._upkeep.append(
-            Repeated(
-                "the purge of old uploads",
-                lambda: self._purge(purging.age, is_dry_run=purging.dry_run),
-                self._reactor,
-                interval=purging.interval,
-                first_after=random.uniform(0, min(purging.interval, FIRST_PURGE_WITHIN)),  # noqa: S311  # no secret
-            )
-        )
+        self._systemd.reloading()
+        self._configuration = self._reloading.reload() or self._configuration
+        self._systemd.ready(self._status)
+
+    def _make_reloading(self, ports: Ports, site: RegistrySite, acme: RegistrySite) -> Reloading:
+        def prepare_web(configuration: Configuration) -> Callable[[], None]:
+            settings = self._web_settings(configuration)
+
+            def apply() -> None:
+                site.adopt(settings)
+                acme.adopt(attrs.evolve(settings, challenges_only=True))
+
+            return apply
+
+        parts: list[Prepare] = [
+            lambda configuration: ports.prepare(configuration.http),
+            prepare_web,
+            lambda configuration: lambda: self._adjust_log(configuration.log),
+        ]
+        return Reloading(self._configuration, self._reread, parts, (TlsError,))
 
     # -- stop
 
     def stopService(self) -> Deferred[None]:
         """Accept nothing more, give requests in flight their time, end the driver."""
         Service.stopService(self)
+        self._systemd.stopping()
         _log.info(
             "stopping: requests in progress have {timeout:g} s",
             timeout=self._configuration.http.drain_timeout,
@@ -305,6 +333,7 @@ class RegistryService(Service):
         if self._cache is not None:
             await self._cache.stop()
         await self._parser.stop()
+        self._end_watch()
 
     def _release_ports(self) -> None:
         if self._ports is not None:

@@ -9,7 +9,10 @@ and status 1.
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import globalLogBeginner
@@ -18,11 +21,15 @@ from txregistry import __version__
 from txregistry.config import Configuration
 from txregistry.process.spec import StartError
 from txregistry.service import RegistryService
-from txregistry.telemetry import make_access_log, make_observer
+from txregistry.systemd import Systemd
+from txregistry.telemetry import ConfiguredLog, make_access_log
 
 
-def serve(configuration: Configuration) -> int:
+def serve(configuration: Configuration, reread: Callable[[], Configuration]) -> int:
     """Serve until a signal ends it.
+
+    Args:
+        reread: reads the configuration again, when SIGHUP asks for it.
 
     Returns:
         The status for the operating system.
@@ -34,16 +41,19 @@ def serve(configuration: Configuration) -> int:
         failures.append(sentence)
         reactor.callWhenRunning(reactor.stop)
 
-    globalLogBeginner.beginLoggingTo(
-        [make_observer(configuration.log, sys.stderr)], redirectStandardIO=False
-    )
+    log = ConfiguredLog(configuration.log, sys.stderr)
+    globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
     service = RegistryService(
         configuration,
         reactor,
         when_failed=failed,
         announce=_announce,
         access_log=make_access_log(configuration.log, sys.stdout, reactor.seconds),
+        reread=reread,
+        adjust_log=log.adjust,
+        systemd=Systemd.taken_from(os.environ, os.getpid()),
     )
+    reload_on_hangup(service, reactor)
     try:
         service.privilegedStartService()
         service.startService()
@@ -52,6 +62,15 @@ def serve(configuration: Configuration) -> int:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return refuse(failures[0]) if failures else 0
+
+
+def reload_on_hangup(service: RegistryService, reactor: Any) -> None:
+    """Have SIGHUP reload a service, in the reactor's own time."""
+
+    def reload(signum: int, frame: object) -> None:
+        reactor.callFromThread(service.reload)
+
+    signal.signal(signal.SIGHUP, reload)
 
 
 def the_reactor() -> Any:

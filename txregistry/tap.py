@@ -28,8 +28,9 @@ from txregistry import __version__
 from txregistry.config import ConfigError, Configuration, load
 from txregistry.process.spec import StartError
 from txregistry.service import RegistryService
-from txregistry.serving import spare_collector, the_reactor
-from txregistry.telemetry import make_access_log, make_observer
+from txregistry.serving import reload_on_hangup, spare_collector, the_reactor
+from txregistry.systemd import Systemd
+from txregistry.telemetry import ConfiguredLog, make_access_log
 
 _log = Logger()
 
@@ -62,15 +63,28 @@ class Options(usage.Options):
 
     configuration: Configuration
     log_name: str | None = None
+    _path: str | None = None
 
     def opt_version(self) -> None:
         """Show the version and exit."""
         print(f"txregistry {__version__}")
         sys.exit(0)
 
+    def read(self) -> Configuration:
+        """Read the configuration that the options name.
+
+        Raises:
+            ConfigError: it can't be used.
+        """
+        configuration = load(self._path, os.environ, addr=self["addr"])
+        if self._path is not None:
+            self._path = os.path.abspath(self._path)  # twistd may change its directory
+        return configuration
+
     def postOptions(self) -> None:
+        self._path = self["config"]
         try:
-            self.configuration = load(self["config"], os.environ, addr=self["addr"])
+            self.configuration = self.read()
         except ConfigError as error:
             raise usage.UsageError(str(error)) from None
         twistd = self.parent
@@ -107,6 +121,8 @@ def makeService(options: Options) -> IService:
     settings = options.configuration.log
     file = _open_log(options.log_name) if options.log_name not in (None, "-") else None
 
+    log = ConfiguredLog(settings, file or sys.stderr)
+
     def failed(sentence: str) -> None:
         _log.critical("{sentence}", sentence=sentence)
         atexit.register(_end_with_failure)
@@ -118,9 +134,13 @@ def makeService(options: Options) -> IService:
         when_failed=failed,
         announce=lambda sentence: spare_collector(),
         access_log=make_access_log(settings, file or sys.stdout, reactor.seconds),
+        reread=options.read,
+        adjust_log=log.adjust,
+        systemd=Systemd.taken_from(os.environ, os.getpid()),
     )
     if options.log_name is not None:
-        service.observer = make_observer(settings, file or sys.stderr)
+        service.observer = log
+    reload_on_hangup(service, reactor)
     return cast(IService, service)
 
 

@@ -63,11 +63,24 @@ class LineObserver:
             pass  # nobody reads the log any more: serving goes on
 
 
-def make_observer(settings: Log, stream: TextIO) -> ILogObserver:
-    """The log as configured: events of the level and above, as lines on ``stream``.
+@implementer(ILogObserver)
+class ConfiguredLog:
+    """The log as configured: events of the level and above, as lines on a stream."""
 
-    Twisted tells of each port and connection; that is for whoever debugs.
-    """
+    def __init__(self, settings: Log, stream: TextIO) -> None:
+        self._stream = stream
+        self.adjust(settings)
+
+    def adjust(self, settings: Log) -> None:
+        """Log by other settings from now on."""
+        self._observe = _make_filter(settings, self._stream)
+
+    def __call__(self, event: LogEvent) -> None:
+        self._observe(event)
+
+
+def _make_filter(settings: Log, stream: TextIO) -> ILogObserver:
+    """Twisted tells of each port and connection; that is for whoever debugs."""
     threshold = LogLevelFilterPredicate(defaultLogLevel=_LEVELS[settings.level])
     if settings.level == "info":
         for namespace in ("twisted", "log_legacy"):

@@ -82,9 +82,13 @@ class RegistryApp(Klein):
         super().__init__()
         self.standing = b""
         self.in_flight = 0
-        self._house = house
         self._run = run
         self._faults = Faults(seconds)
+        self.adopt(house)
+
+    def adopt(self, house: House) -> None:
+        """Answer requests by other settings from now on; those in progress keep theirs."""
+        self._house = house
         self._most_in_flight = house.settings.limits.requests
         rows = rows_for(house.settings)
         self._map = RegistryMap(rows)

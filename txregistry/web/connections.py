@@ -44,10 +44,14 @@ class Census:
 
     def __init__(self, total: int, per_address: int, uncounted: frozenset[str]) -> None:
         self.count = 0
+        self._by_group: Counter[str] = Counter()
+        self.adopt(total, per_address, uncounted)
+
+    def adopt(self, total: int, per_address: int, uncounted: frozenset[str]) -> None:
+        """Count against other caps from now on; connections that are open stay."""
         self._total = total
         self._per_address = per_address
         self._uncounted = uncounted
-        self._by_group: Counter[str] = Counter()
 
     def admit(self, host: str) -> str | None:
         """Count one more connection.

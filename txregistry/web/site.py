@@ -66,10 +66,13 @@ class RegistrySite(Site):
     protocol = RegistryChannel  # type: ignore[assignment]  # Twisted types its own function here
     requestFactory: Any = RegistryRequest
 
-    def __init__(self, app: RegistryApp, settings: WebSettings, reactor: Any) -> None:
+    def __init__(self, house: House, run: Run, reactor: Any) -> None:
+        app = RegistryApp(house, run, reactor.seconds)
         super().__init__(
             app.resource(), reactor=reactor, timeout=None, parsePOSTFormSubmission=False
         )
+        settings = house.settings
+        self._registry = house.registry
         self.settings = settings
         self.limits = settings.limits
         self.is_draining = False
@@ -84,6 +87,19 @@ class RegistrySite(Site):
         self._empty: Deferred[None] | None = None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
+
+    def adopt(self, settings: WebSettings) -> None:
+        """Serve by other settings from now on: new connections and the next requests of open ones.
+
+        ``body_memory`` stays as it was.
+        """
+        self.settings = settings
+        self.limits = settings.limits
+        self._app.adopt(_furnish(self._registry, settings))
+        self._fixed = _fixed_headers(settings)
+        proxies = settings.trusted_proxies
+        self._census.adopt(self.limits.connections, self.limits.connections_per_address, proxies)
+        self._freshen()
 
     # --- connections
 
@@ -208,7 +224,10 @@ def make_site(
     def in_pool(function: Any) -> Any:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function)
 
+    return RegistrySite(_furnish(registry, settings), run or in_pool, reactor)
+
+
+def _furnish(registry: Registry, settings: WebSettings) -> House:
     urls = make_urls(settings.prefix, settings.host, relative=settings.relative_urls)
     gate = Gate(State(read_only=settings.read_only, delete_enabled=settings.delete_enabled))
-    house = House(registry, settings, urls, gate)
-    return RegistrySite(RegistryApp(house, run or in_pool, reactor.seconds), settings, reactor)
+    return House(registry, settings, urls, gate)
