@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Campaigns: how often something was tried, and what came of it.
 
-``FAULTS=long`` in the environment asks for the long form. ``FAULTS_RESULTS`` names a file to which
-one JSON line is added for each campaign, with the seed by which it can be had again.
+``FAULTS=long`` in the environment asks for the long form, which ``FAULTS_SECONDS`` may end before
+everything was tried. ``FAULTS_RESULTS`` names a file to which one JSON line is added for each
+campaign, with the seed by which it can be had again.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import random
@@ -71,15 +73,18 @@ class Campaign:
         self._started = time.monotonic()
 
     def within(self, items, *, least, seconds):
-        """The items, in the short form only as many as ``seconds`` allow, but ``least`` of them.
+        """The items, as many as the time allows, but ``least`` of them.
 
         Args:
             items: a sequence.
+            seconds: for all of them, in the short form.
         """
+        if is_long():
+            seconds = float(os.environ.get("FAULTS_SECONDS") or math.inf)
         deadline = time.monotonic() + seconds
         for number, item in enumerate(items):
-            if not is_long() and number >= least and time.monotonic() > deadline:
-                self.notes["stopped for want of time before"] = len(items)
+            if number >= least and time.monotonic() > deadline:
+                self.notes["ended for want of time before"] = len(items)
                 return
             yield item
 
