@@ -25,7 +25,7 @@ ROOMS = {
     "redis_cache": {"oci"},
     "admin": {"oci", "storage", "registry"},
     "web": {"oci", "storage", "registry", "auth", "errand"},
-    "events": {"oci", "storage", "registry"},
+    "events": {"oci", "storage", "registry", "errand"},
     "config": set(),
     "errand": set(),
     "listening": {"config"},

@@ -23,6 +23,7 @@ class Errand:
     Attributes:
         id: the client's if it was acceptable, else ours: 1 to 128 characters that need no escaping.
         client: the peer's address, or the one that a trusted proxy names; empty if there is none.
+        port: of the peer; 0 if a proxy names the client, or it has none.
         host: what the client calls this registry.
         user: who asks, as far as it was proven; empty for nobody.
         endpoint: the route, by its name in the routing table; empty below HTTP.
@@ -37,6 +38,7 @@ class Errand:
     id: str
     method: str = ""
     client: str = ""
+    port: int = 0
     host: str = ""
     user_agent: str = ""
     user: str = ""

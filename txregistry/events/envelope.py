@@ -25,9 +25,10 @@ from typing import Any
 
 from attrs import frozen
 
+from txregistry.errand import Errand
 from txregistry.events.endpoint import Form
 from txregistry.oci.media_types import OCTET_STREAM
-from txregistry.registry import Event, RequestRecord
+from txregistry.registry import Event
 
 #: Source: registry:3's notifications.
 EVENTS_TYPE = "application/vnd.docker.distribution.events.v2+json"
@@ -69,7 +70,7 @@ class Stamp:
 
 def event_of(
     event: Event,
-    request: RequestRecord | None,
+    errand: Errand | None,
     stamp: Stamp,
     source: Source,
     references: Sequence[Mapping[str, Any]] = (),
@@ -77,10 +78,10 @@ def event_of(
     """Return an event as registry:3 spells it.
 
     Args:
-        request: on whose behalf it happened.
+        errand: on whose behalf it happened.
         references: descriptors of what a manifest refers to, if they are wanted.
     """
-    asked = RequestRecord("") if request is None else request
+    asked = Errand("") if errand is None else errand
     return {
         "id": stamp.id,
         "timestamp": _rfc3339(stamp.time),
@@ -88,12 +89,12 @@ def event_of(
         "target": _target(event, source, references),
         "request": _present(
             id=asked.id,
-            addr=asked.address[:TEXT_LIMIT],
+            addr=_address(asked)[:TEXT_LIMIT],
             host=asked.host[:TEXT_LIMIT],
             method=asked.method,
             useragent=asked.user_agent[:TEXT_LIMIT],
         ),
-        "actor": _present(name=asked.actor),
+        "actor": _present(name=asked.user),
         "source": {"addr": source.address, "instanceID": source.instance},
     }
 
@@ -134,6 +135,12 @@ def _target(
             upload="" if event.upload is None else str(event.upload),
         ),
     }
+
+
+def _address(errand: Errand) -> str:
+    """Return where a request came from, with the port if we know it."""
+    host = f"[{errand.client}]" if ":" in errand.client and errand.port else errand.client
+    return f"{host}:{errand.port}" if errand.port else host
 
 
 def _cloudevent(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import frozen
 from twisted.logger import Logger
 
+from txregistry.errand import CURRENT
 from txregistry.events.counts import EndpointCounts
 from txregistry.events.endpoint import Endpoint
 from txregistry.events.envelope import Source, Stamp, event_of
@@ -24,7 +25,7 @@ from txregistry.events.records import encode
 from txregistry.oci.digests import Digest
 from txregistry.oci.errors import OciError
 from txregistry.oci.names import RepositoryName
-from txregistry.registry import REQUEST, Action, Event, Parse
+from txregistry.registry import Action, Event, Parse
 
 #: What may be lost if the process dies within the moment.
 _UNAWAITED = frozenset({Action.PULL, Action.START})
@@ -91,7 +92,7 @@ class Notifier:
             return
         references = await self._references(event) if self._wishes.references else ()
         stamp = Stamp(self._new_id(), self._now())
-        line = encode(stamp.time, event_of(event, REQUEST.get(), stamp, self._source, references))
+        line = encode(stamp.time, event_of(event, CURRENT.get(), stamp, self._source, references))
         if event.action in _UNAWAITED:
             if not self._log.append_soon(line):
                 return

@@ -12,12 +12,10 @@ from txregistry.registry.contents import SharedCache
 from txregistry.registry.manifest_reader import Parse, StoredManifest
 from txregistry.registry.manifests import Manifests, PutResult
 from txregistry.registry.observer import (
-    REQUEST,
     Action,
     Event,
     Nobody,
     Observer,
-    RequestRecord,
 )
 from txregistry.registry.purge import PurgeReport, purge_uploads
 from txregistry.registry.referrers import Referrers, ReferrersPage
@@ -27,7 +25,6 @@ from txregistry.registry.tags import Tags
 from txregistry.registry.uploads import Upload, Uploads
 
 __all__ = [
-    "REQUEST",
     "Action",
     "BlobContent",
     "Blobs",
@@ -45,7 +42,6 @@ __all__ = [
     "Referrers",
     "ReferrersPage",
     "Registry",
-    "RequestRecord",
     "SharedCache",
     "StoredManifest",
     "Tags",

@@ -12,43 +12,18 @@ told
 Both may raise an OciError; the request then fails although its effect stays, which a repetition
 will find.
 
-On whose behalf a thing is done is not handed down through every method: it belongs to the context
-of the request's coroutine (``REQUEST``), which all that it awaits or starts inherits.
+On whose behalf a thing is done is not handed down here: ``errand`` knows.
 """
 
 from __future__ import annotations
 
 import enum
-from contextvars import ContextVar
 from typing import Protocol
 
 from attrs import field, frozen
 
 from txregistry.oci.digests import Digest
 from txregistry.oci.names import RepositoryName, Tag, UploadId
-
-
-@frozen
-class RequestRecord:
-    """On whose behalf something is done; text for people and for records, which decides nothing.
-
-    Attributes:
-        id: of the request, told to the client and in the log.
-        actor: who is logged in, empty for nobody.
-        address: where the request came from: ``host:port``, or what a trusted proxy said.
-        host: that the client meant to talk to, as it said.
-    """
-
-    id: str
-    actor: str = ""
-    address: str = ""
-    host: str = ""
-    method: str = ""
-    user_agent: str = ""
-
-
-#: The request that the running coroutine belongs to; None for what the registry does by itself.
-REQUEST: ContextVar[RequestRecord | None] = ContextVar("request", default=None)
 
 
 class Action(enum.Enum):

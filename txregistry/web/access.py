@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records of requests: for the access log, and for whoever is told what the registry does.
+"""Records for the access log.
 
 Room: web. Must not know where they go. Text is as the client sent it; who writes it down escapes
 it.
@@ -7,8 +7,6 @@ it.
 
 from __future__ import annotations
 
-from txregistry.registry import RequestRecord
-from txregistry.web.connections import host_of
 from txregistry.web.request import RegistryRequest
 from txregistry.web.settings import AccessRecord
 
@@ -41,21 +39,4 @@ def record_of(request: RegistryRequest, now: float) -> AccessRecord:
         digest=errand.digest,
         error=errand.error,
         driver_seconds=errand.driver_seconds,
-    )
-
-
-def asked_by(request: RegistryRequest) -> RequestRecord:
-    """Return what is told of an admitted request to those who are told what it did."""
-    errand = request.errand
-    client = errand.client
-    if client and client == host_of(request.client):
-        port: int = getattr(request.client, "port", 0)
-        client = f"[{client}]:{port}" if ":" in client else f"{client}:{port}"
-    return RequestRecord(
-        id=errand.id,
-        actor=errand.user,
-        address=client,
-        host=errand.host,
-        method=errand.method,
-        user_agent=errand.user_agent,
     )

@@ -23,8 +23,6 @@ from txregistry.auth.decisions import CATALOG, REGISTRY, Action, Resource
 from txregistry.errand import CURRENT
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
-from txregistry.registry import REQUEST
-from txregistry.web.access import asked_by
 from txregistry.web.answer import Answer
 from txregistry.web.call import Call, House
 from txregistry.web.egress import send_parts, send_whole
@@ -149,7 +147,6 @@ class RegistryApp(Klein):
                 raise
             self.send(request, self._not_offered(row, error))
             return
-        REQUEST.set(asked_by(request))
         answer = await method.route(call)
         request.errand.digest = answer.value_of("Docker-Content-Digest")
         if isinstance(answer.body, bytes) or request.method == b"HEAD":

@@ -36,10 +36,12 @@ def errand_of(request: Bearer, trusted: frozenset[str]) -> Errand:
     Args:
         trusted: proxies that are believed about where a request came from.
     """
+    client = _client_of(request, trusted)
     return Errand(
         id=_id_of(request.header(REQUEST_ID)),
         method=request.method.decode("ascii"),
-        client=_client_of(request, trusted),
+        client=client,
+        port=getattr(request.client, "port", 0) if client == host_of(request.client) else 0,
         host=request.header(b"Host") or "",
         user_agent=request.header(b"User-Agent") or "",
     )
