@@ -18,13 +18,14 @@ INSTALLED_TESTS := $(VENV)/.installed-tests-$(STATE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test lint faults bench clean
+.PHONY: help serve test lint faults events bench clean
 
 help:
 	@echo "make serve   serve a registry on 127.0.0.1:5000 that stores in ./registry-data"
 	@echo "make test    check the code and run all tests"
 	@echo "make lint    check the code only"
 	@echo "make faults  try to make it lose something, in the long form; FAULTS_RESULTS=FILE keeps the figures"
+	@echo "make events  the part of that which is about notifications: 10,000 pushes while everything dies"
 	@echo "make bench   measure against registry:2 or registry:3"
 	@echo "make clean   remove what was installed and built; the data stays"
 
@@ -41,6 +42,9 @@ lint: $(INSTALLED_TESTS)
 
 faults: $(INSTALLED_TESTS)
 	FAULTS=long $(BIN)/python -m pytest $(CAMPAIGN) $(PYTEST_ARGS)
+
+events: $(INSTALLED_TESTS)
+	FAULTS=long $(BIN)/python -m pytest -s tests/faults/test_notifications.py $(PYTEST_ARGS)
 
 bench: $(INSTALLED_TESTS)
 	$(BIN)/python -m tests.bench.run $(ARGS)
