@@ -38,13 +38,16 @@ ROOMS = {
     "upkeep": set(),
     "telemetry": {"config", "errand", "web"},
     "notifying": {"config", "events", "process", "registry"},
+    "translation": {
+        *("config", "process", "redis_cache", "registry", "storage", "web"),
+    },
     "service": {
         *("oci", "storage", "ipc", "process", "registry", "auth", "web"),
         *("config", "events", "listening", "notifying", "ports", "systemd", "tls", "challenges"),
-        *("purging", "redis_cache", "reloading", "telemetry", "upkeep"),
+        *("purging", "redis_cache", "reloading", "telemetry", "translation", "upkeep"),
     },
     "serving": {"config", "process", "service", "systemd", "telemetry"},
-    "oneshot": {"config", "process", "service", "serving"},
+    "oneshot": {"config", "process", "serving", "translation"},
     "drivertest": {"config", "oneshot", "process", "storage"},
     "tap": {"config", "process", "service", "serving", "systemd", "telemetry"},
     "maintenance": {
@@ -53,7 +56,7 @@ ROOMS = {
         "oneshot",
         "process",
         "registry",
-        "service",
+        "translation",
         "serving",
         "storage",
     },

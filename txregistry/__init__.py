@@ -20,6 +20,7 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``tls``        certificates, contexts, the transport
 ``listening``  one socket;  ``ports`` all of them;  ``systemd`` what it passes and wants to hear
 ``reloading``  what SIGHUP changes;  ``telemetry`` logs;  ``upkeep`` what repeats, ``purging`` one of it
+``translation``  what the configuration says, in each room's words
 ``service``    the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;
                ``oneshot`` runs a command's work against a driver;  ``drivertest`` the suite's command
 ``driver``     the facade for driver authors
