@@ -21,8 +21,9 @@ ROOMS = {
     "middleware": {"oci", "storage"},
     "process": {"oci", "storage", "ipc", "middleware"},
     "registry": {"oci", "storage"},
-    "auth": {"oci", "storage"},
     "redis_cache": {"oci"},
+    "auth": {"oci"},
+    "identify": {"oci", "storage", "auth"},
     "admin": {"oci", "storage", "registry"},
     "web": {"oci", "storage", "registry", "auth", "errand"},
     "events": {"oci", "storage", "registry", "errand"},
@@ -37,17 +38,15 @@ ROOMS = {
     "ports": {"config", "listening", "systemd", "tls"},
     "upkeep": set(),
     "telemetry": {"config", "errand", "web"},
+    "authentication": {"auth", "config", "identify", "oci", "process", "upkeep"},
     "notifying": {"config", "events", "process", "registry"},
-    "translation": {
-        *("config", "process", "redis_cache", "registry", "storage", "web"),
-    },
     "service": {
-        *("oci", "storage", "ipc", "process", "registry", "auth", "web"),
+        *("authentication", "oci", "storage", "ipc", "process", "registry", "auth", "web"),
         *("config", "events", "listening", "notifying", "ports", "systemd", "tls", "challenges"),
-        *("purging", "redis_cache", "reloading", "telemetry", "translation", "upkeep"),
+        *("purging", "redis_cache", "reloading", "telemetry", "upkeep"),
     },
     "serving": {"config", "process", "service", "systemd", "telemetry"},
-    "oneshot": {"config", "process", "serving", "translation"},
+    "oneshot": {"config", "process", "service", "serving"},
     "drivertest": {"config", "oneshot", "process", "storage"},
     "tap": {"config", "process", "service", "serving", "systemd", "telemetry"},
     "maintenance": {
@@ -56,7 +55,7 @@ ROOMS = {
         "oneshot",
         "process",
         "registry",
-        "translation",
+        "service",
         "serving",
         "storage",
     },
@@ -73,6 +72,8 @@ SHARED = "objects"
 PARTS = {
     ("events", "storage"): {"txregistry.storage.blocking"},
     ("notifying", "process"): {"txregistry.process.spec"},
+    ("authentication", "process"): {"txregistry.process.spec"},
+    ("identify", "storage"): {"txregistry.storage.blocking"},
     ("web", "storage"): {"txregistry.storage.contract", "txregistry.storage.errors"},
     ("telemetry", "web"): {"txregistry.web.settings"},
     ("tls", "web"): {"txregistry.web.peer"},
@@ -94,6 +95,8 @@ LIBRARIES = {
     "txredisapi": {"redis_cache"},
     "yaml": {"config", "cli"},
     "OpenSSL": {"tls"},
+    "bcrypt": {"identify"},
+    "jwt": {"identify"},
 }
 
 #: What a room must do without: values and grammar have no clock, no input and no output.

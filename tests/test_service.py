@@ -8,11 +8,10 @@ from twisted.internet.testing import MemoryReactorClock
 
 from txregistry.config import ExternalDriver, NamedDriver, Storage, load_text
 from txregistry.process.spec import StartError
-from txregistry.service import RegistryService
+from txregistry.service import RegistryService, driver_spec, registry_options, web_settings
 from txregistry.storage.errors import Unavailable
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.memory import MemoryStore
-from txregistry.translation import driver_spec, registry_options, web_settings
 from txregistry.web.settings import Limits, WebSettings
 
 

@@ -11,7 +11,9 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``process``    driver processes: start or attach, hello, liveness, restart
 ``registry``   what a registry does: uploads, blobs, manifests, tags, referrers, catalog
                (imports oci, storage)
-``auth``       who may do what
+``auth``       who may do what (imports oci)
+``identify``   who asks: passwords, tokens, certificates as proof
+               (imports oci, auth, and of storage how threads are waited for)
 ``admin``      checks, repairs, lists: what an operator does to a storage tree
                (imports oci, storage, registry)
 ``web``        HTTP: the routing table, bodies in and out, errors as answers
@@ -20,7 +22,7 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``tls``        certificates, contexts, the transport
 ``listening``  one socket;  ``ports`` all of them;  ``systemd`` what it passes and wants to hear
 ``reloading``  what SIGHUP changes;  ``telemetry`` logs;  ``upkeep`` what repeats, ``purging`` one of it
-``translation``  what the configuration says, in each room's words
+``authentication`` the wiring of ``auth`` and ``identify``
 ``service``    the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;
                ``oneshot`` runs a command's work against a driver;  ``drivertest`` the suite's command
 ``driver``     the facade for driver authors

@@ -7,6 +7,7 @@ import enum
 from itertools import product
 from typing import Any, cast
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +36,14 @@ NOBODY = Identity()
 OPEN = State(delete_enabled=True)
 STATES = [State(read_only=a, delete_enabled=b) for a, b in product((False, True), repeat=2)]
 
-WRITES = {Action.PUSH, Action.TAG_CREATE, Action.TAG_UPDATE, Action.DELETE, Action.CANCEL}
+WRITES = {
+    Action.PUSH,
+    Action.CONTINUE,
+    Action.TAG_CREATE,
+    Action.TAG_UPDATE,
+    Action.DELETE,
+    Action.CANCEL,
+}
 
 
 def holder(*actions: str, resource: Resource = HERE) -> Identity:
@@ -76,7 +84,7 @@ def test_status_of_an_upload_is_told_to_who_may_push(state: State) -> None:
     assert decide(holder("pull"), Action.STATUS, HERE, state).verdict is Verdict.DENY
 
 
-@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("action", [action for action in Action if action is not Action.ASK])
 def test_nobody_without_rights_is_asked_to_log_in(action: Action) -> None:
     """Who has not logged in is challenged, with the right that is missing, whatever the registry's
     state.
@@ -88,7 +96,9 @@ def test_nobody_without_rights_is_asked_to_log_in(action: Action) -> None:
         assert decision.missing == (None if right is None else Right(HERE, right))
 
 
-@pytest.mark.parametrize("action", [action for action in Action if action is not Action.LOGIN])
+@pytest.mark.parametrize(
+    "action", [action for action in Action if action not in (Action.ASK, Action.LOGIN)]
+)
 def test_somebody_without_rights_is_denied(action: Action) -> None:
     """Logging in again would not help who has logged in, and nothing is told of the registry's
     state.
@@ -174,11 +184,19 @@ def test_refusal_is_what_registry_2_says(decision: Decision, code: Code, detail:
     assert (refusal.code, refusal.detail) == (code, detail)
 
 
+CHANGES = {Action.TAG_UPDATE, Action.DELETE}
+OUTLIVING = {Action.ASK, Action.CONTINUE, Action.STATUS, Action.CANCEL}
+
+
 def second_opinion(identity: Identity, action: Action, resource: Resource, state: State) -> Verdict:
     """Decide again, case by case, from the promises and not from the table."""
-    words = {right.action for right in identity.rights if right.resource == resource}
-    if action is Action.LOGIN:
-        may = identity.name != ""
+    words = {right.action for right in cast(Any, identity.rights) if right.resource == resource}
+    if identity.lapsed is not None and action not in OUTLIVING:
+        return Verdict.CHALLENGE
+    if action is Action.ASK:
+        may = True
+    elif action is Action.LOGIN:
+        may = identity.name != "" or identity.by_token
     elif action is Action.PULL:
         may = "pull" in words
     elif action is Action.CATALOG:
@@ -187,25 +205,42 @@ def second_opinion(identity: Identity, action: Action, resource: Resource, state
         may = "admin" in words
     elif action is Action.DELETE:
         may = "delete" in words
-    else:
+    elif action is Action.TAG_UPDATE:
         may = "push" in words
+    else:
+        may = "push" in words or "create" in words
     if not may and not identity.is_unrestricted:
-        return Verdict.DENY if identity.name else Verdict.CHALLENGE
-    if action in WRITES and state.read_only:
+        return Verdict.DENY if identity.name and not identity.by_token else Verdict.CHALLENGE
+    if action in WRITES and (state.read_only or state.is_mirror):
         return Verdict.UNSUPPORTED
     if action is Action.DELETE and not state.delete_enabled:
         return Verdict.UNSUPPORTED
+    if action in CHANGES and state.is_immutable:
+        return Verdict.DENY
     return Verdict.ALLOW
 
 
 RESOURCES = st.sampled_from([HERE, ELSEWHERE, REGISTRY, CATALOG])
-RIGHTS = st.builds(Right, RESOURCES, st.sampled_from(["pull", "push", "delete", "*", "admin", ""]))
+WORDS = st.sampled_from(["pull", "push", "create", "delete", "*", "admin", ""])
+RIGHTS = st.builds(Right, RESOURCES, WORDS)
 IDENTITIES = st.builds(
-    Identity, st.sampled_from(["", "alice"]), st.frozensets(RIGHTS), is_unrestricted=st.booleans()
+    Identity,
+    st.sampled_from(["", "alice"]),
+    st.frozensets(RIGHTS),
+    is_unrestricted=st.booleans(),
+    by_token=st.booleans(),
+    lapsed=st.sampled_from([None, 1.0]),
+)
+ANY_STATE = st.builds(
+    State,
+    read_only=st.booleans(),
+    delete_enabled=st.booleans(),
+    is_mirror=st.booleans(),
+    is_immutable=st.booleans(),
 )
 
 
-@given(IDENTITIES, st.sampled_from(Action), RESOURCES, st.sampled_from(STATES))
+@given(IDENTITIES, st.sampled_from(Action), RESOURCES, ANY_STATE)
 def test_decision_agrees_with_the_second_opinion(
     identity: Identity, action: Action, resource: Resource, state: State
 ) -> None:
@@ -215,14 +250,12 @@ def test_decision_agrees_with_the_second_opinion(
     assert decision.is_allowed is (decision.reason == "")
 
 
-@given(IDENTITIES, RIGHTS, st.sampled_from(Action), RESOURCES, st.sampled_from(STATES))
+@given(IDENTITIES, RIGHTS, st.sampled_from(Action), RESOURCES, ANY_STATE)
 def test_more_rights_and_a_more_open_state_refuse_nothing(
     identity: Identity, right: Right, action: Action, resource: Resource, state: State
 ) -> None:
     """Giving a right or turning something on never takes anything away."""
     if decide(identity, action, resource, state).is_allowed:
-        more = Identity(
-            identity.name, identity.rights | {right}, is_unrestricted=identity.is_unrestricted
-        )
+        more = attrs.evolve(identity, rights=cast(Any, identity.rights) | {right}, lapsed=None)
         assert decide(more, action, resource, state).is_allowed
         assert decide(identity, action, resource, OPEN).is_allowed

@@ -151,10 +151,10 @@ class StorageTests:
             "", {"REGISTRY_STORAGE_S3_BUCKET": "b"}
         )
 
-    def test_password_file_asked_for_by_variables_is_refused(self):
-        """The usual compose file with htpasswd must not be served to everybody."""
+    def test_scheme_that_variables_ask_for_in_part_is_refused(self):
+        """The usual compose file with htpasswd, but for its realm, is not served to everybody."""
         environ = {"REGISTRY_AUTH": "htpasswd", "REGISTRY_AUTH_HTPASSWD_PATH": "/auth/htpasswd"}
-        assert "auth is not supported" in refusal_of_keys("", environ)
+        assert "auth.htpasswd.realm is missing" in refusal_of_keys("", environ)
 
 
 class UnknownTests:

@@ -54,15 +54,11 @@ class StockFileTests:
             "http.debug.addr: there are no debug pages yet, so nothing listens there",
         )
 
-    def test_stock_file_that_asks_for_passwords_is_refused(self):
-        """Debian's file as installed: serving it to everybody would be worse than not serving
-        it.
-        """
-        with pytest.raises(
-            ConfigError,
-            match="line 12: auth is not supported; this registry can't check passwords",
-        ):
-            load_text(DEBIAN + PASSWORDS, {})
+    def test_stock_file_that_asks_for_passwords_is_taken(self):
+        """Debian's file as installed."""
+        auth = load_text(DEBIAN + PASSWORDS, {}).auth
+        assert auth.scheme == "htpasswd"
+        assert (auth.htpasswd.realm, auth.htpasswd.path) == ("basic-realm", "/etc/docker/registry")
 
 
 class NoFileTests:

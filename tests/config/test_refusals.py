@@ -75,10 +75,21 @@ SENTENCES = [
         "correct it, for example 127.0.0.1:5000",
     ),
     (
-        "auth:\n  htpasswd:\n    realm: basic-realm\n    path: /etc/registry",
-        "registry.yml, line 6: auth is not supported; this registry can't check passwords or tokens "
-        "yet and would "
-        "serve everybody, so put it behind a reverse proxy that asks for them and remove the section",
+        "auth:\n  htpasswd:\n    realm: basic-realm",
+        "registry.yml, line 7: auth.htpasswd.path is missing; add it",
+    ),
+    (
+        "auth:\n  silly: {realm: r, service: s}\n  none:",
+        "registry.yml, line 6: auth names 2 schemes, silly and none; keep one",
+    ),
+    (
+        "auth:\n  failures: {peruser: 1}",
+        "registry.yml, line 6: auth names no scheme, so nobody could log in; add one of none, "
+        "silly, htpasswd",
+    ),
+    (
+        "auth:\n  htpaswd: {realm: r, path: p}",
+        "registry.yml, line 7: auth.htpaswd is not a known key; did you mean auth.htpasswd?",
     ),
     (
         "http:\n  tls:\n    certificate: /c",
@@ -193,7 +204,6 @@ def test_version_in_quotes_is_taken():
 
 #: Foreign keys -> a value that asks for something, and values that ask for nothing.
 ASKING = {
-    "auth": ("token: {realm: r}", ["", "none", "none: {}"]),
     "compatibility": ("schema1: {enabled: true}", ["", "schema1: {enabled: false}"]),
     "health.file": ("[{file: /f}]", ["", "[]"]),
     "health.http": ("[{uri: 'http://x'}]", ["[]"]),

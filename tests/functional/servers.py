@@ -95,11 +95,18 @@ class Server:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", self.check)
-            return connection.getresponse().status == 200
+            return connection.getresponse().status in (200, 401)
         except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
+
+    def wait_for_log(self, text):
+        """Wait until the server has logged something."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while text not in self.log.read_text():
+            assert time.monotonic() < deadline, f"{text!r} is not in:\n{self.log.read_text()}"
+            time.sleep(0.02)
 
     def stop(self):
         if self.process is not None and self.process.poll() is None:

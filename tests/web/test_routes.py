@@ -117,4 +117,4 @@ def test_allow_lists_every_method():
     """405 and OPTIONS tell what is possible."""
     row, _ = ROOT.bind(path_info="/v2/a/blobs/uploads/u").match(return_rule=True)
     assert row.allow(lambda action: True) == "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
-    assert row.allow(lambda action: action is not Action.PUSH) == "DELETE, GET, HEAD, OPTIONS"
+    assert row.allow(lambda action: action is not Action.CONTINUE) == "DELETE, GET, HEAD, OPTIONS"

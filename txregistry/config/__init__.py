@@ -15,6 +15,7 @@ Room: config. Must not know Twisted, nor start or open anything but the file tha
 """
 
 from txregistry.config.addresses import Address, TcpAddress, UnixAddress
+from txregistry.config.auth_settings import Auth
 from txregistry.config.errors import ConfigError
 from txregistry.config.loading import load, load_text
 from txregistry.config.notification_settings import NotificationEndpoint
@@ -32,6 +33,7 @@ from txregistry.config.settings import (
 
 __all__ = [
     "Address",
+    "Auth",
     "ConfigError",
     "Configuration",
     "ExternalDriver",

@@ -4,9 +4,9 @@ out.
 
 Room: config.
 
-Silence would be worse than a refusal: who asks for passwords or TLS must not be served without
-them. A section that asks for nothing (empty, or switched off) is let through, because stock files
-carry such ones.
+Silence would be worse than a refusal: who asks for something must not be served without it. A
+section that asks for nothing (empty, or switched off) is let through, because stock files carry
+such ones.
 """
 
 from __future__ import annotations
@@ -41,10 +41,6 @@ def _switches_off(name: str, node: Node) -> bool:
     )
 
 
-def _is_no_auth(node: Node) -> bool:
-    return _is_off("none")(node) or (isinstance(node, Branch) and set(node.entries) == {"none"})
-
-
 @frozen
 class Foreign:
     """A key that other registries have.
@@ -68,11 +64,6 @@ REDIS_TUNING = (
 )
 
 FOREIGN: dict[str, Foreign] = {
-    "auth": Foreign(
-        "this registry can't check passwords or tokens yet and would serve everybody, so put it behind a "
-        "reverse proxy that asks for them and remove the section",
-        _is_no_auth,
-    ),
     "compatibility": Foreign("manifests of schema 1 are not served; remove the section"),
     "health.file": Foreign("remove the section"),
     "health.http": Foreign("remove the section"),

@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from txregistry.config.auth import judge_auth
 from txregistry.config.document import (
     Branch,
     Node,
@@ -148,6 +149,7 @@ def _build(
         ),
     )
     _check_helpers(configuration, tree, origin)
+    configuration = attrs.evolve(configuration, auth=judge_auth(configuration.auth, tree, origin))
     return attrs.evolve(
         configuration, source=origin.source, warnings=(*warnings, *_unwise(configuration, tree))
     )

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import field, frozen
 
 from txregistry.config.addresses import Address, Entrance, parse_address
+from txregistry.config.auth_settings import Auth
 from txregistry.config.kinds import (
     ENTRANCES,
     FLAG,
@@ -355,6 +356,7 @@ class Configuration:
     catalog: Catalog = _section(Catalog)
     tags: Tags = _section(Tags)
     validation: Validation = _section(Validation)
+    auth: Auth = _section(Auth)
     source: str = "built-in defaults"
     warnings: tuple[str, ...] = ()
 

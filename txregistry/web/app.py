@@ -19,7 +19,7 @@ from typing import Any
 from klein import Klein
 from twisted.internet.defer import Deferred
 
-from txregistry.auth.decisions import CATALOG, REGISTRY, Action, Resource
+from txregistry.auth.decisions import CATALOG, REGISTRY, Action, Resource, Unauthorized
 from txregistry.errand import CURRENT
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
@@ -134,14 +134,23 @@ class RegistryApp(Klein):
     async def _attend(
         self, request: RegistryRequest, row: Row, found: re.Match[str] | None
     ) -> None:
+        try:
+            await self._answer(request, row, found)
+        except Unauthorized as error:
+            request.errand.error = error.code.value
+            self.send(request, self._house.gate.challenged(error))
+
+    async def _answer(
+        self, request: RegistryRequest, row: Row, found: re.Match[str] | None
+    ) -> None:
         method = row.methods.get(request.method.decode("ascii"))
         if method is None or found is None:
-            self.send(request, self._without_route(request, row))
+            self.send(request, await self._without_route(request, row))
             return
         if self.in_flight > self._most_in_flight:
             raise OciError(Code.UNAVAILABLE, "too many requests at once")
         try:
-            call = self._admit(request, method.action, found.groupdict())
+            call = await self._admit(request, method.action, found.groupdict())
         except OciError as error:
             if error.code is not Code.UNSUPPORTED:
                 raise
@@ -155,7 +164,7 @@ class RegistryApp(Klein):
             standing = self.standing + request.id_line()
             await send_parts(request, answer, standing, self._run)
 
-    def _admit(self, request: RegistryRequest, action: Action, parts: dict[str, str]) -> Call:
+    async def _admit(self, request: RegistryRequest, action: Action, parts: dict[str, str]) -> Call:
         house = self._house
         name = parts.get("name")
         repository = None if name is None else RepositoryName.parse(name)
@@ -168,18 +177,17 @@ class RegistryApp(Klein):
             reference = _ENCODED_COLON.sub(":", reference)
         errand = request.errand
         errand.repository, errand.reference = name or "", reference
-        identity = house.gate.identify()
+        identity = await house.gate.admit(request, action, resource)
         errand.user = identity.name
-        house.gate.check(identity, action, resource)
         return Call(house, identity, reference, request, repository)
 
-    def _without_route(self, request: RegistryRequest, row: Row) -> Answer:
+    async def _without_route(self, request: RegistryRequest, row: Row) -> Answer:
         if row is NOWHERE:
             return refusal(
                 OciError(Code.UNSUPPORTED, message="there is nothing at this path"), status=404
             )
         gate = self._house.gate
-        gate.check(gate.identify(), Action.LOGIN)
+        await gate.admit(request, Action.LOGIN)
         if request.method == b"OPTIONS":
             return Answer(200, (("Allow", row.allow(gate.is_offered)),))
         return self._not_offered(

@@ -78,8 +78,8 @@ _BLOB = {
 _UPLOAD = {
     "GET": _UPLOAD_STATUS,
     "HEAD": _UPLOAD_STATUS,
-    "PATCH": Method(Action.PUSH, uploads.append),
-    "PUT": Method(Action.PUSH, uploads.finish),
+    "PATCH": Method(Action.CONTINUE, uploads.append),
+    "PUT": Method(Action.CONTINUE, uploads.finish),
     "DELETE": Method(Action.CANCEL, uploads.cancel),
 }
 
@@ -110,7 +110,7 @@ _TABLE: tuple[tuple[str, str, Mapping[str, Method]], ...] = (
 
 def rows_for(settings: WebSettings) -> tuple[Row, ...]:
     """Return the table of a site: a registry's, or that of a port for ACME challenges only."""
-    answer = Method(Action.LOGIN, challenges.fetch)
+    answer = Method(Action.ASK, challenges.fetch)
     path = re.compile(r"/\.well-known/acme-challenge/(?P<reference>[^/]+)")
     row = Row("challenge", path, {"GET": answer, "HEAD": answer})
     if settings.challenges_only:
@@ -126,7 +126,7 @@ def make_rows(prefix: str) -> tuple[Row, ...]:
     """
     root = re.escape(prefix) + "v2"
     rows = [Row(endpoint, re.compile(root + below), methods) for endpoint, below, methods in _TABLE]
-    alive = Method(Action.LOGIN, base.alive)
+    alive = Method(Action.ASK, base.alive)
     rows.append(Row("liveness", re.compile("/"), {"GET": alive, "HEAD": alive}))
     return tuple(rows)
 

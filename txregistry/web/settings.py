@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from attrs import field, frozen
 
+from txregistry.auth.asking import Everybody, Identify
 from txregistry.oci.manifests import MANIFEST_LIMIT
 from txregistry.web.elsewhere import Exempt
 
@@ -121,6 +122,7 @@ class WebSettings:
             more, no client is read ahead. As much again is for manifests; beyond that they get 503.
         challenge: reads the answer to an ACME challenge, by its token; None: none are served.
         challenges_only: nothing else is served.
+        identifying: makes identities of credentials.
         access_log: told of every request that ended, None for no access log.
     """
 
@@ -141,4 +143,5 @@ class WebSettings:
     body_memory: int = 64 * 1024 * 1024
     challenge: Callable[[str], Awaitable[bytes | None]] | None = None
     challenges_only: bool = False
+    identifying: Identify = field(factory=Everybody)
     access_log: Callable[[AccessRecord], None] | None = None

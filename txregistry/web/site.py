@@ -229,5 +229,6 @@ def make_site(
 
 def _furnish(registry: Registry, settings: WebSettings) -> House:
     urls = make_urls(settings.prefix, settings.host, relative=settings.relative_urls)
-    gate = Gate(State(read_only=settings.read_only, delete_enabled=settings.delete_enabled))
+    state = State(read_only=settings.read_only, delete_enabled=settings.delete_enabled)
+    gate = Gate(state, settings.identifying)
     return House(registry, settings, urls, gate)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keys of ``auth``: how clients prove who they are, and what each may do then.
+
+Room: config. What contradicts what is judged by ``auth``; ``docs/operate/auth.md`` has recipes.
+
+At most one scheme is named (``none``, ``silly``, ``htpasswd``, ``token``: registry:3's words);
+the rest is ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from txregistry.config.document import Branch, Items, Node, Scalar
+from txregistry.config.kinds import FLAG, TEXT, Kind, Misfit, whole
+from txregistry.config.rows import key, section
+
+#: What a rule may grant.
+ACTIONS = ("pull", "push", "create", "delete", "catalog", "admin")
+
+# What can stand between quotes in a header without escapes: RFC 9110 section 5.6.4, qdtext,
+# narrowed to ASCII.
+_QUOTABLE = re.compile(r"[ !#-\[\]-~]+")
+# Parts of a repository's name, in which * is any text without a slash, ** any text, and {user} the
+# name of who asks.
+_PATTERN = re.compile(r"(?:[a-z0-9._/*-]|\{user\})+")
+
+
+def _text(node: Node) -> str:
+    if not isinstance(node, Scalar) or node.value is None or not node.text:
+        raise Misfit
+    return node.text
+
+
+def _list_of(pattern: re.Pattern[str] | tuple[str, ...], expects: str) -> Kind[tuple[str, ...]]:
+    """A list of texts, each of which is one of some words or matches an expression."""
+
+    def read(node: Node) -> tuple[str, ...]:
+        if not isinstance(node, Items) or not node.nodes:
+            raise Misfit
+        texts = tuple(_text(item) for item in node.nodes)
+        for text in texts:
+            fits = text in pattern if isinstance(pattern, tuple) else pattern.fullmatch(text)
+            if not fits:
+                raise Misfit
+        return texts
+
+    return Kind(expects, read, is_list=True)
+
+
+def _read_quotable(node: Node) -> str:
+    text = _text(node)
+    if not _QUOTABLE.fullmatch(text):
+        raise Misfit
+    return text
+
+
+def _read_members(node: Node) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(node, Branch):
+        raise Misfit
+    return {name: NAMES.read(members) for name, members in node.entries.items()}
+
+
+QUOTABLE: Kind[str] = Kind("ASCII text without quotes or backslashes", _read_quotable)
+NAMES: Kind[tuple[str, ...]] = _list_of(re.compile(r"[^\x00-\x1f\x7f]+"), "a list of names")
+PATTERNS: Kind[tuple[str, ...]] = _list_of(
+    _PATTERN, 'a list of repository patterns such as "team/*" or "public/**"'
+)
+GRANTS: Kind[tuple[str, ...]] = _list_of(ACTIONS, "a list of " + ", ".join(ACTIONS))
+MEMBERS: Kind[Mapping[str, tuple[str, ...]]] = Kind(
+    "a mapping of group names to lists of names", _read_members, is_free=True
+)
+
+
+@frozen
+class NoScheme:
+    """``auth.none``: said out loud that everybody may do everything."""
+
+
+@frozen
+class Silly:
+    """``auth.silly``: whoever sends any credentials is let in; for tests."""
+
+    realm: str = key(QUOTABLE, "")
+    service: str = key(QUOTABLE, "")
+
+
+@frozen
+class Htpasswd:
+    """``auth.htpasswd``: names and bcrypt hashes in a file."""
+
+    realm: str = key(QUOTABLE, "")
+    path: str = key(TEXT, "")
+
+
+@frozen
+class Failures:
+    """``auth.failures``: wrong passwords that are taken in a minute before 429; 0 for no limit."""
+
+    per_address: int = key(whole(0), 30)
+    per_user: int = key(whole(0), 60)
+
+
+@frozen
+class AccessRule:
+    """One item of ``auth.access``.
+
+    Attributes:
+        users, groups: whom it is for, by name.
+        authenticated: it is for everybody who is logged in.
+        anonymous: it is for everybody, logged in or not.
+        repositories: patterns; without any it is for all of them.
+    """
+
+    users: tuple[str, ...] = key(NAMES, ())
+    groups: tuple[str, ...] = key(NAMES, ())
+    authenticated: bool = key(FLAG, False)
+    anonymous: bool = key(FLAG, False)
+    repositories: tuple[str, ...] = key(PATTERNS, ())
+    actions: tuple[str, ...] = key(GRANTS, ())
+
+
+@frozen
+class Auth:
+    """``auth``
+
+    Attributes:
+        scheme: which of the schemes is named, empty if none is.
+    """
+
+    none: NoScheme = section(NoScheme)
+    silly: Silly = section(Silly)
+    htpasswd: Htpasswd = section(Htpasswd)
+    failures: Failures = section(Failures)
+    scheme: str = field(default="")
+
+
+#: The schemes by their keys.
+SCHEMES = ("none", "silly", "htpasswd")

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks: passwords, tokens and certificates, as proof of an identity.
+
+Room: identify. Must not know HTTP beyond the text of two headers, nor what an identity may do
+(``auth`` decides that).
+
+``schemes``    all that were configured, in one
+``basic``      the header that a name and a password come in
+``htpasswd``   the file of names and hashes
+``hashing``    bcrypt, in a bounded number of threads
+``failures``   how many wrong passwords are taken
+``passwords``  these together
+``watching``   files that are read again when they change
+"""
