@@ -8,6 +8,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from txregistry.config import ExternalDriver, NamedDriver, Storage, load_text
 from txregistry.process.spec import StartError
+from txregistry.process.status import DriverStatus, State, Windows
 from txregistry.service import RegistryService, driver_spec, registry_options, web_settings
 from txregistry.storage.errors import Unavailable
 from txregistry.storage.hosted import HostedDriver
@@ -114,6 +115,22 @@ class Opened:
     async def hello(self):
         self._events.append("hello")
         return await self.greeting
+
+    def status(self):
+        return DriverStatus(
+            name="inmemory",
+            state=State.READY,
+            reason="",
+            version="1",
+            isolation=(),
+            pid=None,
+            deaths=0,
+            greetings=1,
+            is_breaker_open=False,
+            retry_in=0.0,
+            pong=None,
+            windows=Windows(0, 1, 0),
+        )
 
     async def stop(self):
         self._events.append("driver stopped")

@@ -13,6 +13,7 @@ Clients that connect between the bind and the driver's hello wait in the backlog
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, Protocol
 
 import attrs
@@ -34,6 +35,7 @@ from txregistry.ports import Ports
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
 from txregistry.process.spec import MIDDLEWARE, DriverSpec, StartError, find_driver, user_ids
+from txregistry.process.status import DriverStatus
 from txregistry.purging import start_purging
 from txregistry.redis_cache import RedisCache, RedisServer
 from txregistry.registry import (
@@ -50,6 +52,7 @@ from txregistry.storage.errors import StorageError
 from txregistry.systemd import Systemd
 from txregistry.tls import TlsError
 from txregistry.upkeep import Repeated, end_quietly
+from txregistry.watching import Watch
 from txregistry.web import (
     AccessRecord,
     Exempt,
@@ -77,6 +80,9 @@ class OpenedDriver(Protocol):
 
     async def hello(self) -> object:
         """Wait until it is ready."""
+
+    def status(self) -> DriverStatus:
+        """How it is now."""
 
     async def stop(self) -> None:
         """End it."""
@@ -169,6 +175,7 @@ class RegistryService(Service):
         self._cache: RedisCache | None = None
         self._notifications: Notifications | None = None
         self._authentication = Authentication(configuration.auth, reactor)
+        self._watch = Watch(configuration, reactor)
 
     # -- start
 
@@ -180,8 +187,10 @@ class RegistryService(Service):
         """
         ports = Ports(self._reactor)
         try:
+            self._watch.bind()
             ports.bind(self._configuration.http, self._systemd.passed)
         except (ListenError, TlsError) as error:
+            self._watch.release()
             raise StartError(str(error)) from error
         self._ports = ports
 
@@ -208,6 +217,7 @@ class RegistryService(Service):
                 self._notifications.abandon()
             raise
         Service.startService(self)
+        self._watch.start(self._opened)
         if self._notifications is not None:
             self._notifications.start()
         self._end_watch = self._systemd.watch(self._reactor)
@@ -266,6 +276,7 @@ class RegistryService(Service):
         self._ports.serve(site, acme)
         self._reloading = self._make_reloading(self._ports, site, acme)
         self._front = site
+        self._watch.serving(site)
         assert self._opened is not None
         self._upkeep += start_purging(configuration, self._opened.driver, self._reactor)
         sentence = f"listening on {where}, storing in {configuration.storage.driver.describe()}"
@@ -276,7 +287,7 @@ class RegistryService(Service):
 
     def _web_settings(self, configuration: Configuration) -> WebSettings:
         settings = attrs.evolve(
-            web_settings(configuration, self._access_log),
+            self._watch.settings_of(web_settings(configuration, self._access_log)),
             identifying=self._authentication.identifying,
         )
         webroot = configuration.http.acme.webroot
@@ -312,6 +323,10 @@ class RegistryService(Service):
         ]
         return Reloading(self._configuration, self._reread, parts, (TlsError,))
 
+    def stacks(self, interrupted: FrameType | None = None) -> str:
+        """Return what every request and every thread is at, as text."""
+        return self._watch.stacks(interrupted)
+
     # -- stop
 
     def stopService(self) -> Deferred[None]:
@@ -327,6 +342,7 @@ class RegistryService(Service):
     async def _stop(self) -> None:
         if self._starting is not None:
             end_quietly(self._starting)
+        self._watch.stopping()
         for work in self._upkeep:
             work.stop()
         if self._ports is not None:
@@ -342,11 +358,13 @@ class RegistryService(Service):
         await self._parser.stop()
         self._end_watch()
         await self._authentication.stop()
+        await self._watch.stop()
 
     def _release_ports(self) -> None:
         if self._ports is not None:
             self._ports.release()
             self._ports = None
+        self._watch.release()
 
 
 def open_cache(configuration: Configuration, reactor: Any) -> RedisCache | None:

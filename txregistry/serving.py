@@ -21,6 +21,7 @@ from txregistry import __version__
 from txregistry.config import Configuration
 from txregistry.process.spec import StartError
 from txregistry.service import RegistryService
+from txregistry.stacks import dump_on_signal
 from txregistry.systemd import Systemd
 from txregistry.telemetry import ConfiguredLog, make_access_log
 
@@ -59,6 +60,7 @@ def serve(configuration: Configuration, reread: Callable[[], Configuration]) -> 
         service.startService()
     except StartError as error:
         return refuse(str(error))
+    dump_on_signal(service.stacks, reactor)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return refuse(failures[0]) if failures else 0

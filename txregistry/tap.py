@@ -29,6 +29,7 @@ from txregistry.config import ConfigError, Configuration, load
 from txregistry.process.spec import StartError
 from txregistry.service import RegistryService
 from txregistry.serving import reload_on_hangup, spare_collector, the_reactor
+from txregistry.stacks import dump_on_signal
 from txregistry.systemd import Systemd
 from txregistry.telemetry import ConfiguredLog, make_access_log
 
@@ -141,6 +142,7 @@ def makeService(options: Options) -> IService:
     if options.log_name is not None:
         service.observer = log
     reload_on_hangup(service, reactor)
+    dump_on_signal(service.stacks, reactor)
     return cast(IService, service)
 
 

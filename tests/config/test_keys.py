@@ -156,9 +156,15 @@ KEYS = {
     "http.limits.draintime": ("http.limits.drain_time", 10.0, "1s", 1.0, ["-1s"]),
     "http.limits.manifestsize": ("http.limits.manifest_size", 4 * 1024 * 1024, "5", 5, ["0"]),
     "http.limits.tagsperpush": ("http.limits.tags_per_push", 100, "0", 0, ["-1"]),
-    "http.debug.addr": ("http.debug.addr", "", "':5001'", ":5001", ["[x]"]),
+    "http.debug.addr": ("http.debug.addr", "", "':5001'", ":5001", ["[x]", "5001", "localhost"]),
     "http.debug.prometheus.enabled": ("http.debug.prometheus.enabled", False, "true", True, ["x"]),
-    "http.debug.prometheus.path": ("http.debug.prometheus.path", "/metrics", "/m", "/m", ["[x]"]),
+    "http.debug.prometheus.path": (
+        "http.debug.prometheus.path",
+        "/metrics",
+        "/m",
+        "/m",
+        ["[x]", "m", "/a//b", "'/a?b'", "/readyz"],
+    ),
     "storage.exclusive": ("storage.exclusive", False, "true", True, ["x"]),
     "storage.isolation": ("storage.isolation", "preferred", "required", "required", ["on"]),
     "storage.user": ("storage.user", "", "registry-driver", "registry-driver", ["[]"]),
@@ -224,8 +230,15 @@ KEYS = {
         ["-1", "x"],
     ),
     "storage.tag.concurrencylimit": ("storage.tag.concurrency_limit", None, "8", 8, ["0", "x"]),
+    "health.closeonfailure": ("health.close_on_failure", False, "true", True, ["x"]),
     "health.storagedriver.enabled": ("health.storage_driver.enabled", False, "true", True, ["x"]),
-    "health.storagedriver.interval": ("health.storage_driver.interval", 10.0, "5s", 5.0, ["x"]),
+    "health.storagedriver.interval": (
+        "health.storage_driver.interval",
+        10.0,
+        "5s",
+        5.0,
+        ["x", "0"],
+    ),
     "health.storagedriver.threshold": ("health.storage_driver.threshold", 0, "3", 3, ["-1"]),
     "middleware.storage": (
         "middleware.storage",
@@ -311,11 +324,12 @@ def leaves(shape, above=""):
 
 
 def test_table_has_every_key():
-    """No key without a test; those of notifications are lists, and those of ``auth`` need each
-    other: both have tests of their own.
+    """No key without a test; those that stand in lists, and those of ``auth``, which need each
+    other, have tests of their own.
     """
     keys = {*leaves(Configuration), *leaves(Storage, "storage.")}
-    assert set(KEYS) == {key for key in keys if not key.startswith(("auth.", "notifications."))}
+    apart = ("auth.", "notifications.", "health.file.", "health.http.", "health.tcp.")
+    assert set(KEYS) == {key for key in keys if not key.startswith(apart)}
 
 
 @pytest.mark.parametrize("path", KEYS)

@@ -50,9 +50,10 @@ class StockFileTests:
         assert not configuration.upload_purging.enabled
         assert configuration.storage.tag.concurrency_limit == 8
         assert configuration.log.level == "debug"
-        assert configuration.warnings == (
-            "http.debug.addr: there are no debug pages yet, so nothing listens there",
-        )
+        assert configuration.http.debug.addr == ":5001"
+        assert configuration.http.debug.prometheus.enabled
+        assert configuration.health.storage_driver.threshold == 3
+        assert configuration.warnings == ()
 
     def test_stock_file_that_asks_for_passwords_is_taken(self):
         """Debian's file as installed."""

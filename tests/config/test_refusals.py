@@ -205,9 +205,6 @@ def test_version_in_quotes_is_taken():
 #: Foreign keys -> a value that asks for something, and values that ask for nothing.
 ASKING = {
     "compatibility": ("schema1: {enabled: true}", ["", "schema1: {enabled: false}"]),
-    "health.file": ("[{file: /f}]", ["", "[]"]),
-    "health.http": ("[{uri: 'http://x'}]", ["[]"]),
-    "health.tcp": ("[{addr: 'x:1'}]", ["[]"]),
     "http.h2c": ("enabled: true", ["enabled: false", ""]),
     "http.http2": ("disabled: false", ["disabled: true", ""]),
     "http.tls.letsencrypt": ("hosts: [r.example]", ["", "hosts: []"]),
@@ -311,7 +308,6 @@ def test_unwise_settings_are_warned_of():
     assert read_keys("").warnings == ()
     assert "has no effect without http.host" in read_keys("http: {relativeurls: false}").warnings[0]
     assert read_keys("http: {relativeurls: false, host: 'https://r.example'}").warnings == ()
-    assert "nothing listens there" in read_keys("http: {debug: {addr: ':5001'}}").warnings[0]
     external = read("version: 0.1\nstorage: {external: {command: [/d, --secret-key=hunter2]}}")
     assert "seems to hold a secret" in external.warnings[0]
     assert "hunter2" not in external.warnings[0]

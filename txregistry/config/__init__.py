@@ -17,12 +17,12 @@ Room: config. Must not know Twisted, nor start or open anything but the file tha
 from txregistry.config.addresses import Address, TcpAddress, UnixAddress
 from txregistry.config.auth_settings import Auth
 from txregistry.config.errors import ConfigError
+from txregistry.config.health_settings import Health
 from txregistry.config.loading import load, load_text
 from txregistry.config.notification_settings import NotificationEndpoint
 from txregistry.config.settings import (
     Configuration,
     ExternalDriver,
-    Health,
     Http,
     Limits,
     Log,

@@ -65,9 +65,6 @@ REDIS_TUNING = (
 
 FOREIGN: dict[str, Foreign] = {
     "compatibility": Foreign("manifests of schema 1 are not served; remove the section"),
-    "health.file": Foreign("remove the section"),
-    "health.http": Foreign("remove the section"),
-    "health.tcp": Foreign("remove the section"),
     "http.h2c": Foreign("HTTP/1.1 is spoken; remove the section"),
     "http.http2": Foreign("HTTP/1.1 is spoken; write http.http2.disabled: true"),
     "http.tls.letsencrypt": Foreign(

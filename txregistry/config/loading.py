@@ -142,6 +142,9 @@ def _build(
     )
     _check_address(configuration.http, tree, origin)
     _check_tls(configuration.http, tree, origin)
+    for key, problem, remedy in configuration.health.contradictions():
+        node = lookup(tree, "health." + key.partition(".")[0])
+        raise refusal(node.origin if node else origin, f"health.{key} {problem}", remedy)
     configuration = attrs.evolve(
         configuration,
         notifications=judge_notifications(
@@ -220,7 +223,7 @@ def _check_tls(http: Http, tree: Node, origin: Origin) -> None:
         node = lookup(tree, path)
         return refusal(node.origin if node else origin, f"{path} {problem}", remedy)
 
-    for name, section in (("tls", http.tls), ("acme", http.acme)):
+    for name, section in (("tls", http.tls), ("acme", http.acme), ("debug", http.debug)):
         for key, problem, remedy in section.contradictions():
             raise refuse(f"http.{name}.{key}", problem, remedy)
     if not http.tls.is_on and any(entrance.is_tls for entrance in http.listeners):
@@ -263,8 +266,6 @@ def _unwise(configuration: Configuration, tree: Node) -> Iterable[str]:
             "http.relativeurls: false has no effect without http.host, because the Host header of a request "
             "is not trusted; set http.host to the URL that clients use"
         )
-    if http.debug.addr:
-        yield "http.debug.addr: there are no debug pages yet, so nothing listens there"
     driver = configuration.storage.driver
     if isinstance(driver, ExternalDriver) and any(
         _SOUNDS_SECRET.search(argument) and "=" in argument for argument in driver.command

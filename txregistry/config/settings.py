@@ -17,6 +17,7 @@ from attrs import field, frozen
 
 from txregistry.config.addresses import Address, Entrance, parse_address
 from txregistry.config.auth_settings import Auth
+from txregistry.config.health_settings import Debug, Health
 from txregistry.config.kinds import (
     ENTRANCES,
     FLAG,
@@ -85,24 +86,6 @@ class Limits:
     drain_time: float = _key(duration(), 10.0)
     manifest_size: int = _key(whole(1), 4 * 1024 * 1024)
     tags_per_push: int = _key(whole(0), 100)
-
-
-@frozen
-class Prometheus:
-    """``http.debug.prometheus``"""
-
-    enabled: bool = _key(FLAG, False)
-    path: str = _key(TEXT, "/metrics")
-
-
-@frozen
-class Debug:
-    """``http.debug``: taken with a warning, since registry:3's image ships it; nothing listens
-    there yet.
-    """
-
-    addr: str = _key(TEXT, "")
-    prometheus: Prometheus = _section(Prometheus)
 
 
 @frozen
@@ -281,24 +264,6 @@ class Storage:
     maintenance: Maintenance = _section(Maintenance)
     cache: Cache = _section(Cache)
     tag: TagLookup = _section(TagLookup)
-
-
-@frozen
-class StorageHealth:
-    """``health.storagedriver``: taken so that existing files load; a driver's liveness is always
-    watched.
-    """
-
-    enabled: bool = _key(FLAG, False)
-    interval: float = _key(duration(), 10.0)
-    threshold: int = _key(whole(0), 0)
-
-
-@frozen
-class Health:
-    """``health``"""
-
-    storage_driver: StorageHealth = _section(StorageHealth)
 
 
 @frozen

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -196,6 +197,8 @@ class Host:
     def _begin(self) -> None:
         # The reactor's own handler complains about a second signal, and parents like to send two.
         signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self.end))
+        # A terminal sends it to all its processes; what it shows goes to the registry's log.
+        faulthandler.register(signal.SIGQUIT, file=2, all_threads=True)
         Deferred.fromCoroutine(self._make_later())
 
     def end(self) -> None:

@@ -4,6 +4,7 @@ route.
 """
 
 from txregistry.web.elsewhere import Exempt, networks
+from txregistry.web.pages import Pages
 from txregistry.web.settings import AccessRecord, Limits, WebSettings
 from txregistry.web.site import RegistrySite, make_site
 
@@ -11,6 +12,7 @@ __all__ = [
     "AccessRecord",
     "Exempt",
     "Limits",
+    "Pages",
     "RegistrySite",
     "WebSettings",
     "make_site",

@@ -29,7 +29,7 @@ from txregistry.web.egress import send_parts, send_whole
 from txregistry.web.faults import Faults, refusal
 from txregistry.web.filelane import Run
 from txregistry.web.request import RegistryRequest
-from txregistry.web.routes import NOWHERE, Row, rows_for
+from txregistry.web.routes import NOWHERE, PROBES, Row, rows_for
 
 #: A colon may come encoded, in a reference only; nothing else in a path may.
 _ENCODED_COLON = re.compile("%3[Aa]")
@@ -149,6 +149,9 @@ class RegistryApp(Klein):
             return
         if self.in_flight > self._most_in_flight:
             raise OciError(Code.UNAVAILABLE, "too many requests at once")
+        is_closed = self._house.settings.is_closed
+        if is_closed is not None and row.endpoint not in PROBES and is_closed():
+            raise OciError(Code.UNAVAILABLE, "a health check fails")
         try:
             call = await self._admit(request, method.action, found.groupdict())
         except OciError as error:

@@ -22,9 +22,13 @@ from txregistry.web.urls import Urls
 
 @frozen
 class House:
-    """What is the same for all requests."""
+    """What is the same for all requests.
 
-    registry: Registry
+    Attributes:
+        registry: None on a port that serves none.
+    """
+
+    registry: Registry | None
     settings: WebSettings
     urls: Urls
     gate: Gate
@@ -49,6 +53,7 @@ class Call:
     @property
     def registry(self) -> Registry:
         """The registry."""
+        assert self.house.registry is not None
         return self.house.registry
 
     @property

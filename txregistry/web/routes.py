@@ -21,8 +21,20 @@ from attrs import frozen
 
 from txregistry.auth.decisions import Action
 from txregistry.web.answer import Answer
-from txregistry.web.api import base, blobs, catalog, challenges, manifests, referrers, tags, uploads
+from txregistry.web.api import (
+    base,
+    blobs,
+    catalog,
+    challenges,
+    debug,
+    health,
+    manifests,
+    referrers,
+    tags,
+    uploads,
+)
 from txregistry.web.call import Call
+from txregistry.web.pages import Pages
 from txregistry.web.settings import WebSettings
 
 Route: TypeAlias = Callable[[Call], Awaitable[Answer]]
@@ -109,7 +121,9 @@ _TABLE: tuple[tuple[str, str, Mapping[str, Method]], ...] = (
 
 
 def rows_for(settings: WebSettings) -> tuple[Row, ...]:
-    """Return the table of a site: a registry's, or that of a port for ACME challenges only."""
+    """Return the table of a site: a registry's, or that of a port for something else."""
+    if settings.pages is not None:
+        return _debug_rows(settings.pages)
     answer = Method(Action.ASK, challenges.fetch)
     path = re.compile(r"/\.well-known/acme-challenge/(?P<reference>[^/]+)")
     row = Row("challenge", path, {"GET": answer, "HEAD": answer})
@@ -128,7 +142,35 @@ def make_rows(prefix: str) -> tuple[Row, ...]:
     rows = [Row(endpoint, re.compile(root + below), methods) for endpoint, below, methods in _TABLE]
     alive = Method(Action.ASK, base.alive)
     rows.append(Row("liveness", re.compile("/"), {"GET": alive, "HEAD": alive}))
+    rows += [
+        _open_row("livez", "/livez", health.livez),
+        _open_row("readyz", "/readyz", health.readyz),
+    ]
     return tuple(rows)
+
+
+def _debug_rows(pages: Pages) -> tuple[Row, ...]:
+    """Return the table of the port for those who run the registry."""
+    rows = [
+        _open_row("livez", "/livez", health.livez),
+        _open_row("readyz", "/readyz", debug.readyz),
+        _open_row("health", "/debug/health", debug.health),
+        _open_row("vars", "/debug/vars", debug.variables),
+        _open_row("stacks", "/debug/stacks", debug.stacks),
+    ]
+    if pages.metrics is not None:
+        rows.append(_open_row("metrics", pages.metrics_path, debug.metrics))
+    return tuple(rows)
+
+
+def _open_row(endpoint: str, path: str, route: Route) -> Row:
+    """Return a row for one path at which nobody is asked who he is."""
+    method = Method(Action.ASK, route)
+    return Row(endpoint, re.compile(re.escape(path)), {"GET": method, "HEAD": method})
+
+
+#: What is answered even while the registry is closed.
+PROBES = frozenset({"livez", "readyz"})
 
 
 #: What is found where nothing is.

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from txregistry.auth.asking import Everybody, Identify
 from txregistry.oci.manifests import MANIFEST_LIMIT
 from txregistry.web.elsewhere import Exempt
+from txregistry.web.pages import Pages
 
 
 @frozen(kw_only=True)
@@ -123,6 +124,9 @@ class WebSettings:
         challenge: reads the answer to an ACME challenge, by its token; None: none are served.
         challenges_only: nothing else is served.
         identifying: makes identities of credentials.
+        pages: for those who run the registry; nothing else is served. None: the registry is.
+        not_ready: the kinds of what fails now; empty if this host may be sent requests.
+        is_closed: whether every request is to be refused now; None: never.
         access_log: told of every request that ended, None for no access log.
     """
 
@@ -144,4 +148,7 @@ class WebSettings:
     challenge: Callable[[str], Awaitable[bytes | None]] | None = None
     challenges_only: bool = False
     identifying: Identify = field(factory=Everybody)
+    pages: Pages | None = None
+    not_ready: Callable[[], Sequence[str]] = tuple
+    is_closed: Callable[[], bool] | None = None
     access_log: Callable[[AccessRecord], None] | None = None

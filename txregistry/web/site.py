@@ -212,11 +212,12 @@ def _fixed_headers(settings: WebSettings) -> bytes:
 
 
 def make_site(
-    registry: Registry, settings: WebSettings, reactor: Any, *, run: Run | None = None
+    registry: Registry | None, settings: WebSettings, reactor: Any, *, run: Run | None = None
 ) -> RegistrySite:
     """Return the site that serves ``registry``; listen with it.
 
     Args:
+        registry: None if the settings are those of a port that serves none.
         reactor: clock of all deadlines, and where threads are if ``run`` is not given.
         run: runs a blocking function in one of a bounded number of threads.
     """
@@ -227,7 +228,7 @@ def make_site(
     return RegistrySite(_furnish(registry, settings), run or in_pool, reactor)
 
 
-def _furnish(registry: Registry, settings: WebSettings) -> House:
+def _furnish(registry: Registry | None, settings: WebSettings) -> House:
     urls = make_urls(settings.prefix, settings.host, relative=settings.relative_urls)
     state = State(read_only=settings.read_only, delete_enabled=settings.delete_enabled)
     gate = Gate(state, settings.identifying)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What looks at a registry from outside while it runs: its health, and the port that shows it.
+
+The wiring of ``health`` and of ``web``'s pages, apart from ``service`` because it is a page of its
+own. The port (``http.debug.addr``) is served from the start to the end, while the registry's own
+ports are only open in between.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from types import FrameType
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from txregistry import __version__
+from txregistry.config import Configuration, Health
+from txregistry.config.addresses import TcpAddress, parse_address
+from txregistry.health import (
+    PROBE_TIMEOUT,
+    Board,
+    Check,
+    Probe,
+    probe_file,
+    probe_http,
+    probe_storage,
+    probe_tcp,
+    shown,
+)
+from txregistry.listening import Listener, listen
+from txregistry.process.status import DriverStatus
+from txregistry.stacks import dump
+from txregistry.storage.contract import Driver
+from txregistry.web import Limits, Pages, RegistrySite, WebSettings, make_site
+
+#: Connections to the debug port at once. Arbitrary: a few collectors and people.
+DEBUG_CONNECTIONS = 64
+
+_log = Logger()
+
+
+class Watched(Protocol):
+    """The storage driver (``process.opening.OpenDriver``)."""
+
+    driver: Driver
+
+    def status(self) -> DriverStatus:
+        """How it is now."""
+
+
+class Timing(Protocol):
+    """How often a check runs, and how many failures in a row count."""
+
+    @property
+    def interval(self) -> float: ...
+
+    @property
+    def threshold(self) -> int: ...
+
+
+class Watch:
+    """Looks at one registry.
+
+    Attributes:
+        board: what is known of its health.
+    """
+
+    def __init__(self, configuration: Configuration, reactor: Any) -> None:
+        self._configuration = configuration
+        self._reactor = reactor
+        self._began = reactor.seconds()
+        self._state = "the registry is starting"
+        self._watched: Watched | None = None
+        self._front: RegistrySite | None = None
+        self._listener: Listener | None = None
+        self._port: IListeningPort | None = None
+        self._site: RegistrySite | None = None
+        self.board = Board()
+        self.board.add_condition("registry", "registry", lambda: self._state)
+
+    # -- its life
+
+    def bind(self) -> None:
+        """Have the port, while the process may still do what its user may not.
+
+        Raises:
+            ListenError: the address can't be had.
+        """
+        address = self._configuration.http.debug.address
+        if address is not None:
+            self._listener = listen(address, key="http.debug.addr")
+
+    def release(self) -> None:
+        """Give the port up without having served it."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def start(self, watched: Watched) -> None:
+        """Begin to look, and to show."""
+        self._watched = watched
+        name = storage_name(watched)
+        self.board.add_condition(name, "storage", lambda: watched.status().reason)
+        for check in make_checks(self._configuration.health, watched, self._reactor):
+            self.board.add_check(check)
+        self.board.start()
+        if self._listener is None:
+            return
+        _log.info("debug pages are at {where}", where=self._listener.where)
+        self._site = make_site(None, self._debug_settings(), self._reactor)
+        self._site.noisy = False
+        self._port = self._listener.serve(self._reactor, self._site)
+        self._listener = None
+
+    def serving(self, front: RegistrySite) -> None:
+        """The registry's ports are open."""
+        self._front = front
+        self._state = ""
+
+    def stopping(self) -> None:
+        """The registry is about to end: nobody should be sent here any more."""
+        self._state = "the registry is stopping"
+
+    async def stop(self) -> None:
+        """Look no more."""
+        self.board.stop()
+        self.release()
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+        if self._site is not None:
+            await self._site.drain(0)
+
+    # -- what others are told
+
+    def settings_of(self, settings: WebSettings) -> WebSettings:
+        """Return the registry's own settings, with what it asks here."""
+        closes = self._configuration.health.close_on_failure
+        return attrs.evolve(
+            settings,
+            not_ready=self._kinds,
+            is_closed=self.board.has_failing_check if closes else None,
+        )
+
+    def _kinds(self) -> Sequence[str]:
+        return [problem.kind for problem in self.board.problems().values()]
+
+    # -- pages
+
+    def _debug_settings(self) -> WebSettings:
+        pages = Pages(
+            problems=lambda: {
+                name: problem.text for name, problem in self.board.problems().items()
+            },
+            variables=self._variables,
+            stacks=self.stacks,
+        )
+        limits = Limits(connections=DEBUG_CONNECTIONS, connections_per_address=DEBUG_CONNECTIONS)
+        return WebSettings(pages=pages, limits=limits)
+
+    def _variables(self) -> Mapping[str, Any]:
+        """What ``/debug/vars`` shows; registry:3 puts its whole configuration there, secrets
+        included, so this names each thing.
+        """
+        status = None if self._watched is None else self._watched.status()
+        return {
+            "version": __version__,
+            "python": sys.version.split()[0],
+            "pid": os.getpid(),
+            "uptime": round(self._reactor.seconds() - self._began, 3),
+            "threads": threading.active_count(),
+            "driver": None if status is None else _plain(status),
+            "connections": 0 if self._front is None else len(self._front.channels),
+        }
+
+    def stacks(self, interrupted: FrameType | None = None) -> str:
+        """Return what every request and every thread is at.
+
+        Args:
+            interrupted: what the main thread was at, if this is called in the midst of it.
+        """
+        channels = () if self._front is None else tuple(self._front.channels)
+        errands = [
+            request.errand for channel in channels for request in channel.requests if request.began
+        ]
+        return dump(errands, interrupted)
+
+
+def storage_name(watched: Watched) -> str:
+    """Return how health pages call the storage. Source: registry:3."""
+    return "storagedriver_" + watched.status().name
+
+
+def make_checks(health: Health, watched: Watched, reactor: Any) -> Iterator[Check]:
+    """Make the checks that are configured."""
+
+    def check(name: str, kind: str, probe: Probe, timing: Timing, timeout: float = 0.0) -> Check:
+        return Check(
+            name,
+            kind,
+            probe,
+            reactor,
+            interval=timing.interval,
+            threshold=timing.threshold,
+            timeout=timeout or PROBE_TIMEOUT,
+        )
+
+    if health.storage_driver.enabled:
+        probe = probe_storage(watched.driver)
+        yield check(storage_name(watched), "storage", probe, health.storage_driver)
+    for file in health.file:
+        yield check(file.file, "file", probe_file(file.file), file)
+    for page in health.http:
+        probe = probe_http(reactor, page.uri, page.headers, page.status_code)
+        yield check(shown(page.uri), "http", probe, page, page.timeout)
+    for port in health.tcp:
+        address = parse_address("tcp", port.addr)
+        assert isinstance(address, TcpAddress)
+        probe = probe_tcp(reactor, address.host, address.port)
+        yield check(port.addr, "tcp", probe, port, port.timeout)
+
+
+def _plain(status: DriverStatus) -> dict[str, Any]:
+    return attrs.asdict(
+        status,
+        value_serializer=lambda _, __, value: value.value if isinstance(value, Enum) else value,
+    )
