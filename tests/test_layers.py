@@ -34,7 +34,7 @@ ROOMS = {
     "stacks": {"errand"},
     "watching": {"config", "health", "listening", "process", "stacks", "storage", "web"},
     "challenges": set(),
-    "purging": {"config", "registry", "storage", "upkeep"},
+    "purging": {"config", "oci", "registry", "storage", "upkeep"},
     "reloading": {"config"},
     "systemd": set(),
     "tls": {"config", "web"},

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 from twisted.logger import Logger
 
 from txregistry.config import Configuration
+from txregistry.oci.names import UploadId
 from txregistry.registry import purge_uploads
 from txregistry.storage.contract import Driver
 from txregistry.upkeep import Repeated
@@ -21,14 +23,25 @@ FIRST_PURGE_WITHIN = 3600.0
 _log = Logger()
 
 
-def start_purging(configuration: Configuration, driver: Driver, reactor: Any) -> list[Repeated]:
-    """Begin what repeats: nothing if purges are off, or nothing may change."""
+def start_purging(
+    configuration: Configuration,
+    driver: Driver,
+    reactor: Any,
+    is_in_use: Callable[[UploadId], bool],
+) -> list[Repeated]:
+    """Begin what repeats: nothing if purges are off, or nothing may change.
+
+    Args:
+        is_in_use: says whether a request is at work on a session; such a one stays.
+    """
     purging = configuration.upload_purging
     if not purging.enabled or configuration.read_only:
         return []
 
     async def purge() -> None:
-        report = await purge_uploads(driver, reactor.seconds(), purging.age, purging.dry_run)
+        report = await purge_uploads(
+            driver, reactor.seconds(), purging.age, purging.dry_run, is_in_use
+        )
         _log.info(
             "purge of old uploads: {examined} examined, {removed} removed, {freed} bytes freed,"
             " {failed} failed",

@@ -278,7 +278,9 @@ class RegistryService(Service):
         self._front = site
         self._watch.serving(site)
         assert self._opened is not None
-        self._upkeep += start_purging(configuration, self._opened.driver, self._reactor)
+        self._upkeep += start_purging(
+            configuration, self._opened.driver, self._reactor, registry.uploads.is_in_use
+        )
         sentence = f"listening on {where}, storing in {configuration.storage.driver.describe()}"
         _log.info("txregistry {version}: {sentence}", version=__version__, sentence=sentence)
         self._announce(sentence)
@@ -437,6 +439,8 @@ def registry_options(configuration: Configuration) -> RegistryOptions:
         allow_sparse_indexes=takes_sparse,
         exclusive=storage.exclusive,
         blob_limit=storage.blob_limit or None,
+        sessions=storage.uploads.sessions,
+        sessions_per_client=storage.uploads.sessions_per_client,
         redirect_seconds=0 if storage.redirect.disable else REDIRECT_SECONDS,
         sync_references=storage.driver.options.get("durability") == "manifest",
     )

@@ -171,6 +171,14 @@ KEYS = {
     "storage.group": ("storage.group", "", "registry", "registry", ["[]"]),
     "storage.bloblimit": ("storage.blob_limit", 0, "100", 100, ["-1", "1GiB"]),
     "storage.delete.enabled": ("storage.delete.enabled", False, "true", True, ["x"]),
+    "storage.uploads.sessions": ("storage.uploads.sessions", 10_000, "5", 5, ["0", "x"]),
+    "storage.uploads.sessionsperclient": (
+        "storage.uploads.sessions_per_client",
+        2_500,
+        "5",
+        5,
+        ["0", "x"],
+    ),
     "storage.redirect.exempt.networks": (
         "storage.redirect.exempt.networks",
         (),

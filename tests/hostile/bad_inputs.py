@@ -1093,6 +1093,16 @@ GROUPS = (
     Group("deletion disabled", NO_DELETES, {"storage": {"delete": {"enabled": False}}}),
     Group("read-only", READ_ONLY, {"storage": {"maintenance": {"readonly": {"enabled": True}}}}),
     Group("blob limit", BLOB_LIMIT, {"storage": {"bloblimit": 1000}}),
+    Group(
+        "too many uploads",
+        plays("B-05B", act.abandon_uploads),
+        {"storage": {"uploads": {"sessions": 6, "sessionsperclient": 5}}},
+    ),
+    Group(
+        "purges",
+        plays("B-05F", act.purge_beside_a_writer),
+        {"storage": {"maintenance": {"uploadpurging": {"age": "1s", "interval": "100ms"}}}},
+    ),
     Group("slow", SLOW, {"http": {"limits": HURRY}}, is_slow=True),
     Group("slow readers", plays("B-029", act.reader_that_stops), {"http": {"limits": HURRY}}),
     Group("crowd", CROWD, {"http": {"limits": {"connections": 12, "connectionsperaddress": 8}}}),

@@ -116,7 +116,7 @@ class Trial:
         tally.slowest = max(tally.slowest, time.monotonic() - asked)
         complaints = self.ward.complaints()
         tally.crashed += len(complaints) + (not is_alive)
-        problems = [*problems, *complaints, *([] if is_alive else ["a process ended"])]
+        problems = [*problems, *complaints[:3], *([] if is_alive else ["a process ended"])]
         store = self.ward.store()
         if store != self._store and not changes:
             changed = {path for path, _ in store.items() ^ self._store.items()}

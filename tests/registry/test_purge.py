@@ -10,7 +10,7 @@ from txregistry.registry import PurgeReport, purge_uploads
 from txregistry.storage.errors import Missing, Unavailable
 from txregistry.storage.memory import MemoryStore
 
-from .world import APP, NOW, OTHER, Bytes, done, started
+from .world import APP, END, NOW, OTHER, Bytes, Fed, done, started
 
 HOUR = 3600
 AGE = 168 * HOUR
@@ -53,6 +53,19 @@ class PurgeTests:
             assert purge(world).removed == 0
         world.now += AGE + 1
         assert purge(world).removed == 1
+
+    def test_session_in_use_stays(self, world):
+        """A client from which nothing came for very long is still there, and so is its upload."""
+        upload = begin(world)
+        body = Fed()
+        work = started(world.registry.uploads.append(APP, upload.id, upload.token, None, body))
+        world.now += AGE + 1
+        in_use = world.registry.uploads.is_in_use
+        assert done(purge_uploads(world.driver, world.now, AGE, False, in_use)).removed == 0
+        body.feed(b"def", END)
+        assert work.result.offset == 6
+        world.now += AGE + 1
+        assert done(purge_uploads(world.driver, world.now, AGE, False, in_use)).removed == 1
 
     @pytest.mark.parametrize("dry_run", [True, False])
     def test_dry_run_reports_and_removes_nothing(self, world, dry_run):

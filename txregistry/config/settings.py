@@ -242,6 +242,14 @@ class TagLookup:
 
 
 @frozen
+class OpenUploads:
+    """``storage.uploads``: upload sessions that are open, by the count of one process. Ours."""
+
+    sessions: int = _key(whole(1), 10_000)
+    sessions_per_client: int = _key(whole(1), 2_500)
+
+
+@frozen
 class Storage:
     """``storage``: one driver, and what holds for every driver.
 
@@ -261,6 +269,7 @@ class Storage:
     group: str = _key(TEXT, "")
     delete: Delete = _section(Delete)
     redirect: Redirect = _section(Redirect)
+    uploads: OpenUploads = _section(OpenUploads)
     maintenance: Maintenance = _section(Maintenance)
     cache: Cache = _section(Cache)
     tag: TagLookup = _section(TagLookup)

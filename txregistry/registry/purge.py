@@ -4,7 +4,8 @@
 Room: registry. Must not know when it runs. What counts is the last activity: the youngest thing in
 a session's directory, by the store's clock (or ``startedat``, where a store keeps no times). A
 session of which no time is known stays. Ages are large beside the moment between the look and the
-removal, and a writer that came in between is fenced, so that its client learns of it.
+removal, and a writer that came in between is fenced, so that its client learns of it. One that a
+request of this process is at work on stays, however long nothing has come.
 
 Driver calls: 1 for each directory of the tree, 1 for each 1,000 sessions of a repository, 1 for
 each session, 1 more for each that goes.
@@ -12,6 +13,7 @@ each session, 1 more for each that goes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from attrs import define
@@ -50,19 +52,28 @@ class PurgeReport:
     failed: int = 0
 
 
+def _nobody(upload_id: UploadId) -> bool:
+    return False
+
+
 async def purge_uploads(
-    driver: Driver, now: float, age: float, dry_run: bool = False
+    driver: Driver,
+    now: float,
+    age: float,
+    dry_run: bool = False,
+    is_in_use: Callable[[UploadId], bool] = _nobody,
 ) -> PurgeReport:
     """Remove the sessions whose last activity is more than ``age`` seconds before ``now``.
 
     Args:
         now: seconds since the epoch.
         dry_run: remove nothing, report all the same.
+        is_in_use: says whether a request is at work on a session; such a one stays.
 
     Raises:
         StorageError: the tree can't be listed.
     """
-    purge = _Purge(driver, now - age, dry_run)
+    purge = _Purge(driver, now - age, dry_run, is_in_use)
     tree = RepositoryTree(driver)
     while (node := await tree.next()) is not None:
         if UPLOADS in node.markers:
@@ -71,11 +82,18 @@ async def purge_uploads(
 
 
 class _Purge:
-    def __init__(self, driver: Driver, before: float, dry_run: bool) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        before: float,
+        dry_run: bool,
+        is_in_use: Callable[[UploadId], bool],
+    ) -> None:
         self.report = PurgeReport()
         self._driver = driver
         self._before = before
         self._dry_run = dry_run
+        self._is_in_use = is_in_use
 
     async def repository(self, name: RepositoryName) -> None:
         """Look at all sessions of a repository."""
@@ -97,7 +115,7 @@ class _Purge:
     async def _session(self, place: Place) -> None:
         self.report.examined += 1
         latest, size = await self._look(place)
-        if latest is None or latest >= self._before:
+        if latest is None or latest >= self._before or self._is_in_use(place.upload_id):
             return
         if not self._dry_run:
             await self._driver.delete(place.directory)

@@ -18,6 +18,7 @@ from txregistry.registry.links import Links
 from txregistry.registry.manifest_reader import ManifestReader, Parse
 from txregistry.registry.manifests import Manifests
 from txregistry.registry.observer import Nobody, Observer
+from txregistry.registry.open_sessions import OpenSessions
 from txregistry.registry.publication import Publication
 from txregistry.registry.references import References
 from txregistry.registry.referrer_index import ReferrerIndex
@@ -44,6 +45,8 @@ class Options:
         link_cache: bytes of links that are kept in memory, if ``exclusive``.
         blob_limit: most bytes of a blob; None for no limit.
         redirect_seconds: how long a URL to which a client is sent works; 0: none is sent away.
+        sessions: most upload sessions that are open in all; None for no cap.
+        sessions_per_client: likewise of one client.
         sync_references: make what a manifest refers to durable before it is answered; for storage
             that does not do so when a blob is committed.
     """
@@ -55,6 +58,8 @@ class Options:
     link_cache: int = 16 * MIB
     blob_limit: int | None = None
     redirect_seconds: int = 0
+    sessions: int | None = None
+    sessions_per_client: int | None = None
     sync_references: bool = False
 
 
@@ -125,6 +130,9 @@ def open_registry(
             new_id=new_id,
             observer=observer,
             finishing=finishing,
+            open_sessions=OpenSessions(
+                now, total=options.sessions, per_owner=options.sessions_per_client
+            ),
             limit=options.blob_limit,
         ),
         blobs=Blobs(

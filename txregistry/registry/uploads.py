@@ -39,6 +39,7 @@ from txregistry.registry.body import Body, hold, is_empty
 from txregistry.registry.border import border
 from txregistry.registry.intake import Intake
 from txregistry.registry.observer import Action, Event, Observer
+from txregistry.registry.open_sessions import OpenSessions
 from txregistry.registry.publication import Publication
 from txregistry.registry.sessions import Place, Record, Sessions
 from txregistry.registry.tasks import Finishing
@@ -74,6 +75,7 @@ class Uploads:
 
     Args:
         new_id: makes the text of an id that nobody had or can guess.
+        open_sessions: counts them, and knows which are in use.
         limit: most bytes of a blob, None for no limit.
     """
 
@@ -87,6 +89,7 @@ class Uploads:
         new_id: Callable[[], str],
         observer: Observer,
         finishing: Finishing,
+        open_sessions: OpenSessions,
         limit: int | None = None,
     ) -> None:
         self._driver = driver
@@ -96,25 +99,41 @@ class Uploads:
         self._new_id = new_id
         self._observer = observer
         self._finishing = finishing
+        self._open = open_sessions
         self._limit = limit
 
-    async def start(self, repository: RepositoryName, *, algorithm: str | None = None) -> Upload:
+    async def start(
+        self, repository: RepositoryName, *, algorithm: str | None = None, owner: str = ""
+    ) -> Upload:
         """Begin a session.
 
         Args:
             algorithm: of the digest that will close it, if the client says; sha256 else.
+            owner: whom it is counted against; empty for nobody in particular.
 
         Raises:
-            OciError: DIGEST_INVALID: no such algorithm.
+            OciError: DIGEST_INVALID: no such algorithm. TOOMANYREQUESTS, UNAVAILABLE: too many are
+                open.
 
         Source: distribution-spec end-4a.
         """
         algorithm = check_algorithm(algorithm or CANONICAL)
         place = Place(repository, UploadId(self._new_id()))
-        with border(Code.UNKNOWN):
-            upload = self._told(place, await self._sessions.create(place, algorithm))
-            await self._observer.happened(Event(Action.START, repository, upload=place.upload_id))
+        self._open.admit(place.upload_id, owner)
+        try:
+            with border(Code.UNKNOWN):
+                upload = self._told(place, await self._sessions.create(place, algorithm))
+                event = Event(Action.START, repository, upload=place.upload_id)
+                await self._observer.happened(event)
+        except BaseException:
+            # No client knows of it.
+            self._open.ended(place.upload_id)
+            raise
         return upload
+
+    def is_in_use(self, upload_id: UploadId) -> bool:
+        """Say whether a request of this process is at work on a session."""
+        return self._open.is_attended(upload_id)
 
     async def status(self, repository: RepositoryName, upload_id: UploadId) -> Upload:
         """Say how much a session holds; nothing changes.
@@ -154,7 +173,7 @@ class Uploads:
         """
         state = self._tokens.open(token, repository, upload_id)
         place = Place(repository, upload_id)
-        with border(Code.BLOB_UPLOAD_UNKNOWN):
+        with self._open.attending(upload_id), border(Code.BLOB_UPLOAD_UNKNOWN):
             verdict = await self._judge(place, state, span, body)
             if isinstance(verdict, Refuse):
                 raise _refusal(verdict)
@@ -183,10 +202,11 @@ class Uploads:
         """
         state = self._tokens.open(token, repository, upload_id)
         place = Place(repository, upload_id)
-        with border(Code.BLOB_UPLOAD_UNKNOWN):
+        with self._open.attending(upload_id), border(Code.BLOB_UPLOAD_UNKNOWN):
             verdict = await self._judge(place, state, span, body)
             if isinstance(verdict, Accept):
                 await self._finish(place, verdict, digest, body)
+                self._open.ended(upload_id)
             elif not (verdict.may_be_done and await self._is_repeated(place, digest, verdict)):
                 raise _refusal(verdict)
             await self._observer.told(repository, digest)
@@ -229,6 +249,7 @@ class Uploads:
 
     async def _cancel(self, place: Place) -> None:
         await self._sessions.remove(place)
+        self._open.ended(place.upload_id)
         await self._observer.happened(
             Event(Action.CANCEL, place.repository, upload=place.upload_id)
         )
@@ -263,6 +284,7 @@ class Uploads:
         if intake.has_excess and verdict.length is None:
             # Whatever was meant to be uploaded is over the limit: nothing will come of the session.
             await self._finishing.run(self._sessions.clear(place))
+            self._open.ended(place.upload_id)
             raise OciError(Code.SIZE_INVALID, too_large=True)
         held = verdict.start + intake.received
         if intake.has_excess or intake.received < (verdict.length or 0):
@@ -307,8 +329,9 @@ class Uploads:
         await self._sessions.create(place)
         is_published = False
         try:
-            size = await self._take_in(place, verdict, body, digest.algorithm)
-            await self._finishing.run(self._publication.from_session(place, digest, size))
+            with self._open.attending(place.upload_id):
+                size = await self._take_in(place, verdict, body, digest.algorithm)
+                await self._finishing.run(self._publication.from_session(place, digest, size))
             is_published = True
         finally:
             if not is_published:

@@ -13,6 +13,7 @@ from txregistry.auth.decisions import Identity
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
 from txregistry.registry import Registry
+from txregistry.web.connections import group_of
 from txregistry.web.gate import Gate
 from txregistry.web.ingest import Body, NoBody
 from txregistry.web.request import RegistryRequest
@@ -81,6 +82,12 @@ class Call:
     def client(self) -> str:
         """The client's address, as far as it can be believed; empty if it has none."""
         return self._request.errand.client
+
+    @property
+    def owner(self) -> str:
+        """Whom what is opened counts against: who is logged in, else where the client is."""
+        name = self.identity.name
+        return f"user {name}" if name else group_of(self.client)
 
     @property
     def body(self) -> Body | NoBody:

@@ -41,9 +41,11 @@ from .slowness import (
 )
 from .uploads import (
     MOUNTS,
+    abandon_uploads,
     empty_blob,
     flip_bits_of_the_token,
     mount_of_what_is_not_there,
+    purge_beside_a_writer,
     session_of_another_repository,
     short_patch,
     token_of_another_key,
@@ -58,6 +60,7 @@ __all__ = [
     "MOUNTS",
     "REFUSED_WITH_A_BODY",
     "SUBJECTS",
+    "abandon_uploads",
     "answer_while_sending",
     "cut_a_chunked_patch",
     "cut_a_closing_put",
@@ -81,6 +84,7 @@ __all__ = [
     "odd_annotation",
     "odd_subject",
     "pipeline",
+    "purge_beside_a_writer",
     "reader_that_stops",
     "refuse_before_continue",
     "refused_body_without_end",

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 
 from ...functional.servers import SECRET
 from ...web.content import EMPTY_SHA256, digest_of
 from ..rows import get, send
 from ..ward import LAYER
+from ..wire import PATIENCE
 
 #: (mount, from): what can't be mounted.
 MOUNTS = (
@@ -76,13 +78,19 @@ def session_of_another_repository(ward, method):
     ward.cancel(target)
 
 
+def _await_held(ward, target, size):
+    deadline = time.monotonic() + PATIENCE
+    while ward.held(target) != size:
+        assert time.monotonic() < deadline, "what was sent does not arrive"
+        time.sleep(0.01)
+
+
 def short_patch(ward, how):
     """B-056: five of ten bytes; a retry from where it is goes on."""
     target = ward.session(b"")
     with ward.wire() as wire:
         wire.send(send("PATCH", target, b"01234", length=10))
-        while ward.held(target) != 5:
-            pass
+        _await_held(ward, target, 5)
         if how == "rst":
             wire.reset()
     location = ward.ask(get(target)).headers["location"]
@@ -120,8 +128,7 @@ def two_writers(ward):
     target = ward.session(b"")
     with ward.wire() as first:
         first.send(send("PATCH", target, b"01234", length=10))
-        while ward.held(target) != 5:
-            pass
+        _await_held(ward, target, 5)
         location = ward.ask(get(target)).headers["location"]
         reply = ward.ask(send("PATCH", location, b"56789"))
         assert (reply.status, reply.headers["range"]) == (202, "0-9")
@@ -132,3 +139,48 @@ def two_writers(ward):
     digest = digest_of(b"0123456789")
     assert ward.ask(send("PUT", f"{location}&digest={digest}")).status == 201
     assert ward.ask(send("DELETE", f"/v2/a/blobs/{digest}")).status == 202
+
+
+def abandon_uploads(ward):
+    """B-05B: one client has its share of uploads; others go on, and it does once some have ended."""
+    opened = [ward.session(b"") for _ in range(5)]
+    refused = send("POST", "/v2/a/blobs/uploads/", b"", "Expect: 100-continue", length=10**10)
+    with ward.wire() as wire:
+        wire.send(refused)
+        reply = wire.reply()
+        assert (reply.status, reply.code, wire.ended()) == (429, "TOOMANYREQUESTS", b"")
+    assert not reply.problems()
+    assert int(reply.headers["retry-after"]) >= 1
+    with ward.wire(source="127.0.0.2") as wire:
+        wire.send(send("POST", "/v2/a/blobs/uploads/"))
+        opened.append(wire.reply().headers["location"])
+        wire.send(send("POST", "/v2/a/blobs/uploads/"))
+        reply = wire.reply()
+        assert (reply.status, reply.code) == (503, "UNAVAILABLE")
+    assert ward.ask(send("PATCH", opened[0], b"abc")).status == 202
+    ward.cancel(opened.pop())
+    ward.cancel(opened.pop())
+    opened.append(ward.session(b""))
+    for target in opened:
+        ward.cancel(target)
+
+
+def purge_beside_a_writer(ward):
+    """B-05F: purges that come all the time leave an upload alone that a request is at work on."""
+    busy, left = ward.session(b""), ward.session(b"")
+    with ward.wire() as wire:
+        wire.send(send("PATCH", busy, b"01234", length=10))
+        deadline = time.monotonic() + PATIENCE
+        while ward.held(left) is not None:
+            assert time.monotonic() < deadline, "nothing is purged"
+            time.sleep(0.05)
+        assert ward.held(busy) == 5
+        wire.send(b"56789")
+        reply = wire.reply()
+    assert (reply.status, reply.headers["range"]) == (202, "0-9")
+    while ward.held(busy) is not None:
+        assert time.monotonic() < deadline, "what is no longer in use is not purged"
+        time.sleep(0.05)
+    with ward.wire() as wire:
+        wire.send(send("PATCH", reply.headers["location"], b"x"))
+        assert wire.reply().status == 404

@@ -34,7 +34,9 @@ async def start(call: Call) -> Answer:
     mounted = await _mount(call)
     if mounted is not None:
         return _created(call, mounted)
-    upload = await call.registry.uploads.start(call.repository, algorithm=algorithm)
+    upload = await call.registry.uploads.start(
+        call.repository, algorithm=algorithm, owner=call.owner
+    )
     return Answer(202, _progress(call, upload))
 
 

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which upload sessions this process has begun, and which it is at work on.
+
+Room: registry. Must not know storage. Who opens sessions and leaves them costs everybody room, so
+that they are counted against two caps: of one client, and of all::
+
+    admit ---> attending* ---> ended              an hour without a request: no longer counted
+
+What is no longer counted is left to the purge, so a client whose uploads keep failing is let in
+again by and by. The count is this process's own and begins anew with it: it bounds a flood, it is
+no ledger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from attrs import define
+
+from txregistry.oci.errors import Code, OciError
+from txregistry.oci.names import UploadId
+
+#: Seconds without a request after which a session is no longer counted. Arbitrary: longer than a
+#: client pauses between two pieces, shorter than people wait to be let in again.
+IDLE = 3600.0
+
+#: Most seconds that a refused client is told to wait. Arbitrary: others may finish long before.
+LONGEST_WAIT = 60
+
+
+@define
+class _Open:
+    owner: str
+    seen: float
+
+
+class OpenSessions:
+    """Counts sessions against two caps, and knows which are in use.
+
+    Args:
+        now: the clock, seconds.
+        total: most in all; None for no cap.
+        per_owner: most of one owner; None for no cap.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        *,
+        total: int | None = None,
+        per_owner: int | None = None,
+    ) -> None:
+        self._now = now
+        self._total = math.inf if total is None else total
+        self._per_owner = math.inf if per_owner is None else per_owner
+        # The one that was seen longest ago comes first.
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._by_owner: Counter[str] = Counter()
+        self._attended: Counter[str] = Counter()
+
+    def admit(self, upload_id: UploadId, owner: str) -> None:
+        """Count one more.
+
+        Args:
+            owner: whose it is; an empty one is nobody in particular, and counts in all only.
+
+        Raises:
+            OciError: TOOMANYREQUESTS: the owner has too many. UNAVAILABLE: there are too many.
+        """
+        now = self._now()
+        self._forget_before(now - IDLE)
+        if owner and self._by_owner[owner] >= self._per_owner:
+            raise OciError(
+                Code.TOOMANYREQUESTS,
+                "too many uploads are open; finish or cancel some",
+                retry_after=self._wait(now),
+            )
+        if len(self._open) >= self._total:
+            raise OciError(
+                Code.UNAVAILABLE, "too many uploads are open", retry_after=self._wait(now)
+            )
+        self._open[upload_id.text] = _Open(owner, now)
+        if owner:
+            self._by_owner[owner] += 1
+
+    def ended(self, upload_id: UploadId) -> None:
+        """Count one less, if it is counted."""
+        gone = self._open.pop(upload_id.text, None)
+        if gone is not None and gone.owner:
+            self._by_owner[gone.owner] -= 1
+            if not self._by_owner[gone.owner]:
+                del self._by_owner[gone.owner]
+
+    @contextmanager
+    def attending(self, upload_id: UploadId) -> Iterator[None]:
+        """Around a request about a session: it is in use, and was seen."""
+        self._see(upload_id.text)
+        self._attended[upload_id.text] += 1
+        try:
+            yield
+        finally:
+            self._see(upload_id.text)
+            self._attended[upload_id.text] -= 1
+            if not self._attended[upload_id.text]:
+                del self._attended[upload_id.text]
+
+    def is_attended(self, upload_id: UploadId) -> bool:
+        """Say whether a request is at work on a session."""
+        return upload_id.text in self._attended
+
+    def _see(self, text: str) -> None:
+        session = self._open.get(text)
+        if session is not None:
+            session.seen = self._now()
+            self._open.move_to_end(text)
+
+    def _forget_before(self, time: float) -> None:
+        while self._open:
+            text, session = next(iter(self._open.items()))
+            if session.seen >= time:
+                return
+            self.ended(UploadId(text))
+
+    def _wait(self, now: float) -> int:
+        oldest = next(iter(self._open.values()), None)
+        left = IDLE if oldest is None else oldest.seen + IDLE - now
+        return min(max(math.ceil(left), 1), LONGEST_WAIT)
