@@ -9,7 +9,14 @@ from twisted.internet.testing import MemoryReactorClock
 from txregistry.config import ExternalDriver, NamedDriver, Storage, load_text
 from txregistry.process.spec import StartError
 from txregistry.process.status import DriverStatus, State, Windows
-from txregistry.service import RegistryService, driver_spec, registry_options, web_settings
+from txregistry.process.supervision import Supervision
+from txregistry.service import (
+    RegistryService,
+    driver_spec,
+    registry_options,
+    supervision_of,
+    web_settings,
+)
 from txregistry.storage.errors import Unavailable
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.memory import MemoryStore
@@ -31,6 +38,13 @@ class TranslationTests:
         configuration = configured()
         assert Limits(**attrs.asdict(configuration.http.limits)) == Limits()
         assert web_settings(configuration, None) == WebSettings(redirect=True)
+
+    def test_defaults_of_the_configuration_are_those_of_supervision(self):
+        """A key that is changed reaches the driver's supervision under its own name."""
+        assert supervision_of(configured().storage) == Supervision()
+        text = "supervision: {breakerdeaths: 50, deadlines: {close: 1s}}"
+        told = supervision_of(configured(text).storage)
+        assert (told.breaker_deaths, told.deadlines.close) == (50, 1.0)
 
     def test_web_is_told_of_what_concerns_it(self):
         configuration = load_text(

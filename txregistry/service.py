@@ -29,6 +29,7 @@ from txregistry.config import Configuration, Log, NamedDriver
 from txregistry.config import Storage as StorageSettings
 from txregistry.config.middleware_settings import MiddlewareEntry
 from txregistry.events import Notifications
+from txregistry.ipc.deadlines import Deadlines
 from txregistry.listening import ListenError
 from txregistry.notifying import open_notifications
 from txregistry.ports import Ports
@@ -36,6 +37,7 @@ from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
 from txregistry.process.spec import MIDDLEWARE, DriverSpec, StartError, find_driver, user_ids
 from txregistry.process.status import DriverStatus
+from txregistry.process.supervision import Supervision
 from txregistry.purging import start_purging
 from txregistry.redis_cache import RedisCache, RedisServer
 from txregistry.registry import (
@@ -102,7 +104,14 @@ def open_driver(configuration: Configuration, reactor: Any) -> OpenedDriver:
         StartError: its program is not there.
     """
     spec = driver_spec(configuration.storage, configuration.middleware.storage)
-    return OpenDriver(spec, reactor)
+    return OpenDriver(spec, reactor, supervision=supervision_of(configuration.storage))
+
+
+def supervision_of(storage: StorageSettings) -> Supervision:
+    """How the driver is to be watched."""
+    told = attrs.asdict(storage.supervision, recurse=False)
+    deadlines = Deadlines(**attrs.asdict(told.pop("deadlines")))
+    return Supervision(**told, deadlines=deadlines)
 
 
 def driver_spec(

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
+from txregistry.ipc.attempts import POISON_DEATHS, GivenUp
 from txregistry.ipc.budget import ReplayBudget
-from txregistry.ipc.link import DEADLINE
+from txregistry.ipc.deadlines import Deadlines
 from txregistry.ipc.responder import WRITER_WINDOW
-from txregistry.ipc.writer import CLOSE_TIMEOUT, FRUITLESS_LIMIT, WINDOW
+from txregistry.ipc.writer import WINDOW
 from txregistry.storage.errors import (
     Closed,
     Fenced,
@@ -284,7 +285,7 @@ class ReplayTests:
             # Too many deaths without a byte between them, or bytes that were not kept for want of budget.
             assert (
                 house.budget.unprotected
-                or script.count("kill") + script.count("drop") > FRUITLESS_LIMIT - 2
+                or script.count("kill") + script.count("drop") > POISON_DEATHS - 2
             )
         await house.loopback.end()
         stored = house.stored()
@@ -358,9 +359,9 @@ class ReplayTests:
         writer = await house.open()
         await writer.write(b"x")
         refusal = await refusal_of(writer.close())
-        assert type(refusal) is Unavailable
-        assert "again and again" in refusal.message
-        assert house.loopback.runs == FRUITLESS_LIMIT + 1
+        assert isinstance(refusal, GivenUp)
+        assert refusal.retry_after > 1
+        assert house.loopback.runs == POISON_DEATHS
 
     @pytest_twisted.ensureDeferred
     async def test_deaths_before_the_first_answer_end_it_too(self, house):
@@ -371,7 +372,7 @@ class ReplayTests:
                 house.die()
 
         house.loopback._make_driver = lambda run: Dying(house.store, run=run)
-        assert "again and again" in str(await refusal_of(house.open()))
+        assert "ended 5 times" in str(await refusal_of(house.open()))
 
     @pytest_twisted.ensureDeferred
     async def test_driver_that_stays_away_ends_it(self, house):
@@ -748,8 +749,8 @@ class HostileTests:
         loopback = self.make(script, clock)
         writer = await over(loopback).open_writer("/u", 0)
         closing = start(writer.close())
-        for _ in range(FRUITLESS_LIMIT + 2):
-            clock.pump([1] * int(CLOSE_TIMEOUT + DEADLINE))
+        for _ in range(POISON_DEATHS + 2):
+            clock.pump([1] * int(Deadlines().close + Deadlines().operation))
             await turns(10)
         assert isinstance(await refusal_of(closing), Unavailable)
         for lane in lanes:

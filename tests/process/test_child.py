@@ -14,14 +14,24 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from txregistry.process import child as child_module
-from txregistry.process.child import BACKOFF_LIMIT, END_TIMEOUT, LAST_WORDS_TIMEOUT, ChildDriver
+from txregistry.process.child import (
+    HANGING_LIMIT,
+    LAST_WORDS_TIMEOUT,
+    REAP_TIMEOUT,
+    ChildDriver,
+)
 from txregistry.process.spec import ISOLATION, DriverSpec, StartError
+from txregistry.process.supervision import Supervision
 
 from ..census import until
 from .programs import IDLE, command_line, environment, ignored_signals, is_alive, python
+
+END_TIMEOUT = Supervision().end_timeout
 
 #: Tells on its standard output what it was given, then waits.
 TELLING = """
@@ -48,13 +58,13 @@ class House:
         self.drivers = []
         self.deaths = []
 
-    def driver(self, *command, options=None, greetings=lambda: 0, using=reactor):
+    def driver(self, *command, options=None, using=reactor, **more):
         driver = ChildDriver(
             DriverSpec("tested", command=command, options=options or {}),
             using,
             self.clock,
-            when_died=lambda: self.deaths.append(driver.deaths),
-            greetings=greetings,
+            when_died=lambda *, has_greeted: self.deaths.append((driver.deaths, has_greeted)),
+            **more,
         )
         self.drivers.append(driver)
         return driver
@@ -262,24 +272,24 @@ class RestartTests:
     """What becomes of a driver that ends."""
 
     @pytest_twisted.ensureDeferred
-    async def test_death_before_a_hello_is_followed_by_growing_pauses(self, house):
-        """A program that can't run does not keep the host busy."""
-        driver = house.run(*python("raise SystemExit('no such bucket')"))
-        pauses = []
-        for count in range(1, 11):
+    async def test_death_is_told_and_then_the_pause_is_asked_for(self, house):
+        """A program that can't run does not keep the host busy: whoever counts its deaths says how
+        long it rests.
+        """
+        driver = house.run(
+            *python("raise SystemExit('no such bucket')"), pause=lambda: 10.0 * len(house.deaths)
+        )
+        for count in (1, 2):
             await until(lambda count=count: len(house.deaths) == count)
             (call,) = house.clock.getDelayedCalls()
-            pauses.append(call.getTime() - house.clock.seconds())
+            assert call.getTime() - house.clock.seconds() == 10.0 * count
             assert driver.last_words == "no such bucket"
-            house.clock.advance(pauses[-1])
-        assert pauses[0] < 0.2
-        assert pauses == sorted(pauses)
-        assert pauses[-1] == BACKOFF_LIMIT
-        assert house.deaths == list(range(1, 11))
+            house.clock.advance(10.0 * count)
+        assert house.deaths == [(1, False), (2, False)]
 
     @pytest_twisted.ensureDeferred
-    async def test_death_after_a_hello_is_followed_at_once(self, house):
-        """kill -9 of a driver that was at work costs no pause."""
+    async def test_death_after_a_hello_is_told_as_such(self, house):
+        """kill -9 of a driver that was at work is another matter than one that never came up."""
         greetings = []
         driver = house.run(*python(IDLE), greetings=lambda: len(greetings))
         for count in (1, 2):
@@ -291,6 +301,17 @@ class RestartTests:
             assert driver.pid is None
             house.clock.advance(0)
             assert driver.pid not in (None, pid)
+        assert house.deaths == [(1, True), (2, True)]
+
+    @pytest_twisted.ensureDeferred
+    async def test_polite_end_is_followed_by_a_start_too(self, house):
+        """A driver that was asked to end because it hangs may clean up, and comes back."""
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        driver.terminate()
+        await until(lambda: house.deaths)
+        house.clock.advance(0)
+        assert driver.pid is not None
 
     @pytest_twisted.ensureDeferred
     async def test_pipes_that_others_hold_do_not_delay_it(self, house):
@@ -320,9 +341,9 @@ class RestartTests:
                 return reactor.spawnProcess(*arguments, **more)
 
         driver = house.run(*python(IDLE), using=Full())
-        assert house.deaths == [1]
+        assert house.deaths == [(1, False)]
         assert driver.last_words == ""
-        house.clock.advance(BACKOFF_LIMIT)
+        house.clock.advance(0)
         await house.up(driver)
 
     @pytest_twisted.ensureDeferred
@@ -336,6 +357,95 @@ class RestartTests:
         driver.kill()
         driver._transport = None
         driver.kill()
+
+
+class Kernel:
+    """Starts processes that even a kill does not end, until the test lets them go."""
+
+    def __init__(self):
+        self.started = []
+        self.signals = []
+
+    def spawnProcess(self, protocol, *arguments, **more):
+        kernel, number = self, len(self.started) + 1
+
+        class Transport:
+            pid = number
+
+            def signalProcess(self, name):
+                kernel.signals.append((number, name))
+
+        self.started.append(protocol)
+        return Transport()
+
+    def let_go(self, number):
+        self.started[number - 1].processEnded(Failure(ProcessDone(0)))
+
+
+class HangingTests:
+    """A process that hangs in the kernel: on a dead disk, say."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_another_one_takes_its_place(self, house):
+        """The registry does not wait for it."""
+        kernel = Kernel()
+        driver = house.run(*python(IDLE), using=kernel)
+        driver.kill()
+        driver.kill()
+        assert kernel.signals == [(1, "KILL")] * 2
+        house.clock.advance(REAP_TIMEOUT)
+        house.clock.advance(0)
+        assert (driver.deaths, driver.pid) == (1, 2)
+        kernel.let_go(1)
+        assert (driver.deaths, driver.pid) == (1, 2)
+        kernel.let_go(2)
+
+    @pytest_twisted.ensureDeferred
+    async def test_there_are_never_too_many(self, house):
+        """At the limit nothing more is started until one of them is gone."""
+        kernel = Kernel()
+        driver = house.run(*python(IDLE), using=kernel)
+        for _ in range(HANGING_LIMIT):
+            driver.kill()
+            house.clock.advance(REAP_TIMEOUT)
+            house.clock.advance(0)
+        assert len(kernel.started) == HANGING_LIMIT
+        assert driver.pid is None
+        house.clock.advance(3600)
+        assert len(kernel.started) == HANGING_LIMIT
+        kernel.let_go(1)
+        house.clock.advance(0)
+        assert len(kernel.started) == HANGING_LIMIT + 1
+        kernel.let_go(2)
+        kernel.let_go(3)
+
+    @pytest_twisted.ensureDeferred
+    async def test_one_that_goes_in_time_is_no_matter(self, house):
+        """A killed process that ends is a death like any other."""
+        kernel = Kernel()
+        driver = house.run(*python(IDLE), using=kernel)
+        driver.kill()
+        kernel.let_go(1)
+        house.clock.advance(0)
+        assert (driver.deaths, driver.pid) == (1, 2)
+        house.clock.advance(REAP_TIMEOUT)
+        assert driver.pid == 2
+        kernel.let_go(2)
+
+    @pytest_twisted.ensureDeferred
+    async def test_end_of_the_registry_does_not_wait_for_it(self, house):
+        """Nor does one that was killed a moment ago start another one."""
+        kernel = Kernel()
+        driver = house.run(*python(IDLE), using=kernel)
+        driver.kill()
+        stopping = Deferred.fromCoroutine(driver.stop())
+        house.clock.advance(END_TIMEOUT)
+        assert kernel.signals == [(1, "KILL"), (1, "TERM"), (1, "KILL")]
+        assert not stopping.called
+        house.clock.advance(REAP_TIMEOUT)
+        await stopping
+        assert len(kernel.started) == 1
+        kernel.let_go(1)
 
 
 class StopTests:

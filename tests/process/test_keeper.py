@@ -10,16 +10,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txregistry.ipc.link import HELLO_DEADLINE
-from txregistry.process.keeper import (
-    FRUITLESS_LIMIT,
-    PING_INTERVAL,
-    PING_TIMEOUT,
-    RETRY,
-    RETRY_LIMIT,
-    SHORT_LIFE,
-    LinkKeeper,
-)
+from txregistry.ipc import commands
+from txregistry.process.keeper import RETRY, RETRY_LIMIT, SHORT_LIFE, LinkKeeper
+from txregistry.process.status import State
+from txregistry.process.supervision import Supervision
 from txregistry.storage.blocking import run_inline
 from txregistry.storage.errors import BadOptions, StorageError, Unavailable, Unsupported
 from txregistry.storage.hosted import HostedDriver
@@ -29,6 +23,13 @@ from ..census import turns, until
 from ..ipc.loopback import End, responder_of
 
 PATIENCE = 20.0
+LIMITS = Supervision(patience=PATIENCE)
+DEATHS = LIMITS.breaker_deaths
+
+#: Pings: one is sent, so many pass unanswered, then it is asked to end, then killed.
+QUIET = LIMITS.ping_interval * (1 + LIMITS.ping_misses)
+ASKED = QUIET + LIMITS.terminate_after
+KILLED = ASKED + LIMITS.kill_after
 
 
 class House(Clock):
@@ -39,7 +40,7 @@ class House(Clock):
         is_deaf: connections are made and nothing is ever read of them.
         dials: when the keeper tried to connect.
         ends: of the connections that were made, the keeper's.
-        stuck: how often the keeper complained.
+        signals: what the keeper wanted the driver's process to get.
     """
 
     def __init__(self):
@@ -48,13 +49,19 @@ class House(Clock):
         self.is_deaf = False
         self.dials = []
         self.ends = []
-        self.stuck = 0
-        self.keeper = LinkKeeper(
-            self, self, "/the/socket", when_stuck=self._stick, patience=PATIENCE
-        )
+        self.signals = []
+        self.keeper = self.new_keeper(LIMITS)
 
-    def _stick(self):
-        self.stuck += 1
+    def new_keeper(self, limits):
+        return LinkKeeper(
+            self,
+            self,
+            "/the/socket",
+            limits,
+            ask_to_end=lambda: self.signals.append("TERM"),
+            kill=lambda: self.signals.append("KILL"),
+            jitter=lambda least, most: most,
+        )
 
     def connectUNIX(self, path, factory, timeout=30, checkPID=0):
         assert path == "/the/socket"
@@ -163,10 +170,12 @@ class AskingTests:
         await house.greeted(4)
 
 
-class BreakerTests:
+class AbsenceTests:
+    """A driver that somebody else runs is not there."""
+
     @pytest_twisted.ensureDeferred
     async def test_pauses_grow_while_nobody_listens(self, house):
-        """A driver that is not there yet is looked for, less and less often, and found."""
+        """It is looked for, less and less often, and found."""
         house.driver = None
         house.keeper.start()
         for _ in range(200):
@@ -181,33 +190,53 @@ class BreakerTests:
         await house.greeted(1)
 
     @pytest_twisted.ensureDeferred
-    async def test_after_some_failures_nobody_waits(self, house):
-        """While the driver does not come up, requests are refused at once instead of piling up."""
+    async def test_restart_within_patience_is_waited_for(self, house):
+        """However often nobody answers meanwhile, the request is served in the end."""
         house.driver = None
         asked = Deferred.fromCoroutine(house.keeper.link())
         house.keeper.start()
-        while len(house.dials) <= FRUITLESS_LIMIT:
-            assert not asked.called
-            house.advance(0.1)
-        assert "does not come up" in str(await refusal_of(asked))
+        await house.pass_time(PATIENCE - RETRY_LIMIT - 1)
+        assert not asked.called
+        house.driver = HostedDriver(MemoryStore(), run=run_inline)
+        await house.pass_time(RETRY_LIMIT)
+        assert await asked
+
+    @pytest_twisted.ensureDeferred
+    async def test_longer_absence_makes_nobody_wait(self, house):
+        """Requests are refused at once then, instead of piling up, until it is back."""
+        house.driver = None
+        house.keeper.start()
+        await house.pass_time(PATIENCE + RETRY_LIMIT)
+        assert house.keeper.state is State.BROKEN
         assert "does not come up" in str(await refusal_of(house.keeper.link()))
         house.driver = HostedDriver(MemoryStore(), run=run_inline)
         house.advance(RETRY_LIMIT)
         await house.greeted(1)
+        await until(lambda: house.keeper.state is State.READY)
         assert await house.up()
+
+
+class BreakerTests:
+    """A driver that gets nowhere."""
 
     @pytest_twisted.ensureDeferred
     async def test_death_and_the_loss_that_comes_with_it_count_once(self, house):
         """The breaker counts lives of the driver, whichever of the two is noticed first."""
         house.is_deaf = True
         house.keeper.start()
-        for count in range(FRUITLESS_LIMIT):
+        for count in range(DEATHS - 1):
             await until(lambda count=count: len(house.dials) == count + 1)
-            house.keeper.driver_died()
-            house.lose()
-            house.advance(RETRY_LIMIT)
+            if count % 2:
+                house.keeper.driver_died(has_greeted=False)
+                house.lose()
+            else:
+                house.lose()
+                await turns()
+                house.keeper.driver_died(has_greeted=False)
+            await turns()
+            house.advance(house.keeper.retry_in)
         asked = Deferred.fromCoroutine(house.keeper.link())
-        await turns()
+        await until(lambda: len(house.dials) == DEATHS)
         assert not asked.called
         house.lose()
         assert "does not come up" in str(await refusal_of(asked))
@@ -218,22 +247,198 @@ class BreakerTests:
         house.is_deaf = True
         house.keeper.start()
         asked = Deferred.fromCoroutine(house.keeper.link())
-        for _ in range(FRUITLESS_LIMIT + 1):
+        for _ in range(DEATHS):
             assert not asked.called
-            house.keeper.driver_died()
+            house.keeper.driver_died(has_greeted=False)
         assert "does not come up" in str(await refusal_of(asked))
 
     @pytest_twisted.ensureDeferred
-    async def test_death_after_a_hello_does_not_count(self, house):
-        """kill -9 of a driver at work never opens the breaker."""
+    async def test_death_of_an_idle_driver_does_not_count(self, house):
+        """Nothing was asked of it: kill -9 never opens the breaker by itself."""
         house.keeper.start()
-        for count in range(1, 3 * FRUITLESS_LIMIT):
+        for count in range(1, 3 * DEATHS):
             await house.greeted(count)
-            house.keeper.driver_died()
+            house.keeper.driver_died(has_greeted=True)
             house.lose()
             house.advance(SHORT_LIFE)
-        await house.greeted(3 * FRUITLESS_LIMIT)
+        await house.greeted(3 * DEATHS)
         assert await house.up()
+
+    @pytest_twisted.ensureDeferred
+    async def test_death_after_an_answer_does_not_count(self, house):
+        """A driver that is killed at work comes back at once, however often."""
+        house.keeper.start()
+        for count in range(1, 3 * DEATHS):
+            await house.greeted(count)
+            link = await house.up()
+            await link.call(commands.Stat, path="/")
+            house.ends[-1].is_stuck = True
+            asked = Deferred.fromCoroutine(link.call(commands.Stat, path="/"))
+            house.lose()
+            house.keeper.driver_died(has_greeted=True)
+            await refusal_of(asked)
+            assert house.keeper.breaker.pause() == 0
+            house.advance(SHORT_LIFE)
+        await house.greeted(3 * DEATHS)
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_that_greets_and_answers_nothing_is_given_up(self, house):
+        """Lives in which all that was asked stayed unanswered count, and so do their pauses."""
+        house.keeper.start()
+        pauses = []
+        for count in range(1, DEATHS + 1):
+            await house.greeted(count)
+            link = await house.up()
+            house.ends[-1].is_stuck = True
+            asked = Deferred.fromCoroutine(link.call(commands.Stat, path="/"))
+            if count % 2:
+                house.keeper.driver_died(has_greeted=True)
+            house.lose()
+            await refusal_of(asked)
+            pauses.append(house.keeper.retry_in)
+            if count < DEATHS:
+                house.advance(pauses[-1])
+        assert pauses == sorted(set(pauses))
+        refusal = await refusal_of(house.keeper.link())
+        assert type(refusal) is Unavailable
+        assert refusal.retry_after >= 1
+        assert house.keeper.state is State.BROKEN
+
+    @pytest_twisted.ensureDeferred
+    async def test_hello_alone_closes_no_breaker(self, house):
+        """A probe is answered before requests are served again."""
+        house.is_deaf = True
+        house.keeper.start()
+        for _ in range(DEATHS):
+            house.keeper.driver_died(has_greeted=False)
+        house.is_deaf = False
+        hold = Deferred()
+
+        class Slow(HostedDriver):
+            async def stat(self, path):
+                await hold
+                return await super().stat(path)
+
+        house.driver = Slow(MemoryStore(), run=run_inline)
+        house.lose()
+        await turns()
+        house.advance(LIMITS.backoff_limit)
+        await house.greeted(1)
+        assert house.keeper.state is State.BROKEN
+        assert type(await refusal_of(house.keeper.link())) is Unavailable
+        hold.callback(None)
+        await until(lambda: house.keeper.state is State.READY)
+        assert await house.up()
+        assert house.keeper.breaker.pause() == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_probe_that_is_refused_is_answered(self, house):
+        """A driver whose backend is away says so itself: it is asked again."""
+        house.is_deaf = True
+        house.keeper.start()
+        for _ in range(DEATHS):
+            house.keeper.driver_died(has_greeted=False)
+        house.is_deaf = False
+
+        class Away(HostedDriver):
+            async def stat(self, path):
+                raise Unavailable("the backend is away")
+
+        house.driver = Away(MemoryStore(), run=run_inline)
+        house.lose()
+        await turns()
+        house.advance(LIMITS.backoff_limit)
+        await until(lambda: house.keeper.state is State.READY)
+
+    @pytest_twisted.ensureDeferred
+    async def test_probe_is_repeated_until_it_is_answered(self, house):
+        """A driver that takes connections and hangs is not tried out on clients."""
+        house.is_deaf = True
+        house.keeper.start()
+        for _ in range(DEATHS):
+            house.keeper.driver_died(has_greeted=False)
+        house.is_deaf = False
+        asked = []
+
+        class Hanging(HostedDriver):
+            async def stat(self, path):
+                asked.append(path)
+                return await Deferred() if len(asked) == 1 else await super().stat(path)
+
+        house.driver = Hanging(MemoryStore(), run=run_inline)
+        house.lose()
+        await turns()
+        house.advance(LIMITS.backoff_limit)
+        await house.greeted(1)
+        await house.pass_time(LIMITS.deadlines.operation + 1)
+        assert (len(asked), house.keeper.state) == (1, State.BROKEN)
+        assert house.keeper.retry_in > 0
+        await house.pass_time(RETRY_LIMIT + 1)
+        await until(lambda: house.keeper.state is State.READY)
+        assert len(asked) == 2
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_lost_during_the_probe_is_probed_again(self, house):
+        """The next connection is tried out in its turn."""
+        house.is_deaf = True
+        house.keeper.start()
+        for _ in range(DEATHS):
+            house.keeper.driver_died(has_greeted=False)
+        house.is_deaf = False
+        asked = []
+        hold = Deferred()
+
+        class Hanging(HostedDriver):
+            async def stat(self, path):
+                asked.append(path)
+                if len(asked) == 1:
+                    await hold
+                return await super().stat(path)
+
+        house.driver = Hanging(MemoryStore(), run=run_inline)
+        house.lose()
+        await turns()
+        house.advance(LIMITS.backoff_limit)
+        await until(lambda: asked)
+        assert house.keeper.state is State.BROKEN
+        house.lose()
+        await turns()
+        house.advance(LIMITS.backoff_limit)
+        await until(lambda: house.keeper.state is State.READY)
+        assert len(asked) == 2
+        hold.callback(None)
+        await turns()
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_that_misses_deadlines_makes_nobody_wait(self, house):
+        """Once most operations go unanswered, requests are refused at once, not after a deadline."""
+        held = []
+
+        class Hanging(HostedDriver):
+            async def stat(self, path):
+                if len(held) < 12:
+                    held.append(Deferred())
+                    await held[-1]
+                return await super().stat(path)
+
+        house.driver = Hanging(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        link = await house.up()
+        asked = [
+            Deferred.fromCoroutine(link.call(commands.Stat, timeout=2.0, path="/"))
+            for _ in range(12)
+        ]
+        await until(lambda: len(held) == 12)
+        await house.pass_time(4)
+        for one in asked:
+            await refusal_of(one)
+        assert house.keeper.state is State.BROKEN
+        await house.pass_time(RETRY_LIMIT + 1)
+        await until(lambda: house.keeper.state is State.READY)
+        assert await house.up() is link
+        for one in held:
+            one.callback(None)
+        await turns()
 
 
 class RefusalTests:
@@ -298,23 +503,74 @@ class LivenessTests:
         house.keeper.start()
         await house.up()
         assert house.keeper.last_ping == {}
-        house.advance(PING_INTERVAL)
+        house.advance(LIMITS.ping_interval)
         await until(lambda: house.keeper.last_ping)
-        assert house.keeper.last_ping["operations"] == 0
-        house.keeper.last_ping = {}
-        house.advance(PING_INTERVAL)
-        await until(lambda: house.keeper.last_ping)
-        assert house.stuck == 0
+        first = house.keeper.last_ping
+        assert first["operations"] == 0
+        house.advance(LIMITS.ping_interval)
+        await until(lambda: house.keeper.last_ping is not first)
+        assert house.signals == []
 
     @pytest_twisted.ensureDeferred
-    async def test_driver_that_answers_no_ping_loses_its_connection(self, house):
-        """A driver that hangs is reported, to be killed, and requests get the next connection."""
+    async def test_driver_that_answers_no_ping_is_ended_step_by_step(self, house):
+        """It gets no new work, is asked to end, is killed; requests wait for the next one."""
         house.keeper.start()
         await house.up()
         house.ends[-1].is_stuck = True
-        await house.pass_time(PING_INTERVAL + PING_TIMEOUT + 1)
-        assert house.stuck == 1
-        await house.greeted(2)
+        await house.pass_time(QUIET - 1)
+        assert house.keeper.state is State.READY
+        await house.pass_time(1)
+        assert house.keeper.state is State.UNRESPONSIVE
+        assert house.keeper.reason == "the driver does not answer"
+        asked = Deferred.fromCoroutine(house.keeper.link())
+        await house.pass_time(ASKED - QUIET)
+        assert house.signals == ["TERM"]
+        await house.pass_time(KILLED - ASKED)
+        assert house.signals == ["TERM", "KILL"]
+        assert house.ends[0].is_lost
+        await house.pass_time(1)
+        assert await asked
+        assert house.keeper.greetings == 2
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_that_answers_again_goes_on(self, house):
+        """One that was held up for some seconds is not ended; who waited is served."""
+        house.keeper.start()
+        link = await house.up()
+        house.ends[-1].is_stuck = True
+        await house.pass_time(QUIET)
+        asked = Deferred.fromCoroutine(house.keeper.link())
+        await turns()
+        assert not asked.called
+        house.ends[-1].unstick()
+        assert await asked is link
+        await house.pass_time(KILLED)
+        assert house.signals == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_pause_of_this_process_is_no_fault_of_the_driver(self, house):
+        """After a suspend of the whole host nothing is killed."""
+        house.keeper.start()
+        link = await house.up()
+        house.advance(LIMITS.ping_interval)
+        house.advance(3600)
+        await turns()
+        assert house.signals == []
+        assert await house.up() is link
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_that_answers_pings_with_nonsense_is_killed(self, house):
+        """What it says of itself can't be believed, so nothing else is."""
+
+        class Mad(HostedDriver):
+            state = property(lambda self: 1 / 0)
+
+        house.driver = Mad(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        await house.up()
+        house.advance(LIMITS.ping_interval)
+        await until(lambda: house.signals == ["KILL"])
+        await turns()
         assert house.ends[0].is_lost
 
     @pytest_twisted.ensureDeferred
@@ -322,11 +578,11 @@ class LivenessTests:
         """One that hangs before its first word is killed too."""
         house.is_deaf = True
         house.keeper.start()
-        await house.pass_time(HELLO_DEADLINE - 1)
-        assert house.stuck == 0
+        await house.pass_time(LIMITS.start_timeout - 1)
+        assert house.signals == []
         house.is_deaf = False
         await house.pass_time(2)
-        assert house.stuck == 1
+        assert house.signals == ["KILL"]
         await house.pass_time(1)
         await house.greeted(1)
 
@@ -336,10 +592,68 @@ class LivenessTests:
         house.keeper.start()
         await house.up()
         house.ends[-1].is_stuck = True
-        house.advance(PING_INTERVAL)
+        house.advance(LIMITS.ping_interval)
         house.lose()
-        await house.pass_time(PING_TIMEOUT + 1)
-        assert house.stuck == 0
+        await house.pass_time(KILLED)
+        assert house.signals == []
+
+
+class StuckTests:
+    """A driver that answers pings and nothing else."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_operation_without_end_while_nothing_moves_ends_the_driver(self, house):
+        """A disk that hangs under all its threads is noticed; the next run serves who waits."""
+        held = []
+
+        class Hanging(HostedDriver):
+            async def stat(self, path):
+                held.append(Deferred())
+                await held[-1]
+                return await super().stat(path)
+
+        house.driver = Hanging(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        link = await house.up()
+        asked = Deferred.fromCoroutine(link.call(commands.Stat, timeout=5.0, path="/"))
+        await house.pass_time(5 + LIMITS.stuck_after - 2)
+        await refusal_of(asked)
+        assert house.keeper.state is State.READY
+        while not house.signals:
+            await house.pass_time(1)
+        assert house.keeper.state is State.UNRESPONSIVE
+        assert house.signals == ["TERM"]
+        await house.pass_time(LIMITS.kill_after)
+        assert house.signals == ["TERM", "KILL"]
+        await house.pass_time(1)
+        await house.greeted(2)
+        for one in held:
+            one.callback(None)
+        await turns()
+
+    @pytest_twisted.ensureDeferred
+    async def test_operation_without_end_beside_others_that_work_is_let_be(self, house):
+        """One that hangs is no reason to end those that don't."""
+        held = Deferred()
+
+        class Hanging(HostedDriver):
+            async def stat(self, path):
+                if path == "/hang":
+                    await held
+                return await super().stat("/")
+
+        house.driver = Hanging(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        link = await house.up()
+        asked = Deferred.fromCoroutine(link.call(commands.Stat, timeout=5.0, path="/hang"))
+        for _ in range(10):
+            await house.pass_time(LIMITS.stuck_after / 2)
+            await link.call(commands.Stat, path="/")
+        await refusal_of(asked)
+        assert house.signals == []
+        assert await house.up() is link
+        held.callback(None)
+        await turns()
 
 
 class StopTests:

@@ -14,9 +14,10 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from txregistry.process import keeper, opening
+from txregistry.process import opening
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import DriverSpec, StartError, find_driver
+from txregistry.process.supervision import Supervision
 from txregistry.storage.errors import Missing, Unavailable
 
 from ..census import turns, until
@@ -71,8 +72,8 @@ class House:
         self.opened = []
         self.processes = []
 
-    def open(self, spec):
-        opened = OpenDriver(spec, reactor)
+    def open(self, spec, supervision=None):
+        opened = OpenDriver(spec, reactor, supervision=supervision)
         self.opened.append(opened)
         return opened
 
@@ -82,10 +83,9 @@ class House:
     def attach(self, path):
         return self.open(DriverSpec("tested", socket=os.fspath(path)))
 
-    def filesystem(self):
-        return self.open(
-            find_driver("filesystem", {"rootdirectory": os.fspath(self.directory / "root")})
-        )
+    def filesystem(self, supervision=None):
+        options = {"rootdirectory": os.fspath(self.directory / "root")}
+        return self.open(find_driver("filesystem", options), supervision)
 
     def by_hand(self, path):
         """A driver that somebody else runs."""
@@ -214,11 +214,11 @@ class LifeTests:
         await reading.aclose()
 
     @pytest_twisted.ensureDeferred
-    async def test_driver_that_hangs_is_killed_and_replaced(self, house, monkeypatch):
+    async def test_driver_that_hangs_is_killed_and_replaced(self, house):
         """A driver that answers no ping is not waited for: an upload goes on in the next one."""
-        monkeypatch.setattr(keeper, "PING_INTERVAL", 0.1)
-        monkeypatch.setattr(keeper, "PING_TIMEOUT", 0.5)
-        opened = house.filesystem()
+        opened = house.filesystem(
+            Supervision(ping_interval=0.1, terminate_after=0.1, kill_after=0.1)
+        )
         await opened.hello()
         writer = await opened.driver.open_writer("/u/data", 0)
         await writer.write(b"one ")

@@ -7,10 +7,10 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from txregistry.ipc.budget import ReplayBudget
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import DriverSpec, StartError, find_driver
 from txregistry.process.status import State, Windows
+from txregistry.process.supervision import Supervision
 
 from ..census import until
 from .programs import MEMORY, driver, python
@@ -42,7 +42,7 @@ class StatusTests:
     @pytest_twisted.ensureDeferred
     async def test_driver_that_works_is_ready(self, opened):
         """Its name, version, process and isolation are told, and what it says of itself."""
-        one = opened(find_driver("memory", {}), budget=ReplayBudget(1000))
+        one = opened(find_driver("memory", {}), supervision=Supervision(replay_budget=1000))
         before = one.status()
         assert (before.state, before.is_ready, before.version) == (State.STARTING, False, "")
         assert before.reason == "the driver is starting"
@@ -94,7 +94,10 @@ class StatusTests:
         one = opened(DriverSpec("tested", command=python("raise SystemExit(1)")))
         await until(lambda: one.status().is_breaker_open)
         status = one.status()
-        assert (status.state, status.reason) == (State.BROKEN, "the driver does not come up")
+        assert (status.state, status.reason) == (
+            State.BROKEN,
+            "the driver does not come up, or answers nothing",
+        )
         assert status.greetings == 0
 
     @pytest_twisted.ensureDeferred

@@ -42,6 +42,7 @@ from txregistry.config.redis_settings import Redis
 from txregistry.config.rows import key as _key
 from txregistry.config.rows import rows
 from txregistry.config.rows import section as _section
+from txregistry.config.supervision_settings import Supervision
 from txregistry.config.tls_settings import Acme, Tls
 
 
@@ -273,6 +274,7 @@ class Storage:
     maintenance: Maintenance = _section(Maintenance)
     cache: Cache = _section(Cache)
     tag: TagLookup = _section(TagLookup)
+    supervision: Supervision = _section(Supervision)
 
 
 @frozen

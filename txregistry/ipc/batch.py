@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.protocols import amp
 
 from txregistry.ipc import commands
+from txregistry.ipc.attempts import SUSPECT_DEATHS, GivenUp
 from txregistry.ipc.items import Item
 from txregistry.ipc.link import Answer, Links
 from txregistry.storage.contract import Content
@@ -93,7 +94,7 @@ class Batch:
         while len(batch) > 1:
             try:
                 items = await self._get_several([path for path, _, _ in batch])
-            except Unsupported:
+            except (Unsupported, GivenUp):  # each by itself then: one of them may be poison
                 break
             except StorageError as error:
                 for _, group, index in batch:
@@ -109,7 +110,7 @@ class Batch:
         link = await self._links.link()
         if "get-several" not in link.hello["features"]:
             raise Unsupported("the driver answers one at a time")
-        answer = await self._ask(commands.GetSeveral, paths=paths)
+        answer = await self._ask(commands.GetSeveral, paths[0], deaths=SUSPECT_DEATHS, paths=paths)
         items: list[Item] = answer["items"]
         if not items:
             raise Internal("the driver answered a batch with nothing")
@@ -117,7 +118,7 @@ class Batch:
 
     async def _get_one(self, path: str, group: _Group, index: int) -> None:
         try:
-            answer = await self._ask(commands.Get, path=path)
+            answer = await self._ask(commands.Get, path, path=path)
         except StorageError as error:
             group.give(index, error)
             return

@@ -47,15 +47,30 @@ OVERDUE_LIMIT = 256
 
 
 class LinkLost(Unavailable):
-    """The connection ended before the answer: whether the operation was done is unknown."""
+    """The connection ended before the answer: whether the operation was done is unknown.
+
+    Args:
+        was_in_flight: the question had left.
+    """
 
     code = "Unavailable"
+
+    def __init__(self, message: str = "", *, path: str = "", was_in_flight: bool = True) -> None:
+        super().__init__(message, path=path)
+        self.was_in_flight = was_in_flight
 
 
 class NoAnswer(Unavailable):
     """The deadline passed before the answer: whether the operation was done is unknown."""
 
     code = "Unavailable"
+
+
+class WhenSettled(Protocol):
+    """Told how operations go."""
+
+    def __call__(self, link: Link, *, is_answered: bool) -> None:
+        """One was answered in time, or is past its deadline."""
 
 
 class Links(Protocol):
@@ -84,6 +99,11 @@ class _Call:
     @property
     def name(self) -> str:
         return self.command.__name__
+
+    @property
+    def is_operation(self) -> bool:
+        """It is sent, and about the storage."""
+        return self.is_sent and self.command not in (commands.Hello, commands.Ping)
 
     @property
     def brings_descriptor(self) -> bool:
@@ -127,12 +147,24 @@ class Link(DescriptorKeeper):
     Args:
         clock: for deadlines.
         when_lost: called once with this link when it is of no more use.
+        when_settled: called for each operation that was answered in time, or is past its deadline.
+
+    Attributes:
+        answered: operations that the driver answered, in time or not.
     """
 
-    def __init__(self, clock: IReactorTime, when_lost: Callable[[Link], None]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        when_lost: Callable[[Link], None],
+        *,
+        when_settled: WhenSettled | None = None,
+    ) -> None:
         super().__init__()
         self._clock = clock
         self._when_lost = when_lost
+        self._when_settled = when_settled
+        self.answered = 0
         self._calls: set[_Call] = set()
         self._watchers: set[Callable[[Link], None]] = set()
         self._sending = _Line()
@@ -170,7 +202,7 @@ class Link(DescriptorKeeper):
         call = _Call(command, arguments, self._clock.seconds() + timeout, lane, discard)
         if self.is_lost:
             call.close_lane()
-            raise LinkLost(f"the driver's connection ended before {call.name}")
+            raise self._lost_before(call)
         waiter: Deferred[Answer] = Deferred(lambda _: self._give_up(call))
         call.waiter = waiter
         self._calls.add(call)
@@ -211,8 +243,11 @@ class Link(DescriptorKeeper):
         if not self.is_lost:
             self.callRemote(command, **arguments)
 
-    async def greet(self) -> None:
+    async def greet(self, timeout: float = HELLO_DEADLINE) -> None:
         """Say hello; the answer is kept as ``hello``.
+
+        Args:
+            timeout: seconds until the answer; the driver may just be starting.
 
         Raises:
             Unsupported: there is no protocol version in common.
@@ -220,7 +255,7 @@ class Link(DescriptorKeeper):
         """
         hello = await self.call(
             commands.Hello,
-            timeout=HELLO_DEADLINE,
+            timeout=timeout,
             protocol_min=commands.PROTOCOL_MIN,
             protocol_max=commands.PROTOCOL_MAX,
         )
@@ -231,6 +266,18 @@ class Link(DescriptorKeeper):
             )
         self.hello = hello
 
+    # -- how it goes
+
+    @property
+    def is_fruitless(self) -> bool:
+        """Something was asked of the driver, and nothing was answered."""
+        return not self.answered and any(call.is_operation for call in self._calls)
+
+    def overdue(self) -> list[str]:
+        """Operations that are past their deadline and not answered."""
+        now = self._clock.seconds()
+        return [call.name for call in self._calls if call.deadline <= now and call.is_operation]
+
     def watch(self, watcher: Callable[[Link], None]) -> None:
         """Have ``watcher`` called when the connection has ended."""
         self._watchers.add(watcher)
@@ -240,6 +287,13 @@ class Link(DescriptorKeeper):
 
     # -- answers
 
+    def _note(self, call: _Call, *, is_answered: bool) -> None:
+        if not call.is_operation:
+            return
+        self.answered += is_answered
+        if self._when_settled is not None and call.waiter is not None:
+            self._when_settled(self, is_answered=is_answered)
+
     def ampBoxReceived(self, box: amp.AmpBox) -> None:
         if amp.COMMAND in box:
             self.distrust("a request, which is the registry's part")
@@ -247,6 +301,7 @@ class Link(DescriptorKeeper):
         super().ampBoxReceived(box)
 
     def _answered(self, answer: Answer, call: _Call) -> None:
+        self._note(call, is_answered=True)
         waiter = self._end(call)
         if waiter is not None:
             waiter.callback(answer)
@@ -285,6 +340,7 @@ class Link(DescriptorKeeper):
     def _explain(self, failure: Failure, call: _Call) -> StorageError:
         value = failure.value
         if isinstance(value, Refusal):
+            self._note(call, is_answered=True)
             return decode_refusal(value.code, str(value))
         if isinstance(value, amp.UnhandledCommand):
             return Unsupported(f"the driver does not know {call.name}")
@@ -306,6 +362,7 @@ class Link(DescriptorKeeper):
         now = self._clock.seconds()
         overdue = [call for call in self._calls if call.deadline <= now]
         for call in overdue:
+            self._note(call, is_answered=False)
             waiter = self._settle(call)
             if waiter is not None:
                 waiter.errback(NoAnswer(f"the driver did not answer {call.name} in time"))
@@ -336,7 +393,10 @@ class Link(DescriptorKeeper):
         for line in (self._sending, self._receiving):
             while line.waiting:
                 call = line.waiting.popleft()
-                self._refuse(call, LinkLost(f"the driver's connection ended before {call.name}"))
+                self._refuse(call, self._lost_before(call))
+
+    def _lost_before(self, call: _Call) -> LinkLost:
+        return LinkLost(f"the driver's connection ended before {call.name}", was_in_flight=False)
 
 
 def _description(error: Exception) -> str:

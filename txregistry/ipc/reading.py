@@ -22,7 +22,7 @@ from txregistry.storage.errors import Corrupt, Unavailable
 #: How blocking reads are run: in a thread.
 Run = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
-#: Deaths of the driver without a byte in between, after which a read is given up.
+#: Deaths of the driver without a byte in between, at which a read is given up.
 FRUITLESS_LIMIT = 5
 
 
@@ -95,6 +95,7 @@ class StreamReading:
     Args:
         lane: the first one, opened at ``start``.
         reopen: opens another one at an offset; raises StorageError.
+        fruitless_limit: lanes that end one after the other without a byte, until it is given up.
     """
 
     file: int | None = None
@@ -106,12 +107,15 @@ class StreamReading:
         start: int,
         stop: int,
         reopen: Callable[[int], Awaitable[Inlet]],
+        *,
+        fruitless_limit: int = FRUITLESS_LIMIT,
     ) -> None:
         self.size = size
         self.start = start
         self.stop = stop
         self._lane = lane
         self._reopen = reopen
+        self._fruitless_limit = fruitless_limit
         self._is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -124,7 +128,7 @@ class StreamReading:
                 yield chunk
                 continue
             fruitless += 1
-            if self._is_closed or fruitless > FRUITLESS_LIMIT:
+            if self._is_closed or fruitless >= self._fruitless_limit:
                 raise Unavailable(f"the driver's stream ended at {offset} of {self.stop} bytes")
             self._lane.close()
             self._lane = await self._reopen(offset)

@@ -2,15 +2,15 @@
 """A Driver that is somewhere else.
 
 Room: ipc. Each method is one command. Everything here may be asked again: when the connection ends
-before the answer, the operation is issued once more on the next one, until the links' patience or
-:data:`ATTEMPTS` is used up. What a repetition could misread (``put`` with a condition, ``delete``,
-``move``) is told apart by looking at what is stored now.
+before the answer, the operation is issued once more on the next one (``attempts``). What a
+repetition could misread (``put`` with a condition, ``delete``, ``move``) is told apart by looking
+at what is stored now.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -20,14 +20,17 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 from twisted.protocols import amp
 
 from txregistry.ipc import commands
+from txregistry.ipc.admission import Admission
+from txregistry.ipc.attempts import POISON_DEATHS, Attempts, Operation, Repeated
 from txregistry.ipc.batch import Batch, fitting
 from txregistry.ipc.budget import ReplayBudget
 from txregistry.ipc.claims import Claims
+from txregistry.ipc.deadlines import Deadlines
 from txregistry.ipc.descriptors import WrongDescriptor, check_file, make_lane
 from txregistry.ipc.lanes import LANE_BUFFER, Inlet
-from txregistry.ipc.link import DEADLINE, Answer, Link, LinkLost, Links
+from txregistry.ipc.link import Answer, Link, LinkLost, Links
 from txregistry.ipc.reading import FileReading, LinkInlet, Run, StreamReading
-from txregistry.ipc.writer import RemoteWriter
+from txregistry.ipc.writer import RemoteWriter, Terms
 from txregistry.storage.contract import (
     CONTENT_LIMIT,
     Child,
@@ -51,20 +54,9 @@ from txregistry.storage.errors import (
 )
 from txregistry.storage.paths import check_path
 
-#: How often one operation is issued; one that was in flight at so many deaths is likely their
-#: cause.
-ATTEMPTS = 5
-
 #: How often content that comes by a lane is read again because it was replaced meanwhile.
 #: Arbitrary: more often, and nobody is putting; the driver makes no sense.
 LOOKS = 1000
-
-#: Seconds for what ends with a sync of a disk.
-DURABLE_TIMEOUT = 60.0
-
-#: Seconds a commit may take besides one for each :data:`COMMIT_RATE` bytes.
-COMMIT_TIMEOUT = 60.0
-COMMIT_RATE = 20_000_000
 
 
 class RemoteDriver:
@@ -76,6 +68,8 @@ class RemoteDriver:
         links: gives the current connection.
         run: runs a blocking ``pread`` of a file lane, in a thread.
         budget: memory for all replay windows.
+        deadlines: of operations.
+        attempts: issues them; by default with the default limits.
     """
 
     def __init__(
@@ -85,56 +79,75 @@ class RemoteDriver:
         links: Links,
         run: Run,
         budget: ReplayBudget | None = None,
+        *,
+        deadlines: Deadlines | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
         self._reactor = reactor
         self.links = links
         self._run = run
         self.budget = budget or ReplayBudget()
+        self._deadlines = deadlines or Deadlines()
+        self.attempts = attempts or Attempts(links, clock, POISON_DEATHS, Admission())
         self._claims = Claims()
+        self._terms = Terms(self.budget, self._claims, self._deadlines, self.attempts)
         self._batch = Batch(self.ask, links, clock)
 
     # -- asking
 
     async def ask(
-        self, command: type[amp.Command], *, timeout: float = DEADLINE, **arguments: Any
+        self,
+        command: type[amp.Command],
+        about: str,
+        /,
+        *,
+        timeout: float = 0.0,
+        is_durable: bool = False,
+        deaths: int | None = None,
+        **arguments: Any,
     ) -> Answer:
         """Ask until there is an answer.
+
+        Args:
+            about: the path that the command is about, for the log.
+            timeout: seconds until the deadline; 0 for that of small operations.
+            deaths: in flight at which it is given up, if not at the configured number.
 
         Raises:
             Unavailable: there was none.
             StorageError: the driver's refusal.
         """
+        operation = self._operation(command.__name__, about, timeout, is_durable, deaths)
         try:
-            return await self._repeat(lambda link: link.call(command, timeout=timeout, **arguments))
-        except _Repeated as repeated:
+            return await self._issue(operation, command, **arguments)
+        except Repeated as repeated:
             raise repeated.refusal from None
 
-    async def _repeat(self, attempt: Callable[[Link], Awaitable[Answer]]) -> Answer:
-        """Try until there is an answer.
+    def _operation(
+        self,
+        name: str,
+        path: str,
+        timeout: float = 0.0,
+        is_durable: bool = False,
+        deaths: int | None = None,
+    ) -> Operation:
+        return Operation(name, path, timeout or self._deadlines.operation, is_durable, deaths)
 
-        Raises:
-            _Repeated: refused, after an earlier attempt that may have been carried out.
-            StorageError: refused at the first attempt, or Unavailable.
-        """
-        is_repeated = False
-        for _ in range(ATTEMPTS):
-            link = await self.links.link()
-            try:
-                return await attempt(link)
-            except LinkLost as lost:
-                failure = lost
-            except StorageError as refusal:
-                if is_repeated:
-                    raise _Repeated(refusal) from refusal
-                raise
-            is_repeated = True
-        raise Unavailable(f"the driver ended {ATTEMPTS} times during this operation") from failure
+    def _durable(self, name: str, path: str, timeout: float) -> Operation:
+        return self._operation(name, path, timeout, is_durable=True)
+
+    def _issue(
+        self, operation: Operation, command: type[amp.Command], **arguments: Any
+    ) -> Awaitable[Answer]:
+        return self.attempts.issue(
+            operation, lambda link, left: link.call(command, timeout=left, **arguments)
+        )
 
     # -- looking
 
     async def stat(self, path: str) -> Entry:
         check_path(path, allow_root=True)
-        answer = await self.ask(commands.Stat, path=path)
+        answer = await self.ask(commands.Stat, path, path=path)
         return Entry(path=path, **answer)
 
     async def get(self, path: str) -> Content:
@@ -183,7 +196,7 @@ class RemoteDriver:
 
     async def list(self, path: str, *, after: str = "", limit: int = 1000) -> Listing:
         check_path(path, allow_root=True)
-        answer = await self.ask(commands.List, path=path, after=after, limit=limit)
+        answer = await self.ask(commands.List, path, path=path, after=after, limit=limit)
         names, kinds = answer["names"], answer["kinds"]
         if len(names) != len(kinds):
             raise Internal(f"the driver lists {len(names)} names of {len(kinds)} kinds", path=path)
@@ -197,11 +210,12 @@ class RemoteDriver:
         check_path(path, allow_root=True)
         answer = await self.ask(
             commands.Walk,
+            path,
             path=path,
             after=after,
             skip_subtree=skip_subtree,
             limit=limit,
-            timeout=60.0,
+            timeout=self._deadlines.page,
         )
         entries = tuple(Entry(**entry) for entry in answer["entries"])
         paths = [after or path.rstrip("/"), *(entry.path for entry in entries)]
@@ -216,6 +230,7 @@ class RemoteDriver:
             return None
         answer = await self.ask(
             commands.RedirectURL,
+            path,
             path=path,
             method=method,
             expires_in=expires_in,
@@ -230,25 +245,35 @@ class RemoteDriver:
         check_path(path)
         if start < 0 or (stop is not None and stop < start):
             raise InvalidOffset(f"a read can't go from {start} to {stop}", path=path)
-        for _ in range(ATTEMPTS):
-            link = await self.links.link()
-            try:
-                if not link.has_no_files:
-                    try:
-                        return await self._open_file(link, path, start, stop)
-                    except Unsupported:
-                        link.has_no_files = True
-                lane, size = await self._open_stream(link, path, start, stop)
-                end = size if stop is None else min(stop, size)
-                return StreamReading(lane, size, start, end, partial(self._reopen, path, size, end))
-            except LinkLost as lost:
-                failure = lost
-        raise Unavailable(
-            f"the driver ended {ATTEMPTS} times during this read", path=path
-        ) from failure
+        try:
+            return await self.attempts.issue(
+                self._operation("Read", path),
+                lambda link, left: self._open(link, left, path, start, stop),
+            )
+        except Repeated as repeated:
+            raise repeated.refusal from None
 
-    async def _open_file(self, link: Link, path: str, start: int, stop: int | None) -> FileReading:
-        answer = await link.call(commands.OpenFile, discard=partial(_give_back, link), path=path)
+    async def _open(
+        self, link: Link, left: float, path: str, start: int, stop: int | None
+    ) -> Reading:
+        if not link.has_no_files:
+            try:
+                return await self._open_file(link, left, path, start, stop)
+            except Unsupported:
+                link.has_no_files = True
+        lane, size = await self._open_stream(link, left, path, start, stop)
+        end = size if stop is None else min(stop, size)
+        limit = self.attempts.poison_deaths
+        return StreamReading(
+            lane, size, start, end, partial(self._reopen, path, size, end), fruitless_limit=limit
+        )
+
+    async def _open_file(
+        self, link: Link, left: float, path: str, start: int, stop: int | None
+    ) -> FileReading:
+        answer = await link.call(
+            commands.OpenFile, timeout=left, discard=partial(_give_back, link), path=path
+        )
         descriptor, size = answer["file"], answer["size"]
         try:
             link.tell(commands.Claim, claim=answer["claim"])
@@ -267,12 +292,12 @@ class RemoteDriver:
         )
 
     async def _open_stream(
-        self, link: Link, path: str, start: int, stop: int | None
+        self, link: Link, left: float, path: str, start: int, stop: int | None
     ) -> tuple[Inlet, int]:
         ours, theirs = make_lane(LANE_BUFFER)
         try:
             answer = await link.call(
-                commands.OpenStream, lane=theirs, path=path, start=start, stop=stop
+                commands.OpenStream, timeout=left, lane=theirs, path=path, start=start, stop=stop
             )
             size: int = answer["size"]
             if start > size:
@@ -283,17 +308,17 @@ class RemoteDriver:
         return LinkInlet(self._reactor, ours, link), size
 
     async def _reopen(self, path: str, size: int, stop: int, offset: int) -> Inlet:
-        for _ in range(ATTEMPTS):
-            link = await self.links.link()
-            try:
-                lane, now = await self._open_stream(link, path, offset, stop)
-            except LinkLost:
-                continue
-            if now != size:
-                lane.close()
-                raise Unavailable("the content was replaced while it was read", path=path)
-            return lane
-        raise Unavailable("the driver ended again and again during this read", path=path)
+        try:
+            lane, now = await self.attempts.issue(
+                self._operation("Read", path),
+                lambda link, left: self._open_stream(link, left, path, offset, stop),
+            )
+        except Repeated as repeated:
+            raise repeated.refusal from None
+        if now != size:
+            lane.close()
+            raise Unavailable("the content was replaced while it was read", path=path)
+        return lane
 
     # -- writing
 
@@ -319,8 +344,11 @@ class RemoteDriver:
             "record": content,
         }
         try:
-            answer = await self._repeat(lambda link: self._put_once(link, data, arguments))
-        except _Repeated as repeated:
+            answer = await self.attempts.issue(
+                self._durable("Put", path, self._deadlines.durable),
+                lambda link, left: self._put_once(link, left, data, arguments),
+            )
+        except Repeated as repeated:
             if not isinstance(repeated.refusal, Exists | Changed):
                 raise repeated.refusal from None
             # Refused by what is there: is that our own first attempt, whose answer was lost?
@@ -333,14 +361,16 @@ class RemoteDriver:
         version: str = answer["version"]
         return version
 
-    async def _put_once(self, link: Link, data: bytes, arguments: dict[str, Any]) -> Answer:
+    async def _put_once(
+        self, link: Link, left: float, data: bytes, arguments: dict[str, Any]
+    ) -> Answer:
         if len(data) <= commands.INLINE_LIMIT:
-            return await link.call(commands.Put, timeout=DURABLE_TIMEOUT, content=data, **arguments)
+            return await link.call(commands.Put, timeout=left, content=data, **arguments)
         ours, theirs = make_lane(LANE_BUFFER)
         lane = Inlet(self._reactor, ours)
         sending = Deferred.fromCoroutine(self._send_all(lane, data))
         try:
-            return await link.call(commands.Put, timeout=DURABLE_TIMEOUT, lane=theirs, **arguments)
+            return await link.call(commands.Put, timeout=left, lane=theirs, **arguments)
         finally:
             lane.close()
             await sending
@@ -356,9 +386,14 @@ class RemoteDriver:
         if states is not None:
             check_path(states)
         writer = RemoteWriter(
-            self._reactor, self.links, self.budget, self._claims, path, offset, algorithms, states
+            self._reactor, self.links, self._terms, path, offset, algorithms, states
         )
-        await writer.open()
+        admission = self.attempts.admission
+        await admission.enter(is_durable=False)
+        try:
+            await writer.open()
+        finally:
+            admission.leave(is_durable=False)
         return writer
 
     async def commit(
@@ -373,25 +408,28 @@ class RemoteDriver:
         record_path, content = record or (None, None)
         await self.ask(
             commands.Commit,
+            path,
+            is_durable=True,
             path=check_path(path),
             destination=check_path(destination),
             size=size,
             digest=digest,
             record_path=record_path,
             record=content,
-            timeout=COMMIT_TIMEOUT + size / COMMIT_RATE,
+            timeout=self._deadlines.commit_of(size),
         )
 
     async def move(self, source: str, destination: str) -> None:
         check_path(source)
         check_path(destination)
         try:
-            await self._repeat(
-                lambda link: link.call(
-                    commands.Move, source=source, destination=destination, timeout=COMMIT_TIMEOUT
-                )
+            await self._issue(
+                self._durable("Move", source, self._deadlines.commit),
+                commands.Move,
+                source=source,
+                destination=destination,
             )
-        except _Repeated as repeated:
+        except Repeated as repeated:
             if not isinstance(repeated.refusal, Missing):
                 raise repeated.refusal from None
             try:
@@ -402,12 +440,13 @@ class RemoteDriver:
     async def delete(self, path: str, *, if_version: str | None = None) -> None:
         check_path(path)
         try:
-            await self._repeat(
-                lambda link: link.call(
-                    commands.Delete, path=path, if_version=if_version, timeout=COMMIT_TIMEOUT
-                )
+            await self._issue(
+                self._durable("Delete", path, self._deadlines.commit),
+                commands.Delete,
+                path=path,
+                if_version=if_version,
             )
-        except _Repeated as repeated:
+        except Repeated as repeated:
             if not isinstance(repeated.refusal, Missing):
                 raise repeated.refusal from None
 
@@ -415,16 +454,14 @@ class RemoteDriver:
         waiting = [check_path(path, allow_root=True) for path in paths]
         while waiting:
             count = fitting(waiting)
-            await self.ask(commands.Sync, paths=waiting[:count], timeout=COMMIT_TIMEOUT)
+            await self.ask(
+                commands.Sync,
+                waiting[0],
+                timeout=self._deadlines.commit,
+                is_durable=True,
+                paths=waiting[:count],
+            )
             waiting = waiting[count:]
-
-
-class _Repeated(StorageError):
-    """A refusal of an attempt that was not the first: the first one may be its reason."""
-
-    def __init__(self, refusal: StorageError) -> None:
-        super().__init__(refusal.message, path=refusal.path)
-        self.refusal = refusal
 
 
 def _refusal_of(path: str) -> InvalidPath | None:

@@ -29,13 +29,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
 
 from txregistry.ipc import commands
+from txregistry.ipc.attempts import Attempts, Operation
 from txregistry.ipc.budget import ReplayBudget
 from txregistry.ipc.claims import Claims
+from txregistry.ipc.deadlines import Deadlines
 from txregistry.ipc.descriptors import make_lane
 from txregistry.ipc.lanes import LANE_BUFFER, Outlet
 from txregistry.ipc.link import Answer, Link, LinkLost, Links
@@ -45,13 +48,6 @@ from txregistry.storage.errors import Closed, Fenced, StorageError, Unavailable,
 #: Bytes of one upload that may wait for confirmation here, unless the driver asks for more room.
 #: Arbitrary: two batches in the driver, one on the lane, one arriving.
 WINDOW = 4 * 1024 * 1024
-
-#: Deaths of the driver without a confirmed byte in between, after which an upload is given up.
-FRUITLESS_LIMIT = 5
-
-#: Seconds for the driver to store what is on the lane and to sync it: the replay window onto a disk
-#: of 1 MB/s, many times over.
-CLOSE_TIMEOUT = 300.0
 
 #: How often the driver may name another stored size at one opening. It grows while an older writer
 #: stores what was on its lane; more often than this it makes no sense.
@@ -66,6 +62,23 @@ class _State(enum.Enum):
     ENDED = enum.auto()
 
 
+@frozen
+class Terms:
+    """What all writers of one driver share.
+
+    Attributes:
+        budget: memory of their windows.
+        claims: who has which path.
+        deadlines: for opening and closing.
+        attempts: knows at how many deaths without a stored byte an upload is given up.
+    """
+
+    budget: ReplayBudget
+    claims: Claims
+    deadlines: Deadlines
+    attempts: Attempts
+
+
 class RemoteWriter:
     """``storage.contract.Writer`` over a link. Made by ``RemoteDriver.open_writer``, after ``open``
     succeeded.
@@ -75,8 +88,7 @@ class RemoteWriter:
         self,
         reactor: IReactorFDSet,
         links: Links,
-        budget: ReplayBudget,
-        claims: Claims,
+        terms: Terms,
         path: str,
         offset: int,
         algorithms: Sequence[str],
@@ -85,8 +97,10 @@ class RemoteWriter:
         self.progress: Callable[[int], None] | None = None
         self._reactor = reactor
         self._links = links
-        self._budget = budget
-        self._claims = claims
+        self._budget = terms.budget
+        self._claims = terms.claims
+        self._deadlines = terms.deadlines
+        self._attempts = terms.attempts
         self._path = path
         self._algorithms = list(algorithms)
         self._states = states
@@ -206,6 +220,7 @@ class RemoteWriter:
             arguments: dict[str, Any] = {"states": self._states} if self._states is not None else {}
             answer = await link.call(
                 commands.OpenWriter,
+                timeout=self._deadlines.operation,
                 lane=theirs,
                 discard=lambda late: _discard(link, late),
                 path=self._path,
@@ -296,10 +311,9 @@ class RemoteWriter:
 
     def _count_fruitless(self) -> None:
         self._fruitless += 1
-        if self._fruitless > FRUITLESS_LIMIT:
-            raise Unavailable(
-                "the driver ended again and again without storing a byte", path=self._path
-            )
+        if self._fruitless >= self._attempts.poison_deaths:
+            what = Operation("Write", self._path, self._deadlines.operation)
+            raise self._attempts.give_up(what, self._fruitless)
 
     # -- closing
 
@@ -312,7 +326,7 @@ class RemoteWriter:
             outlet.end()
             try:
                 answer = await link.call(
-                    commands.CloseWriter, timeout=CLOSE_TIMEOUT, writer=self._writer_id
+                    commands.CloseWriter, timeout=self._deadlines.close, writer=self._writer_id
                 )
             except Unavailable:
                 self._lose()

@@ -25,6 +25,7 @@ import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
@@ -39,6 +40,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txregistry.process.spec import ISOLATION, DriverSpec, StartError
+from txregistry.process.supervision import Supervision
 
 #: More than Twisted's 50, which refused bursts of connects.
 BACKLOG = 1024
@@ -47,16 +49,16 @@ BACKLOG = 1024
 #: from it.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 
-#: Seconds until a child that was asked to end is killed: what the protocol promises it.
-END_TIMEOUT = 20.0
+#: Seconds after a kill for which its end is waited for. A process that is not gone by then hangs in
+#: the kernel (a dead disk or mount), and another one takes its place.
+REAP_TIMEOUT = 5.0
+
+#: Processes that may hang so before no other one is started.
+HANGING_LIMIT = 2
 
 #: Seconds for which the output of a child that is gone is waited for: whatever it has started may
 #: hold its pipes open for ever.
 LAST_WORDS_TIMEOUT = 1.0
-
-#: Backoff after deaths before a greeting, in seconds.
-BACKOFF = 0.05
-BACKOFF_LIMIT = 5.0
 
 _LINE_LIMIT = 4_000
 #: The shell sets LISTEN_PID to what becomes the driver's own process id, which is not known before
@@ -69,6 +71,13 @@ _SOCKET = "driver.sock"
 _SWEEP_AGE = 60.0
 
 _log = Logger()
+
+
+class WhenDied(Protocol):
+    """Told of each death that was not asked for."""
+
+    def __call__(self, *, has_greeted: bool) -> None:
+        """``has_greeted``: that run of the driver had said hello."""
 
 
 class Child(ProcessProtocol):
@@ -117,9 +126,11 @@ class ChildDriver:
     """Runs the program of a spec, again whenever it ends.
 
     Args:
-        when_died: called after each death that was not asked for.
-        greetings: how often a driver has said hello; a run during which that did not grow was
-            fruitless.
+        end_timeout: seconds until a child that was asked to end for good is killed.
+        when_died: called after each death that was not asked for, before the next start is thought
+            of.
+        greetings: how often a driver has said hello.
+        pause: seconds until the next start.
 
     Attributes:
         path: of the socket to connect to.
@@ -133,8 +144,10 @@ class ChildDriver:
         reactor: IReactorProcess,
         clock: IReactorTime,
         *,
-        when_died: Callable[[], None] = lambda: None,
+        end_timeout: float = Supervision().end_timeout,
+        when_died: WhenDied = lambda *, has_greeted: None,
         greetings: Callable[[], int] = lambda: 0,
+        pause: Callable[[], float] = lambda: 0.0,
     ) -> None:
         assert spec.command is not None
         self._spec = spec
@@ -142,13 +155,16 @@ class ChildDriver:
         self._document = b""
         self._reactor = reactor
         self._clock = clock
+        self._end_timeout = end_timeout
         self._when_died = when_died
         self._greetings = greetings
+        self._pause = pause
         self._greeted_before = 0
-        self._fruitless = 0
         self._is_stopping = False
         self._later: IDelayedCall | None = None
+        self._reaping: IDelayedCall | None = None
         self._child: Child | None = None
+        self._hanging: set[Child] = set()
         self._transport: IProcessTransport | None = None
         self._listener: socket.socket | None = None
         self._directory = ""
@@ -206,10 +222,10 @@ class ChildDriver:
         try:
             self._transport = self._spawn(child, self._listener)
         except OSError as error:  # no process, memory or descriptor left for it
-            self._ended(str(error))
+            self._died(str(error))
             return
         self._child = child
-        child.ended.addCallback(self._ended)
+        child.ended.addCallback(self._ended, child)
 
     def _spawn(self, child: Child, listener: socket.socket) -> IProcessTransport:
         options = _options_file(self._document)
@@ -231,28 +247,69 @@ class ChildDriver:
         finally:
             os.close(options)
 
-    def _ended(self, reason: str) -> None:
+    def _ended(self, reason: str, child: Child) -> None:
+        if child in self._hanging:
+            self._hanging.remove(child)
+            _log.warn("driver {driver} ended at last ({reason})", **self._words(reason))
+            if self._transport is None and len(self._hanging) == HANGING_LIMIT - 1:
+                self._start_later()
+            return
+        self._stop_reaping()
+        self._died(reason)
+
+    def _died(self, reason: str) -> None:
         self._transport = None
         if self._is_stopping:
             return
         self.deaths += 1
-        has_greeted = self._greetings() > self._greeted_before
-        self._fruitless = 0 if has_greeted else self._fruitless + 1
-        delay = (
-            min(BACKOFF * 2 ** min(self._fruitless, 10), BACKOFF_LIMIT) if self._fruitless else 0.0
-        )
-        _log.warn(
-            "driver {driver} ended ({reason}); it is started again in {delay:g} s",
-            driver=self._spec.name,
-            reason=reason,
-            delay=delay,
-        )
-        self._later = self._clock.callLater(delay, self.start)
-        self._when_died()
+        self._when_died(has_greeted=self._greetings() > self._greeted_before)
+        _log.warn("driver {driver} ended ({reason})", **self._words(reason))
+        if len(self._hanging) < HANGING_LIMIT:
+            self._start_later()
+        else:
+            _log.error(
+                "driver {driver}: {count} of its processes were killed and are not gone, so no"
+                " other one is started; look after its disk",
+                driver=self._spec.name,
+                count=len(self._hanging),
+            )
+
+    def _start_later(self) -> None:
+        if not self._is_stopping and (self._later is None or not self._later.active()):
+            delay = self._pause()
+            _log.info(
+                "driver {driver} is started again in {delay:.2g} s",
+                driver=self._spec.name,
+                delay=delay,
+            )
+            self._later = self._clock.callLater(delay, self.start)
+
+    def _words(self, reason: str) -> dict[str, str]:
+        return {"driver": self._spec.name, "reason": reason}
+
+    def terminate(self) -> None:
+        """Ask the present run to end; it is started again."""
+        self._signal("TERM")
 
     def kill(self) -> None:
         """End the present run at once; it is started again."""
         self._signal("KILL")
+        if self._transport is not None and self._reaping is None:
+            self._reaping = self._clock.callLater(REAP_TIMEOUT, self._give_up)
+
+    def _give_up(self) -> None:
+        """The present run was killed and is not gone: leave it to the kernel."""
+        self._reaping = None
+        child = self._child
+        if child is None or self._is_stopping:
+            return
+        self._hanging.add(child)
+        self._died("not even when it was killed: it hangs in the kernel")
+
+    def _stop_reaping(self) -> None:
+        reaping, self._reaping = self._reaping, None
+        if reaping is not None and reaping.active():
+            reaping.cancel()
 
     def _signal(self, name: str) -> None:
         if self._transport is not None:
@@ -262,19 +319,30 @@ class ChildDriver:
     async def stop(self) -> None:
         """Ask the driver to end, kill it if it does not, and remove the socket."""
         self._is_stopping = True
+        self._stop_reaping()
         if self._later is not None and self._later.active():
             self._later.cancel()
         if self._transport is not None and self._child is not None:
-            self._signal("TERM")
-            late = self._clock.callLater(END_TIMEOUT, self.kill)
-            gone: Deferred[None] = Deferred()
-            self._child.ended.addCallback(lambda _: gone.callback(None))
-            await gone
-            if late.active():
-                late.cancel()
+            await self._end(self._child)
         if self._listener is not None:
             self._listener.close()
             self._remove_directory()
+
+    async def _end(self, child: Child) -> None:
+        gone: Deferred[None] = Deferred()
+
+        def settle(_: object = None) -> None:
+            if not gone.called:
+                gone.callback(None)
+
+        self._signal("TERM")
+        late = self._clock.callLater(self._end_timeout, self._signal, "KILL")
+        too_late = self._clock.callLater(self._end_timeout + REAP_TIMEOUT, settle)
+        child.ended.addCallback(settle)
+        await gone
+        for call in (late, too_late):
+            if call.active():
+                call.cancel()
 
     def _remove_directory(self) -> None:
         if self._directory:

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps one connection to a driver, for as long as anybody wants one.
 
-Room: process. Connects, says hello, pings, connects again. It does not care who runs the driver:
+Room: process. Connects, says hello, watches, connects again. It does not care who runs the driver:
 ``child`` starts one and holds its listening socket, so that a connection made while the driver
 restarts simply waits in the backlog.
 
     CONNECTING --hello--> READY --lost--> CONNECTING
          \\--hello refused--> REFUSED (whoever asks is told why; tried again after RETRY_LIMIT)
 
-What counts against a driver is a connection, or a life, without a greeting. Five in a row open the
-breaker: whoever asks is refused at once until a greeting succeeds.
+While the breaker is open whoever asks is refused at once, with the seconds after which that may be
+over; a hello closes it only with the answer to a probe behind it.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -25,37 +26,38 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from txregistry.ipc import commands
-from txregistry.ipc.link import Answer, Link, NoAnswer
+from txregistry.ipc.link import Answer, Link, LinkLost, NoAnswer
+from txregistry.process.breaker import Breaker
+from txregistry.process.pulse import Pulse
 from txregistry.process.status import State
+from txregistry.process.supervision import Supervision
 from txregistry.storage.errors import StorageError, Unavailable
-
-#: Seconds that a request waits for a driver that restarts.
-PATIENCE = 30.0
 
 #: Seconds between two attempts while nobody listens on the socket, doubled up to the second value.
 RETRY = 0.05
 RETRY_LIMIT = 5.0
 
-#: Seconds between two pings, and until an unanswered one ends the connection.
-PING_INTERVAL = 1.0
-PING_TIMEOUT = 8.0
-
-#: Connections without a greeting, in a row, after which nobody waits any more.
-FRUITLESS_LIMIT = 5
-
 #: A connection that lived shorter than so many seconds is not followed by the next one at once: a
 #: driver that greets and hangs up must not keep this process busy.
 SHORT_LIFE = 1.0
 
+#: Seconds that a client is told to wait, at least and at most.
+_LATER = (1.0, 30.0)
+
 _REASONS = {
     State.STARTING: "the driver is starting",
     State.READY: "",
+    State.UNRESPONSIVE: "the driver does not answer",
     State.RESTARTING: "the driver is being started again",
-    State.BROKEN: "the driver does not come up",
+    State.BROKEN: "the driver does not come up, or answers nothing",
     State.STOPPED: "the driver was stopped",
 }
 
 _log = Logger()
+
+
+def _do_nothing() -> None:
+    """For a driver that is not ours to end."""
 
 
 class LinkKeeper:
@@ -63,11 +65,12 @@ class LinkKeeper:
 
     Args:
         path: the socket.
-        when_stuck: called when the driver answers neither hello nor pings any more; may kill it.
-        patience: seconds that a request waits for the next connection.
+        policy: every limit.
+        ask_to_end, kill: end the driver's process, where it is ours.
+        jitter: draws a pause between two bounds, seconds.
 
     Attributes:
-        last_ping: the newest answer to a ping on the present connection; empty before the first.
+        breaker: whether requests may wait, and how long the driver rests.
         last_hello: the newest answer to a hello; empty before the first.
         greetings: how often a driver said hello.
     """
@@ -77,46 +80,53 @@ class LinkKeeper:
         reactor: IReactorUNIX,
         clock: IReactorTime,
         path: str,
+        policy: Supervision,
         *,
-        when_stuck: Callable[[], None] = lambda: None,
-        patience: float = PATIENCE,
+        ask_to_end: Callable[[], None] = _do_nothing,
+        kill: Callable[[], None] = _do_nothing,
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._path = path
-        self._when_stuck = when_stuck
-        self._patience = patience
+        self._policy = policy
+        self._ask_to_end = ask_to_end
+        self._kill = kill
+        self.breaker = Breaker(policy, jitter)
         self._link: Link | None = None
         self._attempt: Link | None = None
+        self._pulse: Pulse | None = None
         self._is_counted = False
+        self._has_counted = False
+        self._is_probing = False
         self._greeted_at = 0.0
+        self._absent_since: float | None = None
+        self._dials = 0
         self._waiting: list[Deferred[Link]] = []
         self._later: IDelayedCall | None = None
-        self._fruitless = 0
         self._refusal: StorageError | None = None
         self._is_stopped = False
-        self.last_ping: Answer = {}
         self.last_hello: Answer = {}
         self.greetings = 0
 
     # -- how it is
 
     @property
-    def is_breaker_open(self) -> bool:
-        """Whoever asks is refused at once."""
-        return self._fruitless > FRUITLESS_LIMIT
+    def last_ping(self) -> Answer:
+        """The newest answer to a ping on the present connection; empty before the first."""
+        return self._pulse.pong if self._pulse is not None else {}
 
     @property
     def state(self) -> State:
         """What can be asked of the driver now."""
         if self._is_stopped:
             return State.STOPPED
-        if self._link is not None:
-            return State.READY
         if self._refusal is not None:
             return State.REFUSED
-        if self.is_breaker_open:
+        if self.breaker.is_open:
             return State.BROKEN
+        if self._pulse is not None:
+            return State.UNRESPONSIVE if self._pulse.is_quiet else State.READY
         return State.RESTARTING if self.greetings else State.STARTING
 
     @property
@@ -128,24 +138,21 @@ class LinkKeeper:
 
     @property
     def retry_in(self) -> float:
-        """Seconds until the next attempt to connect; 0 if there is a connection, or one is being
-        made.
-        """
-        if self._link is not None or self._later is None or not self._later.active():
+        """Seconds until the next attempt to connect, or to probe; 0 if none is waited for."""
+        if self._later is None or not self._later.active():
             return 0.0
         return max(self._later.getTime() - self._clock.seconds(), 0.0)
 
     # -- asking for the link
 
     async def link(self) -> Link:
-        if self._link is not None:
+        state = self.state
+        if state is State.READY and self._link is not None:
             return self._link
-        if self._refusal is not None:
-            raise Unavailable(f"the driver refused: {self._refusal}")
-        if self._is_stopped or self.is_breaker_open:
-            raise Unavailable(self.reason)
+        if state in (State.REFUSED, State.BROKEN, State.STOPPED):
+            raise self._not_now()
         try:
-            return await self._next_link(self._patience)
+            return await self._next_link(self._policy.patience)
         except Unavailable:
             raise
         except StorageError as refusal:  # of a hello: that of an operation is another matter
@@ -155,11 +162,15 @@ class LinkKeeper:
         """Wait, without limit, for the first answer to a hello.
 
         Raises:
-            StorageError: the driver refused it.
+            StorageError: the driver refused it, or does not come up.
         """
         if self._refusal is not None:
             raise self._refusal
         return (self._link or await self._next_link(None)).hello
+
+    def _not_now(self) -> Unavailable:
+        least, most = _LATER
+        return Unavailable(self.reason, retry_after=min(max(self.retry_in, least), most))
 
     def _next_link(self, patience: float | None) -> Deferred[Link]:
         waiter: Deferred[Link] = Deferred(lambda _: None)
@@ -174,15 +185,19 @@ class LinkKeeper:
             self._waiting.remove(waiter)
             waiter.errback(Unavailable("the driver did not come back in time"))
 
-    def _settle(self, result: Link | StorageError) -> None:
+    def _settle(self) -> None:
+        """Tell whoever waits what became of it, if that is sure."""
+        state = self.state
+        if state not in (State.READY, State.REFUSED, State.BROKEN, State.STOPPED):
+            return
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             if waiter.called:
                 continue
-            if isinstance(result, Link):
-                waiter.callback(result)
+            if state is State.READY and self._link is not None:
+                waiter.callback(self._link)
             else:
-                waiter.errback(result)
+                waiter.errback(self._not_now())
 
     # -- keeping it
 
@@ -197,69 +212,106 @@ class LinkKeeper:
         for link in (self._link, self._attempt):
             if link is not None:
                 link.abort()
-        self._settle(Unavailable(self.reason))
+        self._settle()
 
-    def driver_died(self) -> None:
-        """The driver's process ended. If that was before a greeting, it counts, and the connection
-        that ends with it does not count once more.
+    def driver_died(self, *, has_greeted: bool) -> None:
+        """The driver's process ended; whichever of this and the end of its connection is noticed
+        first, it counts once.
+
+        Args:
+            has_greeted: that run of it had said hello.
         """
-        if self._link is None:
+        had_counted, self._has_counted = self._has_counted, False
+        if self._link is not None:
+            self._judge(self._link)
+        elif not has_greeted:
             self._is_counted = True
-            self._count_fruitless()
-
-    def _count_fruitless(self) -> None:
-        self._fruitless += 1
-        if self.is_breaker_open:
-            self._settle(Unavailable(_REASONS[State.BROKEN]))
+            if not had_counted:
+                self._failed()
 
     async def _connect(self) -> None:
         self._is_counted = False
         endpoint = UNIXClientEndpoint(self._reactor, self._path)
-        factory = Factory.forProtocol(lambda: Link(self._clock, self._lost))
+        factory = Factory.forProtocol(
+            lambda: Link(self._clock, self._lost, when_settled=self._settled)
+        )
         factory.noisy = False
         try:
             link = await endpoint.connect(factory)
         except (ConnectError, OSError):
-            self._failed()
+            self._nobody_listens()
             return
+        self._absent_since = None
         try:
             await self._greet(link)
         except Unavailable as error:
             if isinstance(error, NoAnswer):
-                self._when_stuck()
+                self._kill()
             link.abort()
-            self._failed()
+            if not self._is_counted:
+                self._has_counted = True
+                self._failed()
+            self._retry(max(RETRY, self.breaker.pause()))
         except StorageError as refusal:
             link.abort()
             self._refusal = refusal
             self._retry(RETRY_LIMIT)
-            self._settle(refusal)
+            self._refused(refusal)
         else:
             self._ready(link)
+
+    def _nobody_listens(self) -> None:
+        """Somebody else runs the driver, and does not at the moment."""
+        now = self._clock.seconds()
+        if self._absent_since is None:
+            self._absent_since, self._dials = now, 0
+        self._dials += 1
+        if now - self._absent_since >= self._policy.patience:
+            self.breaker.open()
+        self._retry(min(RETRY * 2.0 ** min(self._dials, 10), RETRY_LIMIT))
+        self._settle()
 
     async def _greet(self, link: Link) -> None:
         self._attempt = link
         if self._is_stopped:
             link.abort()
         try:
-            await link.greet()
+            await link.greet(self._policy.start_timeout)
         finally:
             self._attempt = None
 
+    def _refused(self, refusal: StorageError) -> None:
+        """Give whoever waits for the first hello the driver's own words."""
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.called:
+                waiter.errback(refusal)
+
     def _failed(self) -> None:
-        self._retry(min(RETRY * 2 ** min(self._fruitless, 10), RETRY_LIMIT))
-        if not self._is_counted:
-            self._count_fruitless()
+        was_open = self.breaker.is_open
+        self.breaker.failed(self._clock.seconds())
+        if self.breaker.is_open and not was_open:
+            _log.error("the driver gets nowhere: requests that need it are refused")
+        self._settle()
 
     def _ready(self, link: Link) -> None:
         self._refusal = None
-        self._fruitless = 0
         self._greeted_at = self._clock.seconds()
         self.greetings += 1
         self.last_hello = link.hello
         self._link = link
-        self._ping_later(link)
-        self._settle(link)  # last: whoever waited goes on at once, and may stop all this
+        self._pulse = Pulse(
+            link,
+            self._clock,
+            self._policy,
+            when_changed=self._settle,
+            ask_to_end=self._ask_to_end,
+            kill=self._kill,
+        )
+        self._pulse.start()
+        if self.breaker.is_open:
+            self._probe(link)
+        self._settle()  # last: whoever waited goes on at once, and may stop all this
 
     def _retry(self, delay: float) -> None:
         if not self._is_stopped:
@@ -268,38 +320,69 @@ class LinkKeeper:
     def _lost(self, link: Link) -> None:
         if link is not self._link:
             return
+        self._judge(link)
         self._link = None
-        self.last_ping = {}
+        self._is_probing = False
+        if self._pulse is not None:
+            self._pulse.stop()
+            self._pulse = None
         self._cancel_later()
-        if self._clock.seconds() - self._greeted_at < SHORT_LIFE:
-            self._retry(RETRY)
+        is_short = self._clock.seconds() - self._greeted_at < SHORT_LIFE
+        delay = max(RETRY if is_short else 0.0, self.breaker.pause())
+        if delay:
+            self._retry(delay)
         elif not self._is_stopped:
             self.start()
+
+    def _judge(self, link: Link) -> None:
+        """A life is over, or its connection: it counts if it came to nothing."""
+        if not self._is_counted and link.is_fruitless:
+            self._is_counted = True
+            self._failed()
 
     def _cancel_later(self) -> None:
         if self._later is not None and self._later.active():
             self._later.cancel()
 
-    # -- liveness
+    # -- the breaker
 
-    def _ping_later(self, link: Link) -> None:
-        self._later = self._clock.callLater(
-            PING_INTERVAL, lambda: Deferred.fromCoroutine(self._ping(link))
-        )
-
-    async def _ping(self, link: Link) -> None:
-        try:
-            self.last_ping = await link.call(commands.Ping, timeout=PING_TIMEOUT)
-        except StorageError as error:
-            if not link.is_lost:
-                _log.warn(
-                    "the driver does not answer a ping ({error}): its connection is ended",
-                    error=str(error),
-                )
-                self._when_stuck()
-                link.abort()
+    def _settled(self, link: Link, *, is_answered: bool) -> None:
+        """An operation was answered in time, or is past its deadline."""
+        if link is not self._link or self._is_probing:
+            return
+        if is_answered:
+            self.breaker.answered()
         else:
-            self._ping_later(link)
+            self.breaker.unanswered()
+            if self.breaker.is_open:
+                _log.error("the driver answers too little: requests that need it are refused")
+                self._probe_later(link)
+                self._settle()
+
+    def _probe_later(self, link: Link) -> None:
+        self._is_probing = True
+        self._later = self._clock.callLater(RETRY_LIMIT, self._probe, link)
+
+    def _probe(self, link: Link) -> None:
+        self._is_probing = True
+        Deferred.fromCoroutine(self._try_out(link))
+
+    async def _try_out(self, link: Link) -> None:
+        """Ask one small thing while everybody else is refused."""
+        try:
+            await link.call(commands.Stat, timeout=self._policy.deadlines.operation, path="/")
+        except LinkLost:
+            return
+        except NoAnswer as error:
+            _log.warn("the driver is still of no use: {error}", error=str(error))
+            self._probe_later(link)
+            return
+        except StorageError:
+            pass  # a refusal is an answer
+        self._is_probing = False
+        self.breaker.close()
+        _log.info("the driver answers: requests are served again")
+        self._settle()
 
 
 def _cancel_and_pass(result: Any, late: IDelayedCall) -> Any:

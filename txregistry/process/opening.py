@@ -12,13 +12,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from txregistry.ipc.admission import Admission
+from txregistry.ipc.attempts import Attempts
 from txregistry.ipc.budget import ReplayBudget
 from txregistry.ipc.link import Answer
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.process.child import ChildDriver
-from txregistry.process.keeper import PATIENCE, LinkKeeper
+from txregistry.process.keeper import LinkKeeper
 from txregistry.process.spec import DriverSpec, StartError
 from txregistry.process.status import DriverStatus, Pong, Windows
+from txregistry.process.supervision import Supervision
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError, Unavailable
 
@@ -45,10 +48,11 @@ class OpenDriver:
         spec: DriverSpec,
         reactor: Any,
         *,
-        patience: float = PATIENCE,
-        budget: ReplayBudget | None = None,
+        supervision: Supervision | None = None,
     ) -> None:
         self.spec = spec
+        policy = supervision or Supervision()
+        self._budget = ReplayBudget(policy.replay_budget)
         self._reactor = reactor
         self._greeted: Deferred[Answer] | None = None
         self.child: ChildDriver | None = None
@@ -58,19 +62,31 @@ class OpenDriver:
                 spec,
                 reactor,
                 reactor,
+                end_timeout=policy.end_timeout,
                 when_died=self._died,
                 greetings=lambda: self.links.greetings,
+                pause=lambda: self.links.breaker.pause(),
             )
             self.child.bind()
             path = self.child.path
         assert path is not None
-        self._budget = budget or ReplayBudget()
-        self.links = LinkKeeper(reactor, reactor, path, when_stuck=self._kill, patience=patience)
+        self.links = LinkKeeper(
+            reactor, reactor, path, policy, ask_to_end=self._ask_to_end, kill=self._kill
+        )
         if self.child is not None:
             self.child.start()
         self.links.start()
+        self.attempts = Attempts(
+            self.links, reactor, policy.poison_deaths, Admission(policy.operations, policy.queue)
+        )
         self.driver: Driver = RemoteDriver(
-            reactor, reactor, self.links, self._in_thread, self._budget
+            reactor,
+            reactor,
+            self.links,
+            self._in_thread,
+            self._budget,
+            deadlines=policy.deadlines,
+            attempts=self.attempts,
         )
 
     def status(self) -> DriverStatus:
@@ -85,20 +101,26 @@ class OpenDriver:
             pid=child.pid if child is not None else None,
             deaths=child.deaths if child is not None else 0,
             greetings=links.greetings,
-            is_breaker_open=links.is_breaker_open,
+            is_breaker_open=links.breaker.is_open,
             retry_in=links.retry_in,
             pong=_pong(links.last_ping),
+            given_up=self.attempts.given_up,
+            refused=self.attempts.admission.refused,
             windows=Windows(budget.used, budget.total, budget.unprotected),
         )
 
     def _in_thread(self, work: Any) -> Any:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
-    def _died(self) -> None:
-        self.links.driver_died()
+    def _died(self, *, has_greeted: bool) -> None:
+        self.links.driver_died(has_greeted=has_greeted)
         greeted, self._greeted = self._greeted, None
         if greeted is not None:
             greeted.cancel()
+
+    def _ask_to_end(self) -> None:
+        if self.child is not None:
+            self.child.terminate()
 
     def _kill(self) -> None:
         if self.child is not None:

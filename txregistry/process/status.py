@@ -88,6 +88,8 @@ class DriverStatus:
         retry_in: seconds until it is tried again, while it is not there; 0 if that goes on now.
         pong: its newest word about itself; None before the first one of the present connection.
         windows: of the uploads to it.
+        given_up: operations that were in flight at too many of its deaths, since the start.
+        refused: operations for which there was no place left to wait for it, since the start.
     """
 
     name: str
@@ -102,6 +104,8 @@ class DriverStatus:
     retry_in: float
     pong: Pong | None
     windows: Windows
+    given_up: int = 0
+    refused: int = 0
 
     @property
     def is_ready(self) -> bool:

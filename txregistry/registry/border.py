@@ -18,7 +18,7 @@ from attrs import frozen
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.storage import errors
-from txregistry.storage.errors import StorageError, Throttled, WrongOffset
+from txregistry.storage.errors import StorageError, Throttled, Unavailable, WrongOffset
 
 
 @frozen
@@ -74,7 +74,7 @@ def translate(error: StorageError, missing: Code, detail: object = None) -> OciE
     # By kind, not by type: a lost or silent connection is a kind of Unavailable.
     answer = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), _FAULT)
     retry_after = answer.retry_after
-    if isinstance(error, Throttled):
+    if isinstance(error, Throttled | Unavailable):
         retry_after = max(1, math.ceil(error.retry_after))
     return OciError(
         answer.code or missing,

@@ -139,10 +139,18 @@ class Denied(StorageError):
 
 
 class Unavailable(StorageError):
-    """The backend or the driver can't be reached."""
+    """The backend or the driver can't be reached.
+
+    Args:
+        retry_after: seconds after which that may be over.
+    """
 
     code = "Unavailable"
     is_retryable = True
+
+    def __init__(self, message: str = "", *, path: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, path=path)
+        self.retry_after = retry_after
 
 
 class Corrupt(StorageError):

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a driver that is connected still lives.
+
+Room: process. Two ways of not living are told apart:
+
+    dead     its reactor answers no ping
+    stuck    pings are answered, but some operation is past its deadline, and nothing has been
+             answered and no byte has moved for ``stuck_after`` seconds
+
+and one escalation follows, counted in intervals between pings and not in time on the clock: when
+this very process was held up, it has heard nothing, and that is no fault of the driver.
+
+    SOUND --ping_misses--> QUIET (no new work) --terminate_after--> ASKED --kill_after--> KILLED
+      ^---- an answer ---------'                                      ^
+      '------------------------ stuck --------------------------------'
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from txregistry.ipc import commands
+from txregistry.ipc.link import Answer, Link
+from txregistry.process.supervision import Supervision
+from txregistry.storage.errors import StorageError
+
+_log = Logger()
+
+
+class Pulse:
+    """Pings one connection until it is lost or stopped.
+
+    Args:
+        when_changed: the driver went quiet, or is sound again.
+        ask_to_end, kill: end its process, politely or not.
+
+    Attributes:
+        pong: the newest answer; empty before the first.
+        is_quiet: it gets no new work.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        clock: IReactorTime,
+        policy: Supervision,
+        *,
+        when_changed: Callable[[], None],
+        ask_to_end: Callable[[], None],
+        kill: Callable[[], None],
+    ) -> None:
+        self._link = link
+        self._clock = clock
+        self._interval = policy.ping_interval
+        self._stuck_after = policy.stuck_after
+        self._quiet_at = policy.ping_misses
+        self._ask_at = self._quiet_at + self._intervals(policy.terminate_after)
+        self._kill_at = self._ask_at + self._intervals(policy.kill_after)
+        self._when_changed = when_changed
+        self._ask_to_end = ask_to_end
+        self._kill = kill
+        self._later: IDelayedCall | None = None
+        self._missed = 0
+        self._is_waiting = False
+        self._is_stuck = False
+        self._seen: tuple[int, int] = (-1, -1)
+        self._seen_at = 0.0
+        self.pong: Answer = {}
+        self.is_quiet = False
+
+    def start(self) -> None:
+        """Send the first ping an interval from now."""
+        self._later = self._clock.callLater(self._interval, self._beat)
+
+    def stop(self) -> None:
+        """Send no more; repeatable."""
+        if self._later is not None and self._later.active():
+            self._later.cancel()
+
+    def _intervals(self, seconds: float) -> int:
+        return math.ceil(seconds / self._interval)
+
+    def _beat(self) -> None:
+        self._later = self._clock.callLater(self._interval, self._beat)
+        if self._is_waiting or self._is_stuck:
+            self._missed += 1
+            self._escalate()
+        else:
+            self._is_waiting = True
+            Deferred.fromCoroutine(self._ping())
+
+    async def _ping(self) -> None:
+        try:
+            # It ends with the connection, at the latest when that is aborted.
+            pong = await self._link.call(commands.Ping, timeout=math.inf)
+        except StorageError as error:
+            if not self._link.is_lost:
+                _log.error("the driver's answer to a ping: {error}", error=str(error))
+                self._kill()
+                self._link.abort()
+            return
+        self._is_waiting = False
+        self.pong = pong
+        if self._is_stuck:
+            return
+        self._missed = 0
+        if self.is_quiet:
+            _log.info("the driver answers pings again")
+            self.is_quiet = False
+            self._when_changed()
+        self._look_for_progress(pong)
+
+    def _look_for_progress(self, pong: Answer) -> None:
+        now = self._clock.seconds()
+        overdue = self._link.overdue()
+        seen = (self._link.answered, pong["bytes_moved"])
+        if not overdue or seen != self._seen:
+            self._seen, self._seen_at = seen, now
+        elif now - self._seen_at >= self._stuck_after:
+            _log.error(
+                "the driver answers pings, but nothing has moved for {seconds:g} s and {count}"
+                " operations are past their deadline, the first of them {name}",
+                seconds=now - self._seen_at,
+                count=len(overdue),
+                name=overdue[0],
+            )
+            self._is_stuck = True
+            self._missed = self._ask_at
+            self._escalate()
+
+    def _escalate(self) -> None:
+        if self._missed >= self._quiet_at and not self.is_quiet:
+            _log.warn("the driver does not answer: it gets no new work")
+            self.is_quiet = True
+            self._when_changed()
+        if self._missed == self._ask_at:
+            _log.warn("the driver still does not answer: it is asked to end")
+            self._ask_to_end()
+        elif self._missed >= self._kill_at:
+            _log.error("the driver does not end: it is killed")
+            self.stop()
+            self._kill()
+            self._link.abort()
