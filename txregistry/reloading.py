@@ -34,6 +34,7 @@ LIVE = (
     "http.headers",
     "http.host",
     "http.limits",
+    "http.root",
     "http.tls",
     "http.trustedproxies",
     "log.fields",

@@ -28,6 +28,7 @@ from txregistry.challenges import Webroot
 from txregistry.config import Configuration, Log, NamedDriver
 from txregistry.config import Storage as StorageSettings
 from txregistry.config.middleware_settings import MiddlewareEntry
+from txregistry.config.root_settings import Root
 from txregistry.events import Notifications
 from txregistry.ipc.deadlines import Deadlines
 from txregistry.listening import ListenError
@@ -57,8 +58,10 @@ from txregistry.upkeep import Repeated, end_quietly
 from txregistry.watching import Watch
 from txregistry.web import (
     AccessRecord,
+    Endpoint,
     Exempt,
     Limits,
+    Metadata,
     RegistrySite,
     WebSettings,
     make_site,
@@ -436,8 +439,16 @@ def web_settings(
         tags_maximum=configuration.tags.max_tags,
         trusted_proxies=frozenset(http.trusted_proxies),
         limits=Limits(**attrs.asdict(http.limits)),
+        metadata=_metadata(http.root),
         access_log=access_log,
     )
+
+
+def _metadata(root: Root) -> Metadata | None:
+    if root.disabled:
+        return None
+    endpoints = tuple(Endpoint(**attrs.asdict(each)) for each in root.endpoints)
+    return Metadata(endpoints=endpoints, mirrors=root.mirrors, fallback=root.fallback)
 
 
 def registry_options(configuration: Configuration) -> RegistryOptions:

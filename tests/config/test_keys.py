@@ -12,6 +12,7 @@ from txregistry.config import Configuration, TcpAddress, UnixAddress, load_text
 from txregistry.config.addresses import Entrance
 from txregistry.config.middleware_settings import MiddlewareEntry
 from txregistry.config.redis_settings import Server
+from txregistry.config.root_settings import OtherEndpoint
 from txregistry.config.rows import rows
 from txregistry.config.settings import Storage
 from txregistry.config.tls_settings import KeyPair
@@ -57,6 +58,36 @@ KEYS = {
         ),
         ["':80'", "[]", "[':80']", "['http://x']", "['ftp://x:1']", "['unix:']", "['unix']"],
     ),
+    "http.root.disabled": ("http.root.disabled", False, "true", True, ["x"]),
+    "http.root.endpoints": (
+        "http.root.endpoints",
+        (),
+        "[{version: v1, url: 'https://r.example/v1/', push: false}]",
+        (OtherEndpoint("v1", "https://r.example/v1/", False),),
+        [
+            "x",
+            "[x]",
+            "[{version: v1, url: 'https://r.example/v1/'}]",
+            "[{version: one, url: 'https://r.example/v1/', push: false}]",
+            "[{version: v1, url: /v1/, push: false}]",
+            "[{version: v1, url: 'https://r.example/v1/', push: maybe}]",
+        ],
+    ),
+    "http.root.mirrors": (
+        "http.root.mirrors",
+        (),
+        "['http://[::1]:5000/v2/']",
+        ("http://[::1]:5000/v2/",),
+        [
+            "x",
+            "['ftp://x/']",
+            "['https://u:hunter2@x/']",
+            "['https://x:0/']",
+            "['https://x y/']",
+            "['http://[x/']",
+        ],
+    ),
+    "http.root.fallback": ("http.root.fallback", False, "true", True, ["x"]),
     "http.tls.certificate": ("http.tls.certificate", "", "/c", "/c", ["[x]"]),
     "http.tls.key": ("http.tls.key", "", "/k", "/k", ["[x]"]),
     "http.tls.additional": (

@@ -18,6 +18,8 @@ upon, a file for each noun. What is not offered has no test:
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from .repository import ALGORITHMS, EMPTY_JSON, NOTHING, OCI_INDEX, Repository, digest_of, image
@@ -53,9 +55,15 @@ class VersionTests:
         assert answer.headers["Docker-Distribution-API-Version"] == "registry/2.0"
 
     def test_liveness_needs_nothing(self, client):
-        """What balancers ask for: an empty 200 that nobody may keep."""
+        """What balancers ask for: a 200 that nobody may keep; it tells which APIs are here."""
         answer = client.get("/")
-        assert (answer.status, answer.body) == (200, b"")
+        assert answer.status == 200
+        assert json.loads(answer.body) == {
+            "versions": ["v2"],
+            "endpoints": [{"version": "v2", "url": "/v2/", "push": True}],
+            "mirrors": [],
+            "fallback": False,
+        }
         assert answer.headers["Cache-Control"] == "no-cache"
 
 

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from txregistry.web import Endpoint, Metadata
+
 from .raw import request
 
 WRITES = {"DELETE", "PATCH", "POST", "PUT"}
@@ -23,8 +25,57 @@ async def test_version_check_without_slash_is_not_redirected(house):
     assert (await house.ask("GET", "/v2")).status == 200
 
 
-async def test_liveness_is_an_empty_200(house):
-    """Balancers ask for / and want no content."""
+def told(reply):
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["cache-control"] == "no-cache"
+    return json.loads(reply.body)
+
+
+OURS = {"version": "v2", "url": "/v2/", "push": True}
+
+
+async def test_root_tells_what_is_here(house):
+    """Who knows no API yet asks there."""
+    assert told(await house.ask("GET", "/")) == {
+        "versions": ["v2"],
+        "endpoints": [OURS],
+        "mirrors": [],
+        "fallback": False,
+    }
+    head = await house.ask("HEAD", "/")
+    assert (head.status, head.body) == (200, b"")
+
+
+async def test_root_tells_what_is_beside_us(house):
+    """Ours comes first; versions are told once."""
+    others = (
+        Endpoint("v1", "https://r.example/v1/", False),
+        Endpoint("v2", "https://other.example/v2/", True),
+    )
+    mirrors = ("https://mirror.example/v2/",)
+    house.serve(metadata=Metadata(endpoints=others, mirrors=mirrors, fallback=True))
+    assert told(await house.ask("GET", "/")) == {
+        "versions": ["v2", "v1"],
+        "endpoints": [
+            OURS,
+            {"version": "v1", "url": "https://r.example/v1/", "push": False},
+            {"version": "v2", "url": "https://other.example/v2/", "push": True},
+        ],
+        "mirrors": ["https://mirror.example/v2/"],
+        "fallback": True,
+    }
+
+
+async def test_root_tells_where_the_api_is_and_whether_it_takes_pushes(house):
+    house.serve(prefix="/r/", host="https://registry.example", relative_urls=False, read_only=True)
+    [endpoint] = told(await house.ask("GET", "/"))["endpoints"]
+    assert endpoint == {"version": "v2", "url": "https://registry.example/r/v2/", "push": False}
+
+
+async def test_root_may_be_empty(house):
+    """As registry:3 has it, for whoever relies on that."""
+    house.serve(metadata=None)
     reply = await house.ask("GET", "/")
     assert (reply.status, reply.body) == (200, b"")
     assert reply.headers["cache-control"] == "no-cache"

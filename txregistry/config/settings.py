@@ -39,6 +39,7 @@ from txregistry.config.kinds import (
 from txregistry.config.middleware_settings import Middleware
 from txregistry.config.notification_settings import Notifications
 from txregistry.config.redis_settings import Redis
+from txregistry.config.root_settings import Root
 from txregistry.config.rows import key as _key
 from txregistry.config.rows import rows
 from txregistry.config.rows import section as _section
@@ -109,6 +110,7 @@ class Http:
     drain_timeout: float = _key(duration(), 8.0)
     headers: Mapping[str, tuple[str, ...]] = _key(HEADERS, {})
     trusted_proxies: tuple[str, ...] = _key(HOSTS, ())
+    root: Root = _section(Root)
     limits: Limits = _section(Limits)
     tls: Tls = _section(Tls)
     acme: Acme = _section(Acme)

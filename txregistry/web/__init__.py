@@ -5,13 +5,15 @@ route.
 
 from txregistry.web.elsewhere import Exempt, networks
 from txregistry.web.pages import Pages
-from txregistry.web.settings import AccessRecord, Limits, WebSettings
+from txregistry.web.settings import AccessRecord, Endpoint, Limits, Metadata, WebSettings
 from txregistry.web.site import RegistrySite, make_site
 
 __all__ = [
     "AccessRecord",
+    "Endpoint",
     "Exempt",
     "Limits",
+    "Metadata",
     "Pages",
     "RegistrySite",
     "WebSettings",

@@ -100,6 +100,29 @@ class AccessRecord:
     driver_seconds: float = 0.0
 
 
+@frozen
+class Endpoint:
+    """Another API under the same name, as ``/`` tells it."""
+
+    version: str
+    url: str
+    push: bool
+
+
+@frozen(kw_only=True)
+class Metadata:
+    """What ``/`` tells besides ourselves.
+
+    Attributes:
+        mirrors: URLs where the same content can be pulled.
+        fallback: a client that fails at one endpoint may go on to the next.
+    """
+
+    endpoints: tuple[Endpoint, ...] = ()
+    mirrors: tuple[str, ...] = ()
+    fallback: bool = False
+
+
 @frozen(kw_only=True)
 class WebSettings:
     """What the web is told.
@@ -121,6 +144,7 @@ class WebSettings:
             not counted by address.
         body_memory: bytes of bodies that wait to be stored, over all connections; while there are
             more, no client is read ahead. As much again is for manifests; beyond that they get 503.
+        metadata: what ``/`` tells; None: nothing.
         challenge: reads the answer to an ACME challenge, by its token; None: none are served.
         challenges_only: nothing else is served.
         identifying: makes identities of credentials.
@@ -145,6 +169,7 @@ class WebSettings:
     trusted_proxies: frozenset[str] = frozenset()
     limits: Limits = field(factory=Limits)
     body_memory: int = 64 * 1024 * 1024
+    metadata: Metadata | None = field(factory=Metadata)
     challenge: Callable[[str], Awaitable[bytes | None]] | None = None
     challenges_only: bool = False
     identifying: Identify = field(factory=Everybody)

@@ -27,6 +27,10 @@ class Urls:
     origin: str
     root: str
 
+    def base(self) -> str:
+        """Where the API begins."""
+        return f"{self.origin}{self.root}/"
+
     def blob(self, repository: RepositoryName, digest: Digest) -> str:
         """Where a blob is pulled."""
         return f"{self.origin}{self.root}/{repository}/blobs/{digest}"
