@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -15,6 +16,7 @@ from twisted.logger import globalLogPublisher
 
 from tests.census import open_descriptors
 
+from . import simulation
 from .campaign import Campaign, is_long
 from .simulation import BOOT, WEATHERS, Host, House
 from .tenants import Tenant
@@ -23,6 +25,9 @@ HOUR = 3600.0
 
 #: Virtual seconds in which all must be well once the weather is over.
 RECOVERY = 2 * HOUR
+
+#: Runs in which a planted mistake must show.
+MOST_RUNS = 20
 
 #: Upload sessions lie below this.
 UPLOADS = "/_uploads/"
@@ -110,6 +115,20 @@ def test_nothing_is_lost_in_any_weather(weather):
             "refused for the time being": refusals,
         }
         assert deaths
+
+
+@pytest.mark.parametrize("mistake", ["nothing is sent again", "uploads in use are purged"])
+def test_planted_mistakes_are_noticed(mistake, monkeypatch):
+    """The lab tested: a product that is broken on purpose does not get through."""
+    weather = WEATHERS[1]
+    if mistake == "nothing is sent again":
+        weather = replace(weather, budget=0, dies_at_call=0.03)
+    else:
+        monkeypatch.setattr(simulation, "AGE", 60.0)
+    with Campaign(f"simulated hours in which {mistake}", expects_losses=True) as campaign:
+        while not campaign.losses and campaign.tried < MOST_RUNS:
+            seed = campaign.choice.getrandbits(32)
+            campaign.trial(f"seed {seed}", Run(seed, weather, 0.5).go())
 
 
 def test_seed_is_replay():
