@@ -46,10 +46,12 @@ def not_run(reason):
     pytest.skip(text)
 
 
-def told(counts):
-    """A Counter in words."""
+def told(value):
+    """A note in words, whether it is a Counter or not."""
+    if not isinstance(value, dict):
+        return str(value)
     return (
-        ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "nothing"
+        ", ".join(f"{count} {name}" for name, count in sorted(value.items()) if count) or "nothing"
     )
 
 
@@ -60,6 +62,10 @@ class Campaign:
 
     Args:
         expects_losses: a campaign against a product that was broken on purpose must find something.
+
+    Attributes:
+        notes: what else is to be told; those of several runs are added up, where they are numbers
+            or Counters of them.
     """
 
     def __init__(self, name, *, expects_losses=False):
@@ -99,7 +105,7 @@ class Campaign:
     def line(self):
         survived = self.tried - len(self.losses)
         text = f"{self.name}: tried {self.tried}, survived {survived}, lost {len(self.losses)}"
-        notes = "".join(f"; {key}: {value}" for key, value in self.notes.items())
+        notes = "".join(f"; {key}: {told(value)}" for key, value in self.notes.items())
         return f"{text}{notes} (seed {self.seed}, {time.monotonic() - self._started:.0f} s)"
 
     def __enter__(self):
@@ -125,6 +131,7 @@ class Campaign:
                 "tried": self.tried,
                 "lost": len(self.losses),
                 "losses": self.losses[:20],
+                "is broken on purpose": self.expects_losses,
                 "seed": self.seed,
                 "seconds": round(time.monotonic() - self._started, 1),
                 "form": "long" if is_long() else "short",

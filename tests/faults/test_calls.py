@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from tests.functional.servers import Registry
 
-from .campaign import Campaign, is_long, short_or_long, told
+from .campaign import Campaign, is_long, short_or_long
 from .checker import find_losses
 from .journal import Journal
 from .patrons import Line, Patron, Unanswered
@@ -226,7 +226,7 @@ class ErrorTests:
                     campaign.trial(where, problems + bench.look())
             campaign.trial("the tree at the end", bench.find_losses())
             campaign.notes["uploads to begin anew after a failed sync"] = poisoned
-            campaign.notes["answers"] = told(answers)
+            campaign.notes["answers"] = answers
 
     def _refuse(self, bench, operation, refusal, call):
         """Returns what came of the operation, and what is wrong then."""

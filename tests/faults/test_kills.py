@@ -23,7 +23,7 @@ from tests.functional.images import Layout, check_layout
 from tests.functional.servers import Registry, need
 from tests.functional.test_interruptions import Content
 
-from .campaign import Campaign, is_long, short_or_long, told
+from .campaign import Campaign, is_long, short_or_long
 from .checker import Findings, find_losses
 from .journal import Journal
 from .patrons import Crowd, Line, Patron
@@ -278,7 +278,7 @@ class ServerTests:
                 campaign.trial("all kills together", problems if is_last else [])
             campaign.notes["acknowledged"] = journal.acknowledged
             campaign.notes["longest start"] = f"{max(waits):.1f} s"
-            campaign.notes["left behind"] = told(warnings)
+            campaign.notes["left behind"] = warnings
 
     def test_image_pushes_come_to_their_end(self, directory):
         """skopeo, started again when it fails, gets each image in; and all of it is there."""

@@ -22,7 +22,7 @@ import pytest
 
 from tests.functional.servers import Registry
 
-from .campaign import Campaign, is_long, not_run, short_or_long, told
+from .campaign import Campaign, is_long, not_run, short_or_long
 from .checker import find_losses
 from .disk import CannotMount, Disk, check_mounts, pick_directory
 from .journal import Journal
@@ -139,10 +139,8 @@ def cut_power(campaign, directory, count, left_out=""):
             campaign.notes["acknowledged"] += host.journal.acknowledged - before
             left_behind.update(host.warnings)
             host.warnings.clear()
-    campaign.notes["left behind"] = told(left_behind)
-    campaign.notes["cuts of ext4 with"] = " | ".join(
-        f"{mount}: {count}" for mount, count in mounts.items()
-    )
+    campaign.notes["left behind"] = left_behind
+    campaign.notes["cuts of ext4 with"] = mounts
 
 
 @pytest.fixture

@@ -44,11 +44,15 @@ class SlowUpload:
         answer = line.request("POST", "/v2/slow/app/blobs/uploads/")
         self.location = here(answer.headers["Location"])
         self.size = size
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        head = f"PATCH {self.location} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
-        self._socket.sendall(head.encode())
+        self._port = port
+        self._socket = None
 
     def send(self, data):
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+            data = (
+                f"PATCH {self.location} HTTP/1.1\r\nHost: a\r\nContent-Length: {self.size}\r\n\r\n"
+            ).encode() + data
         self._socket.sendall(data)
 
     def end(self, line, digest):

@@ -9,7 +9,7 @@ from twisted.logger import globalLogPublisher
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.registry.tasks import Finishing, each, if_there, together
-from txregistry.storage.errors import Denied, Missing
+from txregistry.storage.errors import Denied, Missing, Unavailable
 
 from .world import done, started
 
@@ -154,7 +154,12 @@ class FinishingTests:
 
     @pytest.mark.parametrize(
         "error, is_logged",
-        [(KeyError(), True), (OciError(Code.UNKNOWN), False), (Denied("x"), True)],
+        [
+            (KeyError(), True),
+            (OciError(Code.UNKNOWN), False),
+            (Denied("x"), True),
+            (Unavailable("x"), False),
+        ],
     )
     def test_failure_that_nobody_waits_for_is_logged(self, failures, error, is_logged):
         finishing, gate = Finishing(), Deferred()

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from txregistry.oci.errors import OciError
 from txregistry.registry.body import BodyCut
-from txregistry.storage.errors import Missing
+from txregistry.storage.errors import Missing, StorageError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -104,6 +104,15 @@ async def if_there(call: Awaitable[T]) -> T | None:
         return None
 
 
+def _log_unseen(failure: Failure) -> None:
+    """Log how something ended that nobody waits for."""
+    value = failure.value
+    if isinstance(value, StorageError) and value.is_retryable:  # the storage's trouble, not a fault
+        log.warn("what was finished without its client failed: {error}", error=str(value))
+    elif not isinstance(value, _EXPECTED):
+        log.failure("what was finished without its client failed", failure=failure)
+
+
 class Finishing:
     """Owns work that a departed client must not stop: a commit, a delete, the end of a writer."""
 
@@ -123,8 +132,8 @@ class Finishing:
             self._running.discard(running)
             if not answer.called:
                 answer.callback(result)
-            elif isinstance(result, Failure) and not isinstance(result.value, _EXPECTED):
-                log.failure("what was finished without its client failed", failure=result)
+            elif isinstance(result, Failure):
+                _log_unseen(result)
             if not self._running:
                 waiters, self._waiters = self._waiters, []
                 for waiter in waiters:
