@@ -25,7 +25,7 @@ from txregistry.process.child import (
     REAP_TIMEOUT,
     ChildDriver,
 )
-from txregistry.process.spec import ISOLATION, DriverSpec, StartError
+from txregistry.process.spec import ISOLATION, DriverSpec, StartError, find_driver
 from txregistry.process.supervision import Supervision
 
 from ..census import until
@@ -136,6 +136,16 @@ class GivingTests:
         # The shell that the driver is started by may note where it was.
         allowed |= {"TXREGISTRY_OPTIONS_FD", ISOLATION, "PWD", "OLDPWD", "SHLVL", "_"}
         assert {name.decode() for name in environment(driver.pid)} <= allowed
+
+    def test_environment_has_what_a_vendor_reads(self, monkeypatch):
+        """The S3 driver finds its role by AWS_* as every other tool does; the others do not."""
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/r")
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+        monkeypatch.setenv("AWSOME", "no")
+        wanted = {"AWS_ROLE_ARN", "HTTPS_PROXY"}
+        for name, expected in (("s3", wanted), ("s3aws", wanted), ("filesystem", set())):
+            found = child_module._inherited(find_driver(name, {}).environment)
+            assert found.keys() & {*wanted, "AWSOME"} == expected
 
     @pytest_twisted.ensureDeferred
     async def test_interrupt_of_the_terminal_does_not_reach_it(self, house):

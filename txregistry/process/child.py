@@ -24,7 +24,7 @@ import shutil
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -45,8 +45,8 @@ from txregistry.process.supervision import Supervision
 #: More than Twisted's 50, which refused bursts of connects.
 BACKLOG = 1024
 
-#: Variables that a driver inherits; everything else (proxies, credentials, PYTHON*, LD_*) is kept
-#: from it.
+#: Variables that every driver inherits; everything else (PYTHON*, LD_*, and proxies and credentials
+#: but for the drivers that want them) is kept from it.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 
 #: Seconds after a kill for which its end is waited for. A process that is not gone by then hangs in
@@ -229,7 +229,7 @@ class ChildDriver:
 
     def _spawn(self, child: Child, listener: socket.socket) -> IProcessTransport:
         options = _options_file(self._document)
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        environment = _inherited(self._spec.environment)
         environment |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "driver", "TXREGISTRY_OPTIONS_FD": "4"}
         environment[ISOLATION] = self._spec.isolation
         command = [*_TRAMPOLINE, *self._command]
@@ -396,6 +396,16 @@ def _document(spec: DriverSpec) -> bytes:
         raise StartError(
             f"the options of storage driver {spec.name!r} can't be written as JSON: {error}"
         ) from error
+
+
+def _inherited(wanted: Sequence[str]) -> dict[str, str]:
+    """Our variables that a driver gets."""
+    beginnings = tuple(name for name in wanted if name.endswith("_"))
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in (*INHERITED, *wanted) or (beginnings and name.startswith(beginnings))
+    }
 
 
 def _options_file(document: bytes) -> int:

@@ -27,6 +27,23 @@ ISOLATION = "TXREGISTRY_ISOLATION"
 MIDDLEWARE = "middleware"
 
 
+#: What clients of a network service are told by the environment.
+_NETWORK = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+)
+
+#: Driver -> variables that it inherits, since its vendor's tools find credentials by them; one that
+#: ends with an underscore is the beginning of names.
+ENVIRONMENT: dict[str, tuple[str, ...]] = {
+    "s3": ("AWS_", *_NETWORK),
+    "s3aws": ("AWS_", *_NETWORK),
+    "azure": ("AZURE_", "IDENTITY_", "MSI_", *_NETWORK),
+    "gcs": ("GOOGLE_", "CLOUDSDK_", *_NETWORK),
+    "swift": ("OS_", *_NETWORK),
+}
+
+
 class StartError(Exception):
     """The driver can't be had; one sentence for the operator that names the thing and the way
     out.
@@ -43,6 +60,8 @@ class DriverSpec:
         socket: path of the UNIX socket of a driver that somebody else starts; None to start one.
         options: handed to a started driver by descriptor; a driver on a socket has its own.
         isolation: ``off``, ``preferred``: whatever can be had; ``required``: all, or no start.
+        environment: variables that a started driver inherits beside the harmless ones, as in
+            :data:`ENVIRONMENT`.
         user, group: ids that a started driver runs under; None for those of this process.
     """
 
@@ -51,6 +70,7 @@ class DriverSpec:
     socket: str | None = None
     options: Mapping[str, object] = field(factory=dict, repr=False)
     isolation: str = "preferred"
+    environment: tuple[str, ...] = ()
     user: int | None = None
     group: int | None = None
 
@@ -101,4 +121,9 @@ def find_driver(name: str, options: Mapping[str, object]) -> DriverSpec:
         guess = f"; did you mean {near[0]!r}?" if near else ""
         names = ", ".join(sorted(known)) or "none"
         raise StartError(f"there is no storage driver {name!r} (installed: {names}){guess}")
-    return DriverSpec(name, command=(sys.executable, "-I", "-m", module), options=options)
+    return DriverSpec(
+        name,
+        command=(sys.executable, "-I", "-m", module),
+        options=options,
+        environment=ENVIRONMENT.get(name, ()),
+    )
