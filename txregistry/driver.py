@@ -55,6 +55,7 @@ from txregistry.storage.memory import MemoryStore
 from txregistry.storage.options import (
     check_option_names,
     choice_option,
+    flag_option,
     seconds_option,
     text_option,
     texts_option,
@@ -95,6 +96,7 @@ __all__ = [
     "WrongOffset",
     "check_option_names",
     "choice_option",
+    "flag_option",
     "main",
     "seconds_option",
     "text_option",

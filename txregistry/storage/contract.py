@@ -430,7 +430,7 @@ class Store(Protocol):
         the right size may stay.
         """
 
-    # A store may have publish_recorded, too: see RecordingStore.
+    # A store may have more: see RecordingStore, TellingStore.
 
     def move(self, source: str, destination: str) -> None: ...
 
@@ -445,6 +445,19 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Free everything; the process ends."""
+
+
+@runtime_checkable
+class TellingStore(Protocol):
+    """A store whose listings tell more than names, so that a walk needs not ask for each of them.
+
+    Without it ``walk`` calls ``list``, and ``stat`` for each child.
+    """
+
+    def list_entries(self, path: str, after: str, limit: int) -> tuple[Sequence[Entry], bool]:
+        """As ``Store.list``, with what ``Store.stat`` would say of each child, and whether names
+        after the last one exist.
+        """
 
 
 @runtime_checkable

@@ -97,3 +97,17 @@ def texts_option(options: Mapping[str, object], name: str) -> tuple[str, ...]:
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         raise BadOptions(f"{name} is to be a list of texts, not {value!r}")
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def flag_option(options: Mapping[str, object], name: str, default: bool) -> bool:
+    """Yes or no, also as the text that an environment variable gives.
+
+    Raises:
+        BadOptions: it is something else.
+    """
+    value = options.get(name, default)
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower(), value)
+    if not isinstance(value, bool):
+        raise BadOptions(f"{name} is true or false, not {value!r}")
+    return value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Walking a tree page by page, by nothing but a store's ``list`` and ``stat``.
+"""Walking a tree page by page, by a store's ``list`` and ``stat``, or by what tells both at once.
 
 Room: storage. Must not know what the tree means. The walk is depth first, children in byte order, a
 directory before what is in it. A page begins strictly after a path, which need not exist any more:
@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from txregistry.storage.contract import Child, Entry, Store, Walk
+from txregistry.storage.contract import Entry, Store, TellingStore, Walk
 from txregistry.storage.errors import InvalidPath, Missing
 from txregistry.storage.turns import is_within
 
 _PAGE = 1000
+
+_Child = tuple[str, Entry | None]
 
 
 def walk_page(store: Store, path: str, after: str, *, skip_subtree: bool, limit: int) -> Walk:
@@ -50,31 +52,42 @@ def _following(store: Store, top: str, after: str, skip_subtree: bool) -> Iterat
 def _below(store: Store, directory: str, after: str) -> Iterator[Entry]:
     """Everything below ``directory``, from the child after ``after`` on."""
     levels = [_children(store, directory, after)]
-    parents = [directory]
     while levels:
-        child = next(levels[-1], None)
-        if child is None:
+        entry = next(levels[-1], None)
+        if entry is None:
             levels.pop()
-            parents.pop()
-            continue
-        path = f"{parents[-1]}/{child.name}"
-        try:
-            entry = store.stat(path)
-        except Missing:  # vanished since it was listed
             continue
         yield entry
         if entry.is_directory:
-            levels.append(_children(store, path, ""))
-            parents.append(path)
+            levels.append(_children(store, entry.path, ""))
 
 
-def _children(store: Store, directory: str, after: str) -> Iterator[Child]:
+def _children(store: Store, directory: str, after: str) -> Iterator[Entry]:
     has_more = True
     while has_more:
         try:
-            listing = store.list(directory or "/", after, _PAGE)
+            page, has_more = _page(store, directory or "/", after)
         except Missing:  # vanished, or a file: nothing is below it
             return
-        yield from listing.children
-        has_more = listing.has_more
-        after = listing.children[-1].name if has_more else ""
+        for name, entry in page:
+            after = name
+            if entry is not None:
+                yield entry
+
+
+def _page(store: Store, directory: str, after: str) -> tuple[Iterator[_Child], bool]:
+    """The next children; without an entry where one vanished meanwhile."""
+    if isinstance(store, TellingStore):
+        entries, has_more = store.list_entries(directory, after, _PAGE)
+        return iter([(entry.path.rpartition("/")[2], entry) for entry in entries]), has_more
+    listing = store.list(directory, after, _PAGE)
+    top = directory.rstrip("/")
+    names = (child.name for child in listing.children)
+    return ((name, _look(store, f"{top}/{name}")) for name in names), listing.has_more
+
+
+def _look(store: Store, path: str) -> Entry | None:
+    try:
+        return store.stat(path)
+    except Missing:
+        return None

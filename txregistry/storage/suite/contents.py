@@ -163,16 +163,17 @@ async def nothing_is_put_below_a_file(env: Environment) -> None:
 
 
 async def versions_differ_when_content_does(env: Environment) -> None:
-    """put answers the version that get and stat show; another put gives one never seen before."""
-    path, seen = env.path("versioned"), set()
+    """put answers the version that get and stat show; other content never has the same one."""
+    path, seen = env.path("versioned"), dict[str, bytes]()
     for round_ in range(env.size(*_ROUNDS)):
-        version = await env.driver.put(path, b"%d" % (round_ % 2))
+        data = b"%d" % (round_ % 3)
+        version = await env.driver.put(path, data)
         equal((await env.driver.get(path)).version, version, "the version in get")
         equal((await env.driver.stat(path)).version, version, "the version in stat")
         check(
-            version and version not in seen, f"the version {version!r} is empty or was used before"
+            version and seen.setdefault(version, data) == data,
+            f"the version {version!r} is empty or was other content's before",
         )
-        seen.add(version)
 
 
 async def put_if_absent_creates_and_never_replaces(env: Environment) -> None:
