@@ -74,11 +74,16 @@ class KeyPage:
 
 @frozen
 class Piece:
-    """Bytes ``[start, stop)`` of an object that is there."""
+    """Bytes ``[start, stop)`` of an object that is there.
+
+    Attributes:
+        is_whole: that is all of it.
+    """
 
     key: str
     start: int
     stop: int
+    is_whole: bool = False
 
     @property
     def size(self) -> int:
@@ -98,6 +103,7 @@ class Capabilities:
         smallest_piece: bytes that a piece of ``compose`` has at least, unless it is the last one
             (5 MiB for S3; 1 where there is no such rule).
         most_pieces: pieces that ``compose`` takes at most.
+        good_piece: bytes of the pieces that large objects are cut into, to be copied side by side.
     """
 
     if_absent: bool = True
@@ -106,6 +112,7 @@ class Capabilities:
     copy_limit: int = 5 * 1024**3
     smallest_piece: int = 5 * 1024**2
     most_pieces: int = 10_000
+    good_piece: int = 64 * 1024**2
 
 
 class OpenObject(Protocol):

@@ -19,10 +19,6 @@ from txregistry_drivers.objects.conditions import new_token
 from txregistry_drivers.objects.keys import UNDO, hidden_below
 from txregistry_drivers.objects.reading import read_small
 
-#: Bytes of the pieces that large ones are cut into, at most: they are copied side by side.
-#: Arbitrary.
-STRETCH = 64 * 1024 * 1024
-
 
 def compose_noted(bucket: Bucket, key: str, pieces: Sequence[Piece | bytes], owner: str) -> None:
     """Make an object of pieces, of any size.
@@ -66,7 +62,9 @@ def cut(pieces: Sequence[Piece | bytes], limits: Capabilities) -> list[Piece | b
     """The same bytes in pieces that a composition may have."""
     total = sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in pieces)
     room = max(1, limits.most_pieces - len(pieces))
-    stretch = min(max(STRETCH, -(-total // room), limits.smallest_piece * 2), limits.copy_limit)
+    stretch = min(
+        max(limits.good_piece, -(-total // room), limits.smallest_piece * 2), limits.copy_limit
+    )
     result: list[Piece | bytes] = []
     for piece in pieces:
         if isinstance(piece, bytes) or piece.size <= stretch:

@@ -176,7 +176,7 @@ class StagedFile:
         group = Segment(
             f"{offset:016d}-group-{self._token}", sum(one.size for one in singles), is_group=True
         )
-        pieces = [Piece(self._hidden(one.name), 0, one.size) for one in singles]
+        pieces = [Piece(self._hidden(one.name), 0, one.size, is_whole=True) for one in singles]
         compose_noted(self._bucket, self._hidden(group.name), pieces, self._key)
         return (*groups, group), singles
 

@@ -29,7 +29,7 @@ from txregistry.driver import (
     TooLarge,
 )
 from txregistry_drivers.objects.appending import DEPTH, ObjectAppender, Resources
-from txregistry_drivers.objects.bucket import Bucket, ObjectHead, Piece
+from txregistry_drivers.objects.bucket import Bucket, ListedObject, ObjectHead, Piece
 from txregistry_drivers.objects.conditions import Conditions
 from txregistry_drivers.objects.flushing import Flusher
 from txregistry_drivers.objects.keys import Keys, hidden_below
@@ -153,6 +153,21 @@ class ObjectStore:
         told = tuple(Child(one.name, one.found is None) for one in page.named)
         return Listing(told, page.has_more)
 
+    def list_entries(self, path: str, after: str, limit: int) -> tuple[Sequence[Entry], bool]:
+        """``list`` and ``stat`` in one: see ``txregistry.storage.contract.TellingStore``."""
+        page = children(self._bucket, self._keys.below(path), after, limit, is_root=path == "/")
+        top = path.rstrip("/")
+        entries = []
+        for one in page.named:
+            child = f"{top}/{one.name}"
+            if one.found is None:
+                entries.append(Entry(child, is_directory=True, size=0, modified=0))
+            elif one.name not in page.recorded:
+                entries.append(_listed(child, one.found))
+            elif head := self._look(one.found.key):
+                entries.append(_entry(child, head))
+        return entries, page.has_more
+
     def redirect_url(self, path: str, method: str, expires_in: int) -> str | None:
         """For what is published: a staged file may not be one object."""
         return self._bucket.presign(self._keys.of(path), method, expires_in)
@@ -273,7 +288,8 @@ class ObjectStore:
     def _assemble(self, key: str, target: str, record: Record) -> None:
         """Make one object of a staged file."""
         pieces: list[Piece | bytes] = [
-            Piece(hidden_below(key) + one.name, 0, one.size) for one in record.segments
+            Piece(hidden_below(key) + one.name, 0, one.size, is_whole=True)
+            for one in record.segments
         ]
         if not pieces:
             self._conditions.put(target, record.tail)
@@ -289,3 +305,7 @@ def _entry(path: str, head: ObjectHead) -> Entry:
     recorded = recorded_size(head.metadata)
     size = head.size if recorded is None else recorded
     return Entry(path, is_directory=False, size=size, modified=head.modified, version=head.version)
+
+
+def _listed(path: str, found: ListedObject) -> Entry:
+    return Entry(path, False, found.size, found.modified, found.version)

@@ -151,8 +151,8 @@ class StorageTests:
         assert storage.driver == NamedDriver("shelf", {"depth": {"max": 3}})
 
     def test_driver_of_another_registry_is_refused(self):
-        assert "there is no s3 driver here yet" in refusal_of_keys(
-            "", {"REGISTRY_STORAGE_S3_BUCKET": "b"}
+        assert "there is no oss driver here yet" in refusal_of_keys(
+            "", {"REGISTRY_STORAGE_OSS_BUCKET": "b"}
         )
 
     def test_scheme_that_variables_ask_for_in_part_is_refused(self):

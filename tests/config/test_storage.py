@@ -89,8 +89,8 @@ class ExternalDriverTests:
             "storage.maintenance?",
         ),
         (
-            "{zzz: }",
-            "registry.yml, line 2: storage.zzz is neither an installed driver nor a known key; install "
+            "{zzzzz: }",
+            "registry.yml, line 2: storage.zzzzz is neither an installed driver nor a known key; install "
             "the driver's "
             "package, or name its program in storage.external",
         ),
