@@ -70,7 +70,14 @@ def test_refused_keys_are_named():
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/configure.md", "docs/install.md", "docs/operate/tls.md"]
+    "document",
+    [
+        "README.md",
+        "docs/configure.md",
+        "docs/install.md",
+        "docs/operate/auth.md",
+        "docs/operate/tls.md",
+    ],
 )
 def test_configuration_that_is_shown_works(document):
     """Whoever copies an example has a configuration that starts."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from twisted.internet.threads import deferToThreadPool
 
 from txregistry.auth.asking import Everybody, Identify
-from txregistry.auth.rules import ALL_OR_NOTHING
+from txregistry.auth.rules import ALL_OR_NOTHING, AccessRule, Rules
 from txregistry.config import Auth
 from txregistry.identify.challenges import BasicChallenge
 from txregistry.identify.failures import Failures
@@ -48,7 +48,7 @@ class Authentication:
         self._hashing = Hashing(reactor)
         self._watching: list[Repeated] = []
         self._is_started = False
-        self._rules = ALL_OR_NOTHING
+        self._rules = rules_of(settings)
         self.identifying: Identify = self._build()
 
     def load(self) -> None:
@@ -112,3 +112,23 @@ class Authentication:
 
     def _in_thread(self, work: Callable[[], T], /) -> Awaitable[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+
+def rules_of(settings: Auth) -> Rules:
+    """What each identity may do: all or nothing, unless there are rules."""
+    if not settings.access:
+        return ALL_OR_NOTHING
+    return Rules(
+        (
+            AccessRule(
+                users=frozenset(rule.users),
+                groups=frozenset(rule.groups),
+                authenticated=rule.authenticated,
+                anonymous=rule.anonymous,
+                repositories=rule.repositories,
+                actions=frozenset(rule.actions),
+            )
+            for rule in settings.access
+        ),
+        settings.groups,
+    )

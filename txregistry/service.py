@@ -23,6 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from txregistry import __version__
+from txregistry.auth.immutable import ImmutableRule, ImmutableTags
 from txregistry.authentication import Authentication
 from txregistry.challenges import Webroot
 from txregistry.config import Configuration, Log, NamedDriver
@@ -437,6 +438,7 @@ def web_settings(
         exempt=Exempt(networks(redirect.exempt.networks), redirect.exempt.user_agents),
         catalog_maximum=configuration.catalog.max_entries,
         tags_maximum=configuration.tags.max_tags,
+        immutable=immutable_tags(configuration),
         trusted_proxies=frozenset(http.trusted_proxies),
         limits=Limits(**attrs.asdict(http.limits)),
         metadata=_metadata(http.root),
@@ -449,6 +451,16 @@ def _metadata(root: Root) -> Metadata | None:
         return None
     endpoints = tuple(Endpoint(**attrs.asdict(each)) for each in root.endpoints)
     return Metadata(endpoints=endpoints, mirrors=root.mirrors, fallback=root.fallback)
+
+
+def immutable_tags(configuration: Configuration) -> ImmutableTags:
+    """Which tags must stay as they are."""
+    return ImmutableTags(
+        tuple(
+            ImmutableRule(rule.tags or ("*",), rule.repositories, rule.exceptions)
+            for rule in configuration.tags.immutable
+        )
+    )
 
 
 def registry_options(configuration: Configuration) -> RegistryOptions:

@@ -22,8 +22,26 @@ KEYS = {
     "silly.service": (SILLY, "silly.service", "", "x", "x", [["x"], "a\\b"]),
     "htpasswd.realm": (HTPASSWD, "htpasswd.realm", "", "x", "x", [["x"]]),
     "htpasswd.path": (HTPASSWD, "htpasswd.path", "", "/etc/p", "/etc/p", [["x"]]),
+    "groups": (HTPASSWD, "groups", {}, {"g": ["a"]}, {"g": ("a",)}, [["x"], {"g": "a"}, {"g": []}]),
+    "allowanonymouswrites": (HTPASSWD, "allow_anonymous_writes", False, True, True, ["x"]),
     "failures.peraddress": (HTPASSWD, "failures.per_address", 30, 0, 0, [-1, "x"]),
     "failures.peruser": (HTPASSWD, "failures.per_user", 60, 5, 5, [-1]),
+}
+
+
+#: Keys of one item of ``access`` -> (attribute, value, as read, values that are refused)
+RULE = {
+    "users": ("users", ["alice", "bob c"], ("alice", "bob c"), ["alice", [], ["a\x00"], [""]]),
+    "groups": ("groups", ["g"], ("g",), ["g", []]),
+    "authenticated": ("authenticated", True, True, ["x"]),
+    "anonymous": ("anonymous", True, True, ["x"]),
+    "repositories": (
+        "repositories",
+        ["team/*", "{user}/**", "a-b_c.d"],
+        ("team/*", "{user}/**", "a-b_c.d"),
+        ["team/*", [], ["Team/*"], ["{name}/*"], ["a?"], ["[ab]"]],
+    ),
+    "actions": ("actions", ["pull", "catalog"], ("pull", "catalog"), ["pull", [], ["fetch"]]),
 }
 
 
@@ -40,7 +58,7 @@ def as_yaml(path, value):
 
 def test_table_has_every_key():
     """No key without a test."""
-    assert set(KEYS) == {*leaves(Auth)}
+    assert {*KEYS, *(f"access.{name}" for name in RULE)} == {*leaves(Auth)}
 
 
 @pytest.mark.parametrize("path", KEYS)
@@ -81,3 +99,60 @@ def test_scheme_can_be_named_by_a_variable():
     }
     auth = read_keys("", environ).auth
     assert (auth.scheme, auth.htpasswd.path) == ("htpasswd", "/p")
+
+
+def with_rule(**keys):
+    rule = {"authenticated": True, "actions": ["pull"], **keys}
+    rule = {name: value for name, value in rule.items() if value is not None}
+    return yaml.safe_dump({"auth": {**HTPASSWD, "access": [rule]}})
+
+
+@pytest.mark.parametrize("name", RULE)
+def test_key_of_a_rule_is_read_strictly(name):
+    attribute, value, expected, wrong = RULE[name]
+    [rule] = read_keys(with_rule(**{name: value})).auth.access
+    assert attrgetter(attribute)(rule) == expected
+    for each in wrong:
+        assert f": auth.access.0.{name} wants " in refusal_of_keys(with_rule(**{name: each}))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (with_rule(authenticated=None), "auth.access.0 is for nobody; add users, groups,"),
+        (with_rule(actions=None), "auth.access.0 grants nothing; add actions, of pull, push,"),
+        (with_rule(users=[1], usrs=[2]), "auth.access.0.usrs is not a known key; did you mean"),
+        (
+            with_rule(anonymous=True, actions=["pull", "push"]),
+            "auth.access.0 grants push to everybody, logged in or not; write authenticated",
+        ),
+        (
+            "auth: {silly: {realm: r, service: s}, access: x}",
+            "auth.access wants a list of sections",
+        ),
+        ("auth: {silly: {realm: r, service: s}, access: [x]}", "auth.access.0 wants a section of"),
+    ],
+)
+def test_rule_that_can_not_be_meant_is_refused(text, part):
+    assert part in refusal_of_keys(text)
+
+
+def test_everybody_may_write_only_if_that_is_said_out_loud():
+    text = with_rule(anonymous=True, actions=["push"])
+    assert read_keys(text + "  allowanonymouswrites: true\n").auth.access[0].actions == ("push",)
+
+
+def test_rule_can_be_added_by_a_variable():
+    rule = yaml.safe_dump({"users": ["bob"], "actions": ["push"]})
+    configuration = read_keys(with_rule(), {"REGISTRY_AUTH_ACCESS_1": rule})
+    assert [rule.users for rule in configuration.auth.access] == [(), ("bob",)]
+    environ = {"REGISTRY_AUTH_ACCESS_0_ACTIONS": "[push]"}
+    assert read_keys(with_rule(), environ).auth.access[0].actions == ("push",)
+
+
+def test_immutable_tags_are_read_strictly():
+    text = "tags: {immutable: [{repositories: [release/**], tags: ['v*'], exceptions: [v0]}]}"
+    [rule] = read_keys(text).tags.immutable
+    assert (rule.repositories, rule.tags, rule.exceptions) == (("release/**",), ("v*",), ("v0",))
+    for wrong in ("tags: {immutable: [{tags: v*}]}", "tags: {immutable: [{tags: [a/b]}]}"):
+        assert "tags.immutable.0.tags wants " in refusal_of_keys(wrong)

@@ -2,30 +2,21 @@
 """Access rules: who may do what where, as an operator writes it down.
 
 Room: auth. Must not know the configuration file. Rules only grant, so their order means nothing,
-and what no rule grants is denied.
-
-    team/*        team/app, not team/app/base      * is any text without a slash
-    public/**     public/a and public/a/b          ** is any text
-    {user}/**     for alice: alice/...             {user} is the name of who asks
+and what no rule grants is denied. ``patterns``
+says what repositories may be written as.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Mapping
-from functools import lru_cache
 
 from attrs import frozen
 
 from txregistry.auth.decisions import CATALOG, REGISTRY, Right
+from txregistry.auth.patterns import matches
 
 #: Action words that are about a repository.
 REPOSITORY_ACTIONS = frozenset({"pull", "push", "create", "delete"})
-
-#: Longest repository name; a longer text matches nothing, whatever the pattern.
-_NAME_LIMIT = 255
-
-_PIECES = re.compile(r"\*\*|\*|\{user\}|[^*{]+")
 
 
 @frozen(kw_only=True)
@@ -77,7 +68,7 @@ class Granted(Container[Right]):
             return False
         name = right.resource.name
         return not rule.repositories or any(
-            _matches(pattern, self._name, name) for pattern in rule.repositories
+            matches(pattern, name, user=self._name) for pattern in rule.repositories
         )
 
 
@@ -113,16 +104,3 @@ class Rules:
 ALL_OR_NOTHING = Rules(
     [AccessRule(authenticated=True, actions=REPOSITORY_ACTIONS | {"catalog"})],
 )
-
-
-def _matches(pattern: str, user: str, name: str) -> bool:
-    if len(name) > _NAME_LIMIT or ("{user}" in pattern and not user):
-        return False
-    return _expression(pattern, user).fullmatch(name) is not None
-
-
-@lru_cache(maxsize=10_000)
-def _expression(pattern: str, user: str) -> re.Pattern[str]:
-    spelled = {"**": ".+", "*": "[^/]+", "{user}": re.escape(user)}
-    pieces = _PIECES.findall(pattern)
-    return re.compile("".join(spelled.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)

@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from txregistry.config.document import Branch, Items, Node, Scalar
 from txregistry.config.kinds import FLAG, TEXT, Kind, Misfit, whole
-from txregistry.config.rows import key, section
+from txregistry.config.rows import key, section, sections
 
 #: What a rule may grant.
 ACTIONS = ("pull", "push", "create", "delete", "catalog", "admin")
@@ -68,6 +68,9 @@ QUOTABLE: Kind[str] = Kind("ASCII text without quotes or backslashes", _read_quo
 NAMES: Kind[tuple[str, ...]] = _list_of(re.compile(r"[^\x00-\x1f\x7f]+"), "a list of names")
 PATTERNS: Kind[tuple[str, ...]] = _list_of(
     _PATTERN, 'a list of repository patterns such as "team/*" or "public/**"'
+)
+TAG_PATTERNS: Kind[tuple[str, ...]] = _list_of(
+    re.compile(r"[A-Za-z0-9._*-]+"), 'a list of tag patterns such as "v*"'
 )
 GRANTS: Kind[tuple[str, ...]] = _list_of(ACTIONS, "a list of " + ", ".join(ACTIONS))
 MEMBERS: Kind[Mapping[str, tuple[str, ...]]] = Kind(
@@ -135,6 +138,9 @@ class Auth:
     silly: Silly = section(Silly)
     htpasswd: Htpasswd = section(Htpasswd)
     failures: Failures = section(Failures)
+    groups: Mapping[str, tuple[str, ...]] = key(MEMBERS, {})
+    access: tuple[AccessRule, ...] = sections(AccessRule)
+    allow_anonymous_writes: bool = key(FLAG, False)
     scheme: str = field(default="")
 
 

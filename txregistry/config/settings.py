@@ -16,7 +16,7 @@ from typing import Any
 from attrs import field, frozen
 
 from txregistry.config.addresses import Address, Entrance, parse_address
-from txregistry.config.auth_settings import Auth
+from txregistry.config.auth_settings import PATTERNS, TAG_PATTERNS, Auth
 from txregistry.config.health_settings import Debug, Health
 from txregistry.config.kinds import (
     ENTRANCES,
@@ -43,6 +43,7 @@ from txregistry.config.root_settings import Root
 from txregistry.config.rows import key as _key
 from txregistry.config.rows import rows
 from txregistry.config.rows import section as _section
+from txregistry.config.rows import sections as _sections
 from txregistry.config.supervision_settings import Supervision
 from txregistry.config.tls_settings import Acme, Tls
 
@@ -287,10 +288,26 @@ class Catalog:
 
 
 @frozen
+class Immutable:
+    """One item of ``tags.immutable``: tags that stay as they are once they were made. Ours.
+
+    Attributes:
+        repositories: patterns; without any it is about all of them.
+        tags: patterns; without any it is about all of them.
+        exceptions: patterns of tags that may change all the same.
+    """
+
+    repositories: tuple[str, ...] = _key(PATTERNS, ())
+    tags: tuple[str, ...] = _key(TAG_PATTERNS, ())
+    exceptions: tuple[str, ...] = _key(TAG_PATTERNS, ())
+
+
+@frozen
 class Tags:
     """``tags``"""
 
     max_tags: int = _key(count(1000, 0), 1000)
+    immutable: tuple[Immutable, ...] = _sections(Immutable)
 
 
 @frozen

@@ -8,6 +8,8 @@ system. Driver calls: 2 for each repository of the answer and 1 for each directo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from txregistry.oci.errors import Code
 from txregistry.oci.names import RepositoryName
 from txregistry.oci.pages import Page, PageRequest, take
@@ -29,8 +31,13 @@ class Catalog:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
-    async def page(self, request: PageRequest) -> Page:
+    async def page(
+        self, request: PageRequest, *, may_see: Callable[[RepositoryName], bool] | None = None
+    ) -> Page:
         """List repositories in byte order of their names.
+
+        Args:
+            may_see: of the others it is not told that they are there; None: all may be seen.
 
         Source: registry:2's ``_catalog``.
         """
@@ -43,6 +50,8 @@ class Catalog:
                 node = await tree.next()
                 if node is None:
                     break
+                if may_see is not None and not may_see(node.name):
+                    continue
                 if await self._is_listed(node):
                     names.append(node.name.text)
         return take(names, request)

@@ -26,7 +26,7 @@ from txregistry.registry.size_records import is_as_recorded, size_path
 from txregistry.registry.tasks import if_there, together
 from txregistry.storage import paths
 from txregistry.storage.contract import Content, Driver, Entry
-from txregistry.storage.errors import Missing, StorageError
+from txregistry.storage.errors import Exists, Missing, StorageError
 
 #: Bytes of a link that are kept in the exclusive cache: its path and digest, roughly.
 _LINK_SIZE = 512
@@ -117,6 +117,23 @@ class Links:
             await self._driver.put(link, str(digest).encode("ascii"))
         finally:
             self._forget(link)
+
+    async def create(self, link: str, digest: Digest) -> bool:
+        """Make ``link`` hold ``digest``, durably, unless it is there.
+
+        One driver call, another one if it is.
+
+        Returns:
+            Whether it holds ``digest`` now.
+        """
+        self._forget(link)
+        try:
+            await self._driver.put(link, str(digest).encode("ascii"), if_absent=True)
+        except Exists:
+            return await self.read(link) == digest
+        finally:
+            self._forget(link)
+        return True
 
     async def remove(self, link: str, *, directory: str | None = None) -> None:
         """Remove ``link``, or ``directory`` in which it is with all else there. One driver call.

@@ -27,6 +27,7 @@ Driver calls of a request ("at once" costs one round trip; with its content cach
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from attrs import frozen
 
@@ -63,6 +64,27 @@ class PutResult:
     digest: Digest
     subject: Digest | None
     tags: tuple[Tag, ...]
+
+
+#: Refuses, by raising OciError, that a tag is made or, if it is there (True), points elsewhere.
+CheckTag: TypeAlias = Callable[[Tag, bool], None]
+
+
+@frozen
+class _Guard:
+    """What is minded about the tags of one push.
+
+    Attributes:
+        fresh: those that were not there when they were checked.
+    """
+
+    check: CheckTag | None
+    fresh: frozenset[Tag]
+
+    def recheck(self, tag: Tag) -> None:
+        """Check a fresh tag that another push has made meanwhile."""
+        if self.check is not None:
+            self.check(tag, True)
 
 
 class Manifests:
@@ -130,11 +152,15 @@ class Manifests:
         data: bytes,
         *,
         tags: tuple[Tag, ...] = (),
+        check_tag: CheckTag | None = None,
     ) -> PutResult:
         """Take a manifest.
 
         Args:
             tags: to point at it besides ``reference``, if that is a tag.
+            check_tag: refuses, by raising, that a tag is made or comes to point elsewhere. It is
+                asked before anything is written, and a tag that was not there then is made only if
+                it still isn't. None: nobody minds. One driver call more for each tag.
 
         Raises:
             OciError: MANIFEST_INVALID, UNSUPPORTED (schema 1); DIGEST_INVALID: ``reference`` is the
@@ -152,10 +178,12 @@ class Manifests:
         extra = tuple(dict.fromkeys(tags))
         every = tuple(dict.fromkeys((reference, *extra))) if isinstance(reference, Tag) else extra
         with border(Code.MANIFEST_BLOB_UNKNOWN):
+            guard = await self._check_tags(repository, every, digest, check_tag)
             members = await self._references.check(repository, manifest)
             if self._sync_references:
                 await each(self._driver.sync, _batches(members), width=1)
-            await self._finishing.run(self._write(repository, stored, manifest, every))
+            writing = self._write(repository, stored, manifest, every, guard)
+            await self._finishing.run(writing)
             await self._observer.told(repository, digest)
         return PutResult(digest, manifest.subject.digest if manifest.subject else None, extra)
 
@@ -173,12 +201,32 @@ class Manifests:
             else:
                 await self._finishing.run(self._delete_revision(repository, reference))
 
+    async def _check_tags(
+        self,
+        repository: RepositoryName,
+        tags: tuple[Tag, ...],
+        digest: Digest,
+        check_tag: CheckTag | None,
+    ) -> _Guard:
+        """Have the tags checked."""
+        if check_tag is None:
+            return _Guard(None, frozenset())
+        fresh = set()
+        for tag in tags:
+            current = await self._reader.resolve(repository, tag)
+            if current is None:
+                fresh.add(tag)
+            if current != digest:
+                check_tag(tag, current is not None)
+        return _Guard(check_tag, frozenset(fresh))
+
     async def _write(
         self,
         repository: RepositoryName,
         stored: StoredManifest,
         manifest: Manifest,
         tags: tuple[Tag, ...],
+        guard: _Guard,
     ) -> None:
         """Write a manifest whose references were checked, in the order that a crash does not
         mind.
@@ -198,7 +246,12 @@ class Manifests:
             await self._links.write(link, digest)
 
         async def point(tag: Tag) -> None:
-            await self._links.write(tag_link(repository, tag), digest)
+            link = tag_link(repository, tag)
+            if tag in guard.fresh:
+                if await self._links.create(link, digest):
+                    return
+                guard.recheck(tag)
+            await self._links.write(link, digest)
 
         await each(record, tags)
         await each(point, tags)

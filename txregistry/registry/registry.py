@@ -17,6 +17,7 @@ from txregistry.registry.contents import Contents, SharedCache
 from txregistry.registry.links import Links
 from txregistry.registry.manifest_reader import ManifestReader, Parse
 from txregistry.registry.manifests import Manifests
+from txregistry.registry.needed import Needed
 from txregistry.registry.observer import Nobody, Observer
 from txregistry.registry.open_sessions import OpenSessions
 from txregistry.registry.publication import Publication
@@ -73,6 +74,7 @@ class Registry:
     tags: Tags
     referrers: Referrers
     catalog: Catalog
+    needed: Needed
     _finishing: Finishing
     _tokens: Tokens
 
@@ -159,6 +161,7 @@ def open_registry(
         tags=tags,
         referrers=Referrers(referrers),
         catalog=Catalog(driver),
+        needed=Needed(tags, reader),
         finishing=finishing,
         tokens=tokens,
     )

@@ -11,6 +11,8 @@ the answer; 1 more if there are none.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from txregistry.oci.digests import Digest
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName, Tag
@@ -49,6 +51,16 @@ class Tags:
                 await self._check_exists(repository)
                 found = []
         return take(found, request)
+
+    async def each(self, repository: RepositoryName) -> AsyncIterator[Tag]:
+        """Give every tag, in byte order; none if there is no such repository."""
+        names = Names(self._driver, paths.tags(repository.text), "", _is_tag)
+        try:
+            while page := await names.take(PAGE):
+                for name in page:
+                    yield Tag(name)
+        except Missing:
+            return
 
     async def remove(self, repository: RepositoryName, tag: Tag) -> None:
         """Remove a tag with its history. One driver call.

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
-from txregistry.auth.decisions import Identity
+from txregistry.auth.decisions import Action, Identity, Resource
 from txregistry.oci.errors import Code, OciError
-from txregistry.oci.names import RepositoryName
+from txregistry.oci.names import Reference, RepositoryName
 from txregistry.registry import Registry
 from txregistry.web.connections import group_of
 from txregistry.web.gate import Gate
@@ -93,6 +93,20 @@ class Call:
     def body(self) -> Body | NoBody:
         """The request's body, of which nothing was read."""
         return self._request.body
+
+    async def check_unneeded(self, reference: Reference) -> None:
+        """Return if what is to be deleted is not what an immutable tag needs, or is.
+
+        Raises:
+            OciError: DENIED.
+        """
+        is_kept = self.house.gate.keeper(self.repository)
+        if is_kept is None:
+            return
+        is_needed = await self.registry.needed.is_needed(self.repository, reference, is_kept)
+        resource = Resource.repository(self.repository)
+        gate = self.house.gate
+        gate.check(self.identity, Action.DELETE, resource, is_immutable=is_needed)
 
     def header(self, name: bytes) -> str | None:
         """Return the value of a header, None if there is none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from txregistry.auth.asking import Asker, Everybody, Identify
 from txregistry.auth.decisions import (
@@ -23,7 +23,8 @@ from txregistry.auth.decisions import (
     Unauthorized,
     decide,
 )
-from txregistry.oci.names import RepositoryName
+from txregistry.auth.immutable import ImmutableTags
+from txregistry.oci.names import RepositoryName, Tag
 from txregistry.web.answer import Answer
 from txregistry.web.faults import refusal
 from txregistry.web.peer import peer_certificate
@@ -37,10 +38,12 @@ class Gate:
     Attributes:
         state: what the registry does at present.
         identifying: who makes identities of credentials.
+        immutable: which tags must stay as they are.
     """
 
     state: State
     identifying: Identify = field(factory=Everybody)
+    immutable: ImmutableTags = field(factory=ImmutableTags)
 
     async def admit(
         self, request: RegistryRequest, action: Action, resource: Resource = REGISTRY
@@ -66,19 +69,63 @@ class Gate:
         """Return the 401 that says how to log in. Source: RFC 9110 section 11.6.1."""
         return refusal(error).with_headers(("WWW-Authenticate", self.identifying.challenge(error)))
 
-    def check(self, identity: Identity, action: Action, resource: Resource = REGISTRY) -> None:
+    def check(
+        self,
+        identity: Identity,
+        action: Action,
+        resource: Resource = REGISTRY,
+        *,
+        is_immutable: bool = False,
+    ) -> None:
         """Return if the action may be done.
+
+        Args:
+            is_immutable: the target is a tag that must stay as it is, or something that one needs.
 
         Raises:
             OciError: UNAUTHORIZED, DENIED or UNSUPPORTED.
         """
-        decision = decide(identity, action, resource, self.state)
+        state = evolve(self.state, is_immutable=True) if is_immutable else self.state
+        decision = decide(identity, action, resource, state)
         if not decision.is_allowed:
             raise decision.refusal()
 
     def is_offered(self, action: Action) -> bool:
         """Say whether the registry does such things at present, whoever asks."""
         return decide(ANONYMOUS, action, REGISTRY, self.state).is_allowed
+
+    def tag_check(
+        self, identity: Identity, repository: RepositoryName
+    ) -> Callable[[Tag, bool], None] | None:
+        """Return what refuses that a tag is made, or is pointed elsewhere if it is there; None if
+        ``identity`` may do all of that, so that nobody need look.
+        """
+        resource = Resource.repository(repository)
+        may_update = decide(identity, Action.TAG_UPDATE, resource, self.state).is_allowed
+        if may_update and not self.immutable.concerns(repository.text):
+            return None
+
+        def check(tag: Tag, is_there: bool) -> None:
+            action = Action.TAG_UPDATE if is_there else Action.TAG_CREATE
+            is_immutable = self.immutable.holds(repository.text, tag.text)
+            self.check(identity, action, resource, is_immutable=is_immutable)
+
+        return check
+
+    def keeper(self, repository: RepositoryName) -> Callable[[Tag], bool] | None:
+        """Return what says whether a tag of a repository must stay as it is; None if none must."""
+        if not self.immutable.concerns(repository.text):
+            return None
+        return lambda tag: self.immutable.holds(repository.text, tag.text)
+
+    def seer(self, identity: Identity) -> Callable[[RepositoryName], bool] | None:
+        """Return a function that says whether ``identity`` is shown a repository in the catalog;
+        None if all are.
+        """
+        if identity.is_unrestricted:
+            return None
+        rights = identity.rights if identity.visible is None else identity.visible
+        return lambda name: Right(Resource.repository(name), "pull") in rights
 
     def reader(self, identity: Identity) -> Callable[[RepositoryName], bool]:
         """Return a function that says whether ``identity`` may pull from a repository."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from attrs import field, frozen
 
 from txregistry.auth.asking import Everybody, Identify
+from txregistry.auth.immutable import ImmutableTags
 from txregistry.oci.manifests import MANIFEST_LIMIT
 from txregistry.web.elsewhere import Exempt
 from txregistry.web.pages import Pages
@@ -147,6 +148,7 @@ class WebSettings:
         metadata: what ``/`` tells; None: nothing.
         challenge: reads the answer to an ACME challenge, by its token; None: none are served.
         challenges_only: nothing else is served.
+        immutable: which tags must stay as they are.
         identifying: makes identities of credentials.
         pages: for those who run the registry; nothing else is served. None: the registry is.
         not_ready: the kinds of what fails now; empty if this host may be sent requests.
@@ -172,6 +174,7 @@ class WebSettings:
     metadata: Metadata | None = field(factory=Metadata)
     challenge: Callable[[str], Awaitable[bytes | None]] | None = None
     challenges_only: bool = False
+    immutable: ImmutableTags = field(factory=ImmutableTags)
     identifying: Identify = field(factory=Everybody)
     pages: Pages | None = None
     not_ready: Callable[[], Sequence[str]] = tuple

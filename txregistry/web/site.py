@@ -231,5 +231,5 @@ def make_site(
 def _furnish(registry: Registry | None, settings: WebSettings) -> House:
     urls = make_urls(settings.prefix, settings.host, relative=settings.relative_urls)
     state = State(read_only=settings.read_only, delete_enabled=settings.delete_enabled)
-    gate = Gate(state, settings.identifying)
+    gate = Gate(state, settings.identifying, settings.immutable)
     return House(registry, settings, urls, gate)

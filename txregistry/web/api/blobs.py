@@ -52,7 +52,9 @@ async def _elsewhere(call: Call, digest: Digest) -> str | None:
 
 async def delete(call: Call) -> Answer:
     """DELETE: take the blob out of this repository. Source: end-10."""
-    await call.registry.blobs.delete(call.repository, Digest.parse(call.reference))
+    digest = Digest.parse(call.reference)
+    await call.check_unneeded(digest)
+    await call.registry.blobs.delete(call.repository, digest)
     return Answer(202)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``/v2/_catalog``: the repositories.
+"""``/v2/_catalog``: the repositories that the caller may pull from.
 
 Room: web.
 """
@@ -21,7 +21,8 @@ async def page(call: Call) -> Answer:
         default=min(call.settings.catalog_default, call.settings.catalog_maximum),
         clamp=False,
     )
-    found = await call.registry.catalog.page(request)
+    may_see = call.house.gate.seer(call.identity)
+    found = await call.registry.catalog.page(request, may_see=may_see)
     headers = []
     if found.has_more and found.names:
         next_page = [("last", found.names[-1]), ("n", str(request.limit))]

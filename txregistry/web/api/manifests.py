@@ -53,7 +53,12 @@ async def put(call: Call) -> Answer:
     tags = tuple(dict.fromkeys(Tag.parse(name) for name in names))
     data = await call.body.read_whole(call.settings.limits.manifest_size)
     stored = await call.registry.manifests.put(
-        call.repository, reference, call.header(b"Content-Type"), data, tags=tags
+        call.repository,
+        reference,
+        call.header(b"Content-Type"),
+        data,
+        tags=tags,
+        check_tag=call.house.gate.tag_check(call.identity, call.repository),
     )
     headers = [
         ("Location", call.urls.manifest(call.repository, stored.digest)),
@@ -67,7 +72,9 @@ async def put(call: Call) -> Answer:
 
 async def delete(call: Call) -> Answer:
     """DELETE: a tag, or a manifest with all its tags. Source: end-9."""
-    await call.registry.manifests.delete(call.repository, _stored_reference(call.reference))
+    reference = _stored_reference(call.reference)
+    await call.check_unneeded(reference)
+    await call.registry.manifests.delete(call.repository, reference)
     return Answer(202)
 
 
