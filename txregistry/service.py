@@ -230,7 +230,7 @@ class RegistryService(Service):
                 self._notifications.abandon()
             raise
         Service.startService(self)
-        self._watch.start(self._opened)
+        self._watch.start(self._opened, self._notifications)
         if self._notifications is not None:
             self._notifications.start()
         self._end_watch = self._systemd.watch(self._reactor)
@@ -243,7 +243,7 @@ class RegistryService(Service):
             self._cache = open_cache(self._configuration, self._reactor)
             registry = build_registry(
                 self._configuration,
-                opened.driver,
+                self._watch.measured(opened.driver),
                 self._reactor,
                 self._parser,
                 None if self._notifications is None else self._notifications.observer,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import FrameType
 from typing import Any, Protocol
@@ -22,8 +22,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from txregistry import __version__
-from txregistry.config import Configuration, Health
+from txregistry.config import Configuration, Health, NamedDriver
 from txregistry.config.addresses import TcpAddress, parse_address
+from txregistry.events import Notifications
 from txregistry.health import (
     PROBE_TIMEOUT,
     Board,
@@ -36,10 +37,20 @@ from txregistry.health import (
     shown,
 )
 from txregistry.listening import Listener, listen
+from txregistry.metrics import (
+    Actions,
+    Exposition,
+    MeasuredDriver,
+    Requests,
+    Sample,
+    driver_samples,
+    handler_of,
+    queue_samples,
+)
 from txregistry.process.status import DriverStatus
 from txregistry.stacks import dump
 from txregistry.storage.contract import Driver
-from txregistry.web import Limits, Pages, RegistrySite, WebSettings, make_site
+from txregistry.web import AccessRecord, Limits, Pages, RegistrySite, WebSettings, make_site
 
 #: Connections to the debug port at once. Arbitrary: a few collectors and people.
 DEBUG_CONNECTIONS = 64
@@ -83,6 +94,11 @@ class Watch:
         self._listener: Listener | None = None
         self._port: IListeningPort | None = None
         self._site: RegistrySite | None = None
+        self._notifications: Notifications | None = None
+        self._is_counting = configuration.http.debug.prometheus.enabled
+        self._requests = Requests()
+        driver = configuration.storage.driver
+        self._actions = Actions(driver.name if isinstance(driver, NamedDriver) else "external")
         self.board = Board()
         self.board.add_condition("registry", "registry", lambda: self._state)
 
@@ -104,9 +120,10 @@ class Watch:
             self._listener.close()
             self._listener = None
 
-    def start(self, watched: Watched) -> None:
+    def start(self, watched: Watched, notifications: Notifications | None) -> None:
         """Begin to look, and to show."""
         self._watched = watched
+        self._notifications = notifications
         name = storage_name(watched)
         self.board.add_condition(name, "storage", lambda: watched.status().reason)
         for check in make_checks(self._configuration.health, watched, self._reactor):
@@ -145,9 +162,30 @@ class Watch:
         closes = self._configuration.health.close_on_failure
         return attrs.evolve(
             settings,
+            access_log=self._told_of(settings.access_log),
             not_ready=self._kinds,
             is_closed=self.board.has_failing_check if closes else None,
         )
+
+    def measured(self, driver: Driver) -> Driver:
+        """Return the driver for the registry: what it takes is counted."""
+        return MeasuredDriver(driver, self._actions)
+
+    def _told_of(
+        self, access_log: Callable[[AccessRecord], None] | None
+    ) -> Callable[[AccessRecord], None] | None:
+        """Return who is told of each request that ended."""
+        count = self._requests.ended
+        if not self._is_counting:
+            return access_log
+        if access_log is None:
+            return count
+
+        def both(record: AccessRecord) -> None:
+            count(record)
+            access_log(record)
+
+        return both
 
     def _kinds(self) -> Sequence[str]:
         return [problem.kind for problem in self.board.problems().values()]
@@ -161,6 +199,10 @@ class Watch:
             },
             variables=self._variables,
             stacks=self.stacks,
+            metrics=Exposition(self._requests, self._actions, self._samples).render
+            if self._is_counting
+            else None,
+            metrics_path=self._configuration.http.debug.prometheus.path,
         )
         limits = Limits(connections=DEBUG_CONNECTIONS, connections_per_address=DEBUG_CONNECTIONS)
         return WebSettings(pages=pages, limits=limits)
@@ -180,6 +222,22 @@ class Watch:
             "connections": 0 if self._front is None else len(self._front.channels),
         }
 
+    def _samples(self) -> Iterator[Sample]:
+        """What is true now, for a collector."""
+        problems = self.board.problems()
+        yield Sample("registry_build_info", (__version__,), 1)
+        yield Sample("registry_ready", (), float(not problems))
+        for name, kind in self.board.names().items():
+            yield Sample("registry_health_failing", (name, kind), float(name in problems))
+        if self._watched is not None:
+            yield from driver_samples(self._watched.status())
+        if self._notifications is not None:
+            told = self._notifications
+            now = self._reactor.seconds()
+            yield from queue_samples(told.queue_counts, told.endpoint_counts, now)
+        if self._front is not None:
+            yield from front_samples(self._front)
+
     def stacks(self, interrupted: FrameType | None = None) -> str:
         """Return what every request and every thread is at.
 
@@ -191,6 +249,15 @@ class Watch:
             request.errand for channel in channels for request in channel.requests if request.began
         ]
         return dump(errands, interrupted)
+
+
+def front_samples(front: RegistrySite) -> Iterator[Sample]:
+    """Say how busy the registry's own ports are."""
+    yield Sample("registry_http_connections", (), len(front.channels))
+    yield Sample("registry_http_body_memory_bytes", ("queue",), front.queues.used)
+    yield Sample("registry_http_body_memory_bytes", ("whole",), front.wholes.used)
+    for endpoint, count in front.flights.items():
+        yield Sample("registry_http_in_flight_requests", (handler_of(endpoint),), count)
 
 
 def storage_name(watched: Watched) -> str:

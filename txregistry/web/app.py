@@ -13,6 +13,7 @@ is being made durable is carried to its end.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -74,12 +75,14 @@ class RegistryApp(Klein):
     Attributes:
         standing: formatted headers of every answer; the site keeps them fresh.
         in_flight: requests that are being answered.
+        flights: the same by endpoint.
     """
 
     def __init__(self, house: House, run: Run, seconds: Callable[[], float]) -> None:
         super().__init__()
         self.standing = b""
         self.in_flight = 0
+        self.flights: Counter[str] = Counter()
         self._run = run
         self._faults = Faults(seconds)
         self.adopt(house)
@@ -120,6 +123,7 @@ class RegistryApp(Klein):
     async def _serve(self, request: RegistryRequest, row: Row, found: re.Match[str] | None) -> None:
         errand = request.errand
         errand.endpoint = row.endpoint
+        self.flights[row.endpoint] += 1
         CURRENT.set(errand)  # in this coroutine's own context, which ends with it
         try:
             await self._faults.guarded(
@@ -129,6 +133,7 @@ class RegistryApp(Klein):
             )
         finally:
             self.in_flight -= 1
+            self.flights[row.endpoint] -= 1
             request.body.discard()
 
     async def _attend(

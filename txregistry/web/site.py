@@ -9,6 +9,7 @@ that stand on every answer, and tells the access log.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -87,6 +88,11 @@ class RegistrySite(Site):
         self._empty: Deferred[None] | None = None
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = reactor
+
+    @property
+    def flights(self) -> Mapping[str, int]:
+        """Requests that are being answered, by endpoint."""
+        return self._app.flights
 
     def adopt(self, settings: WebSettings) -> None:
         """Serve by other settings from now on: new connections and the next requests of open ones.

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A registry that runs, looked at through its debug port; and what it says when it is asked to."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from .client import Client
+from .repository import Repository
+from .servers import START_TIMEOUT, Registry, free_port
+
+
+class DebugPort:
+    """The debug port as a server that clients talk to."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+
+
+class Watched:
+    """A registry with a debug port.
+
+    Attributes:
+        client: of the debug port.
+    """
+
+    def __init__(self, directory, storage=None):
+        self.debug = DebugPort()
+        self.flag = directory / "maintenance"
+        self.server = Registry(
+            directory,
+            {
+                "http": {"debug": {"addr": self.debug.address, "prometheus": {"enabled": True}}},
+                "health": {
+                    "storagedriver": {"enabled": True, "interval": "50ms"},
+                    "file": [{"file": str(self.flag), "interval": "50ms"}],
+                },
+            },
+            storage,
+        )
+        self.client = Client(self.debug)
+
+    def metrics(self):
+        """(name, labels) -> value of everything that is exposed."""
+        text = self.client.get("/metrics").body.decode()
+        return {
+            (sample.name, *sorted(sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def until(self, condition):
+        """Ask again until something holds that no event tells of."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while not condition():
+            assert time.monotonic() < deadline, self.server.log.read_text()[-4000:]
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    watched = Watched(tmp_path_factory.mktemp("watched"))
+    with watched.server:
+        yield watched
+
+
+def test_requests_and_storage_are_counted(watched):
+    client = Client(watched.server)
+    repository = Repository(client, "lib/app")
+    digest = repository.push_blob(b"content")
+    assert client.get(repository.blob(digest)).status == 200
+    assert client.get(repository.manifest("none")).status == 404
+    metrics = watched.metrics()
+    assert metrics["registry_http_requests_total", "200", "blob", "get"] == 1
+    assert metrics["registry_http_requests_total", "404", "get", "manifest"] == 1
+    assert metrics["registry_http_refusals_total", "MANIFEST_UNKNOWN"] == 1
+    assert metrics["registry_storage_action_seconds_count", "PutContent", "filesystem"] >= 2
+    assert metrics["registry_driver_up", "filesystem"] == 1
+    assert metrics["registry_ready",] == 1
+    assert metrics["process_resident_memory_bytes",] > 1e6
+    assert b"lib/app" not in watched.client.get("/metrics").body
+
+
+def test_file_takes_the_host_out_of_service_and_not_the_registry(watched):
+    client = Client(watched.server)
+    watched.until(lambda: client.get("/readyz").status == 200)
+    watched.flag.touch()
+    watched.until(lambda: client.get("/readyz").status == 503)
+    assert client.get("/readyz").json()["failing"] == ["file"]
+    assert watched.client.get("/debug/health").json() == {str(watched.flag): "the file exists"}
+    assert watched.metrics()["registry_health_failing", str(watched.flag), "file"] == 1
+    assert client.get("/v2/").status == 200
+    watched.flag.unlink()
+    watched.until(lambda: client.get("/readyz").status == 200)
+
+
+def test_driver_that_was_killed_is_told_of_and_comes_back(watched):
+    client = Client(watched.server)
+    deaths = watched.metrics()["registry_driver_deaths_total", "filesystem"]
+    assert watched.server.kill_driver()
+    watched.until(
+        lambda: watched.metrics()["registry_driver_deaths_total", "filesystem"] == deaths + 1
+    )
+    watched.until(lambda: watched.metrics()["registry_driver_up", "filesystem"] == 1)
+    watched.until(lambda: client.get("/readyz").status == 200)
+    variables = watched.client.get("/debug/vars").json()
+    assert variables["driver"]["state"] == "ready"
+    assert variables["driver"]["deaths"] == deaths + 1
+
+
+def test_quit_signal_shows_the_stacks_and_ends_nothing(watched):
+    """Of the registry and of the driver, to which a terminal sends it too."""
+    watched.server.process.send_signal(signal.SIGQUIT)
+    watched.server.wait_for_log("requests that are being answered: ")
+    watched.server.wait_for_log("most recent call first")
+    assert Client(watched.server).get("/v2/").status == 200
+    assert watched.client.get("/debug/stacks").body.startswith(b"requests that are being")
+
+
+def test_registry_that_starts_says_so_before_it_serves(tmp_path):
+    """A driver that does not come up yet is seen on the debug port."""
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 1000\n")
+    slow.chmod(0o755)
+    watched = Watched(tmp_path, {"external": {"command": [str(slow)]}})
+    try:
+        watched.server.launch()
+        watched.until(lambda: _answers(watched.client))
+        reply = watched.client.get("/readyz")
+        assert reply.status == 503
+        assert "storagedriver_external" in reply.json()["failing"]
+        assert watched.client.get("/livez").status == 200
+    finally:
+        watched.server.kill()
+
+
+def _answers(client):
+    try:
+        return client.get("/livez").status == 200
+    except OSError:
+        return False

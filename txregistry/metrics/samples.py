@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is true now, as samples of metrics: asked when a collector looks.
+
+Room: metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from txregistry.events.counts import EndpointCounts, QueueCounts
+from txregistry.metrics.tallies import Labels
+from txregistry.process.status import DriverStatus, State
+
+#: What a driver may say of its storage and be shown with; anything else is "other".
+STORAGE_STATES = ("ok", "no-space", "read-only", "suspect", "other")
+
+
+class Sample(NamedTuple):
+    """One number: of which metric, with which labels."""
+
+    name: str
+    labels: Labels
+    value: float
+
+
+def driver_samples(status: DriverStatus) -> Iterator[Sample]:
+    """Say how a driver is."""
+    name = status.name
+    yield Sample("registry_driver_up", (name,), float(status.is_ready))
+    for state in State:
+        yield Sample("registry_driver_state", (name, state.value), float(state is status.state))
+    yield Sample("registry_driver_breaker_open", (name,), float(status.is_breaker_open))
+    yield Sample("registry_driver_greetings", (name,), status.greetings)
+    yield Sample("registry_driver_deaths", (name,), status.deaths)
+    yield Sample("registry_replay_window_bytes", (name,), status.windows.used)
+    yield Sample("registry_replay_window_limit_bytes", (name,), status.windows.total)
+    yield Sample("registry_replay_unprotected_uploads", (name,), status.windows.unprotected)
+    yield from _pong_samples(status)
+
+
+def _pong_samples(status: DriverStatus) -> Iterator[Sample]:
+    """What its process says of itself; nothing while it is not there."""
+    name, pong = status.name, status.pong
+    if pong is None:
+        return
+    yield Sample("registry_driver_operations", (name,), pong.operations)
+    yield Sample("registry_driver_oldest_operation_seconds", (name,), pong.oldest_ms / 1000)
+    yield Sample("registry_driver_moved_bytes", (name,), pong.bytes_moved)
+    if pong.resident is not None:
+        yield Sample("registry_driver_resident_bytes", (name,), pong.resident)
+    if pong.descriptors is not None:
+        yield Sample("registry_driver_open_descriptors", (name,), pong.descriptors)
+    if pong.storage is not None:
+        present = pong.storage if pong.storage in STORAGE_STATES else "other"
+        for state in STORAGE_STATES:
+            labels = (name, state)
+            yield Sample("registry_driver_storage_state", labels, float(state == present))
+
+
+def queue_samples(
+    queue: QueueCounts, endpoints: Sequence[EndpointCounts], now: float
+) -> Iterator[Sample]:
+    """Say how notifications are.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    yield Sample("registry_notifications_unqueued", ("pull",), queue.pulls_lost)
+    yield Sample("registry_notifications_unqueued", ("refused",), queue.refused)
+    for counts in endpoints:
+        name = counts.name
+        for kind, count in (
+            ("Events", counts.queued),
+            ("Successes", counts.delivered),
+            ("Failures", counts.failures),
+        ):
+            yield Sample("registry_notifications_events", (kind, name), count)
+        for status, count in counts.statuses.items():
+            yield Sample("registry_notifications_status", (status, name), count)
+        for reason, count in (
+            ("size", counts.dropped_for_size),
+            ("age", counts.dropped_for_age),
+            ("refused", counts.dropped_refused),
+            ("damaged", counts.damaged),
+        ):
+            yield Sample("registry_notifications_dropped", (reason, name), count)
+        since = counts.waiting_since
+        yield Sample("registry_notifications_waiting_bytes", (name,), counts.waiting_bytes)
+        waited = 0.0 if since is None else max(now - since, 0.0)
+        yield Sample("registry_notifications_oldest_seconds", (name,), waited)
