@@ -67,7 +67,8 @@ async def _attend(
     opened = OpenDriver(driver_spec(storage), reactor)
     try:
         if not await opened.hello():
-            raise StartError(f"{storage.driver.describe()} does not answer; start it first")
+            way_out = "start it first" if opened.child is None else "its log may say why"
+            raise StartError(f"{storage.driver.describe()} does not answer; {way_out}")
         return await work(opened, reactor)
     finally:
         await opened.stop()

@@ -239,7 +239,7 @@ class RegistryService(Service):
 
     async def _start(self, opened: OpenedDriver) -> None:
         try:
-            await opened.hello()
+            is_ready = bool(await opened.hello())
             self._cache = open_cache(self._configuration, self._reactor)
             registry = build_registry(
                 self._configuration,
@@ -249,7 +249,8 @@ class RegistryService(Service):
                 None if self._notifications is None else self._notifications.observer,
                 self._cache,
             )
-            is_agreed = await self._agree_on_secret(registry, opened.driver)
+            # A storage that does not answer for the moment holds up its own requests only.
+            is_agreed = is_ready and await self._agree_on_secret(registry, opened.driver)
             self._serve(registry)
             while not is_agreed:
                 await deferLater(self._reactor, SECRET_RETRY)

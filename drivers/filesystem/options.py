@@ -54,7 +54,7 @@ def create(options: Mapping[str, object]) -> Store:
     return FilesystemStore(
         root,
         durability=durability,
-        max_threads=max(_LEAST_THREADS, threads),
+        threads=max(_LEAST_THREADS, threads),
         lock=_lock(root, is_shared=lock == _SHARED),
     )
 

@@ -66,7 +66,7 @@ class FilesystemStore:
         now: the clock, nanoseconds since the epoch.
 
     Attributes:
-        max_threads: calls that may run at once, as the operator wishes.
+        threads: calls that may run at once, as the operator wishes.
         directories: what is read and written; the rest of the machine may be out of reach.
     """
 
@@ -78,11 +78,11 @@ class FilesystemStore:
         root: str,
         *,
         durability: Durability = Durability.STRICT,
-        max_threads: int = 100,
+        threads: int = 100,
         lock: int | None = None,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.max_threads = max_threads
+        self.threads = threads
         self._root = root.rstrip("/")
         self._lock = lock
         self.directories = reachable(self._root)

@@ -140,11 +140,28 @@ class StartTests:
         )
 
     @pytest_twisted.ensureDeferred
-    async def test_program_that_says_nothing(self, house, monkeypatch):
-        """A program that is no driver does not hold up the start for ever."""
-        monkeypatch.setattr(opening, "START_TIMEOUT", 0.2)
-        opened = house.run(*python("import sys; sys.stdin.read()"))
-        assert await sentence(opened) == "storage driver 'tested' did not say hello within 0.2 s"
+    async def test_program_that_says_nothing_is_not_waited_for(self, house):
+        """A storage that hangs holds up its requests, not the start; the program is tried again."""
+        opened = house.open(
+            DriverSpec("tested", command=python("import sys; sys.stdin.read()")),
+            Supervision(start_timeout=0.2, patience=0.1),
+        )
+        assert await opened.hello() == {}
+        with pytest.raises(Unavailable):
+            await opened.driver.stat("/")
+        await until(lambda: opened.child.deaths > 1)
+
+    @pytest_twisted.ensureDeferred
+    async def test_program_that_is_killed_may_come_up_later(self, house, tmp_path):
+        """A host without memory for it at the moment is no reason not to start."""
+        text = (
+            f"import os\nif not os.path.exists({os.fspath(tmp_path / 'up')!r}):\n"
+            f"    os.kill(os.getpid(), 9)\n{MEMORY}"
+        )
+        opened = house.open(DriverSpec("tested", command=driver(text)), Supervision(backoff=0.1))
+        assert await opened.hello() == {}
+        (tmp_path / "up").touch()
+        assert (await _patiently(lambda: opened.driver.stat("/"))).is_directory
 
     @pytest_twisted.ensureDeferred
     async def test_refused_options(self, house):

@@ -403,7 +403,7 @@ class OptionTests:
         """As in registry:2, fewer than 25 are taken for 25."""
         for wanted, given in ((1, 25), ("30", 30), (100, 100)):
             store = create({"rootdirectory": os.fspath(root), "maxthreads": wanted})
-            assert cast(FilesystemStore, store).max_threads == given
+            assert cast(FilesystemStore, store).threads == given
             store.close()
 
     def test_root_that_can_t_be_used_is_refused(self, root, tmp_path):

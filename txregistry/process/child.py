@@ -84,6 +84,7 @@ class Child(ProcessProtocol):
     """One run of the driver program: its lines to the log, its end to whoever asks.
 
     Attributes:
+        was_killed: a signal ended it.
         ended: fires with the reason, in words, once it is gone and its last lines are here.
     """
 
@@ -93,6 +94,7 @@ class Child(ProcessProtocol):
         self._partial = {1: b"", 2: b""}
         self._late: IDelayedCall | None = None
         self.last_lines: deque[str] = deque(maxlen=5)
+        self.was_killed = False
         self.ended: Deferred[str] = Deferred()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
@@ -119,6 +121,7 @@ class Child(ProcessProtocol):
             self._late.cancel()
         for partial in self._partial.values():
             self._say(partial)
+        self.was_killed = getattr(reason.value, "signal", None) is not None
         self.ended.callback(reason.getErrorMessage())
 
 
@@ -181,6 +184,11 @@ class ChildDriver:
         return (
             self._child.last_lines[-1] if self._child is not None and self._child.last_lines else ""
         )
+
+    @property
+    def has_given_up(self) -> bool:
+        """The last run ended by itself, which the next one is likely to do as well."""
+        return self.deaths > 0 and self._child is not None and not self._child.was_killed
 
     def bind(self) -> None:
         """Make the socket, so that its path is known.

@@ -38,6 +38,7 @@ from twisted.logger import (
     textFileLogObserver,
 )
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 import txregistry
@@ -57,6 +58,9 @@ T = TypeVar("T")
 
 #: Threads for blocking calls of the store, unless it says how many ``threads`` it wants.
 THREADS = 16
+
+#: One of so many threads is for looks at something small alone: these don't wait for writes.
+_LOOKING = 4
 
 #: Seconds between two tries to make a store whose backend can't be reached.
 MAKE_INTERVAL = 5.0
@@ -118,6 +122,7 @@ class Host:
         self._store: Store | None = None
         self._acceptor: Acceptor | None = None
         self._is_ending = False
+        self._lookers = ThreadPool(0, 1, "looks")
         driver = self._make()
         if self._store is not None:
             name = self._store.name
@@ -162,7 +167,7 @@ class Host:
             store.close()
             self._store = None
             return refusal
-        return HostedDriver(store, run=self._in_thread, redirects=redirects)
+        return HostedDriver(store, run=self._in_thread, look=self._looking, redirects=redirects)
 
     def _redirects(self, store: Store) -> Redirects | None:
         if not self._middleware:
@@ -178,7 +183,11 @@ class Host:
             self._size_threads()
 
     def _size_threads(self) -> None:
-        self._reactor.suggestThreadPoolSize(getattr(self._store, "threads", THREADS))
+        """Let the store have as many threads as it says, a part of them for looks alone."""
+        threads = max(int(getattr(self._store, "threads", THREADS)), 2)
+        lookers = max(threads // _LOOKING, 1)
+        self._lookers.adjustPoolsize(0, lookers)
+        self._reactor.suggestThreadPoolSize(threads - lookers)
 
     def run(self, listener: socket.socket) -> None:
         """Serve connections that come in on ``listener``, until the process is told to end."""
@@ -195,6 +204,8 @@ class Host:
             self._store.close()
 
     def _begin(self) -> None:
+        self._lookers.start()
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._lookers.stop)
         # The reactor's own handler complains about a second signal, and parents like to send two.
         signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self.end))
         # A terminal sends it to all its processes; what it shows goes to the registry's log.
@@ -206,6 +217,9 @@ class Host:
         if not self._is_ending:
             self._is_ending = True
             self._reactor.stop()
+
+    def _looking(self, work: Callable[[], T]) -> Deferred[T]:
+        return deferToThreadPool(self._reactor, self._lookers, work)
 
     def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)

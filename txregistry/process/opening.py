@@ -25,9 +25,6 @@ from txregistry.process.supervision import Supervision
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError, Unavailable
 
-#: Seconds that a driver which was started may take to say hello.
-START_TIMEOUT = 30.0
-
 #: Seconds that one which somebody else runs is waited for before serving begins without it.
 ATTACH_TIMEOUT = 2.0
 
@@ -53,6 +50,7 @@ class OpenDriver:
         self.spec = spec
         policy = supervision or Supervision()
         self._budget = ReplayBudget(policy.replay_budget)
+        self._start_timeout = policy.start_timeout
         self._reactor = reactor
         self._greeted: Deferred[Answer] | None = None
         self.child: ChildDriver | None = None
@@ -127,44 +125,54 @@ class OpenDriver:
             self.child.kill()
 
     async def hello(self) -> Answer:
-        """Wait for the driver's first hello. One that somebody else runs may come later: it is
-        waited for only briefly, and the answer is empty.
+        """Wait for the driver's first hello. What may come later (one that somebody else runs, or
+        that was killed, or hangs) is waited for only so long, and the answer is empty.
 
         Raises:
-            StartError: it ended before, refused its options, or speaks no common version.
+            StartError: it ended by itself before, refused its options, or speaks no common version.
         """
         self._greeted = greeted = Deferred.fromCoroutine(self.links.greeted())
-        limit = START_TIMEOUT if self.child is not None else ATTACH_TIMEOUT
+        limit = self._start_timeout if self.child is not None else ATTACH_TIMEOUT
         timeout = self._reactor.callLater(limit, greeted.cancel)
         try:
             hello = await greeted
-            _log.info(
-                "storage driver {name} {version} is ready; isolation: {isolation}",
-                name=hello["name"],
-                version=hello["version"],
-                isolation=hello["isolation"] or "none",
-            )
-            return hello
         except (CancelledError, Unavailable) as error:
-            if self.child is None:
-                _log.warn("no driver listens on {path} yet", path=self.spec.socket)
-                return {}
-            raise StartError(self._why_not(is_late=not timeout.active())) from error
+            self._check_hope(error, is_late=not timeout.active())
+            return {}
         except StorageError as refusal:
             raise StartError(f"storage driver {self.spec.name!r}: {refusal.message}") from refusal
         finally:
             self._greeted = None
             if timeout.active():
                 timeout.cancel()
-
-    def _why_not(self, *, is_late: bool) -> str:
-        words = self.child.last_words if self.child is not None else ""
-        what = (
-            f"did not say hello within {START_TIMEOUT:g} s"
-            if is_late
-            else "ended before it was ready"
+        _log.info(
+            "storage driver {name} {version} is ready; isolation: {isolation}",
+            name=hello["name"],
+            version=hello["version"],
+            isolation=hello["isolation"] or "none",
         )
-        return f"storage driver {self.spec.name!r} {what}" + (f": {words}" if words else "")
+        return hello
+
+    def _check_hope(self, error: BaseException, *, is_late: bool) -> None:
+        """Say that the driver is not there, and that it is waited for.
+
+        Raises:
+            StartError: there is no point in that.
+        """
+        if self.child is None:
+            _log.warn("no driver listens on {path} yet", path=self.spec.socket)
+            return
+        if not is_late and self.child.has_given_up:
+            words = self.child.last_words
+            raise StartError(
+                f"storage driver {self.spec.name!r} ended before it was ready"
+                + (f": {words}" if words else "")
+            ) from error
+        _log.error(
+            "storage driver {name} {what}: the registry starts without it",
+            name=self.spec.name,
+            what="does not answer" if is_late else "was killed before it was ready",
+        )
 
     async def stop(self) -> None:
         """End the connection and the process."""

@@ -74,6 +74,8 @@ class HostedDriver:
 
     Args:
         run: runs a blocking call: ``deferToThread`` in a driver's process, ``run_inline`` in tests.
+        look: likewise for calls that look at something small, so that they don't wait behind those
+            that write; by default ``run``.
         redirects: says where content can be had, in place of the store.
         checkpoint: new bytes after which an open writer syncs and saves its hash states.
         now: the clock, seconds; only differences count.
@@ -84,6 +86,7 @@ class HostedDriver:
         store: Store,
         *,
         run: Run,
+        look: Run | None = None,
         redirects: Redirects | None = None,
         checkpoint: int = CHECKPOINT,
         now: Callable[[], float] = time.monotonic,
@@ -95,6 +98,7 @@ class HostedDriver:
         self._redirects = redirects
         self._writability = Writability(now)
         self._run = self._observed(guarded(run))
+        self._look = self._observed(guarded(look or run))
         self._checkpoint = checkpoint
         self._turns = Turns()
         self._writers: dict[str, HostedWriter] = {}
@@ -115,16 +119,16 @@ class HostedDriver:
 
     async def stat(self, path: str) -> Entry:
         check_path(path, allow_root=True)
-        return await self._run(lambda: self._store.stat(path))
+        return await self._look(lambda: self._store.stat(path))
 
     async def get(self, path: str) -> Content:
         check_path(path)
-        content = await self._run(lambda: self._store.get(path))
+        content = await self._look(lambda: self._store.get(path))
         _check_length(content.data, path)
         return content
 
     async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
-        return await self._run(lambda: [self._get_or_refuse(path) for path in paths])
+        return await self._look(lambda: [self._get_or_refuse(path) for path in paths])
 
     def _get_or_refuse(self, path: str) -> Content | StorageError:
         """One of several; called in a thread."""
@@ -277,7 +281,7 @@ class HostedDriver:
     # --- each of these goes on when its caller is gone ------------------------------------------
 
     async def _read(self, path: str, start: int, stop: int | None) -> HostedReading:
-        content = await self._run(lambda: self._store.open(path, start))
+        content = await self._look(lambda: self._store.open(path, start))
         if start > content.size:
             await self._run(lambda: close_content(content))
             raise InvalidOffset(f"{start} is beyond the end, {content.size}", path=path)
