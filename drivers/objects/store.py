@@ -172,6 +172,10 @@ class ObjectStore:
         """For what is published: a staged file may not be one object."""
         return self._bucket.presign(self._keys.of(path), method, expires_in)
 
+    def object_key(self, path: str) -> str:
+        """What a file is called in the bucket, for middlewares that make URLs of their own."""
+        return self._keys.of(path)
+
     # --- changing -------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes, *, if_absent: bool, if_version: str | None) -> str:
