@@ -27,8 +27,8 @@ from txregistry_drivers.objects.notes import compose_noted
 from txregistry_drivers.objects.reading import read_all
 from txregistry_drivers.objects.record import Record, Segment, parse, recorded_size
 
-#: Segments after which they are made one object: a record stays small, and a composition of all
-#: stays within the pieces that it may have. Arbitrary.
+#: Segments after which they are made one object, at most: a record stays small, and a composition
+#: of all stays within the pieces that it may have. Arbitrary.
 GROUP = 1000
 
 
@@ -170,7 +170,7 @@ class StagedFile:
         """
         groups = tuple(one for one in segments if one.is_group)
         singles = segments[len(groups) :]
-        if len(singles) < GROUP:
+        if len(singles) < min(GROUP, self._bucket.capabilities.most_pieces // 2):
             return segments, ()
         offset = sum(one.size for one in groups)
         group = Segment(

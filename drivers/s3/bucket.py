@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from txregistry.driver import (
     Changed,
@@ -97,6 +97,8 @@ class S3Bucket:
                     **condition,
                     **self._created(key),
                 )
+            except BotoCoreError as err:
+                raise refusal(err, key) from err
             except ClientError as err:
                 if condition and code_of(err) == "ConditionalRequestConflict":
                     continue

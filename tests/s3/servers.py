@@ -33,7 +33,9 @@ class Moto(Server):
             "secretkey": self.secretkey,
             **more,
         }
-        self.client().create_bucket(Bucket=bucket)
+        client = self.client()
+        if bucket not in [one["Name"] for one in client.list_buckets()["Buckets"]]:
+            client.create_bucket(Bucket=bucket)
         return options
 
     def client(self):
