@@ -12,8 +12,7 @@ from twisted.python.failure import Failure
 
 from txregistry.config import Log
 from txregistry.errand import CURRENT, Errand
-from txregistry.telemetry import VALUE_LIMIT, ConfiguredLog, make_access_log, render_access
-from txregistry.web.settings import AccessRecord
+from txregistry.telemetry import VALUE_LIMIT, ConfiguredLog
 
 MOMENT = datetime(2026, 11, 23, 14, 5, 6, 789000, tzinfo=UTC)
 
@@ -76,6 +75,28 @@ class JsonTests:
             }
         ]
 
+    def test_events_own_fields_stand_beside_its_sentence(self):
+        """Who collects lines needs not take sentences apart; ours win over an event's."""
+        log, stream = log_to(Log(formatter="json"))
+        log.info("{count} of {name}", count=3, name="x" * 10_000, odd=object(), msg="low")
+        document = json.loads(stream.getvalue())
+        assert (document["count"], document["msg"]) == (3, "3 of " + "x" * (VALUE_LIMIT - 5))
+        assert len(document["name"]) == VALUE_LIMIT
+        assert "odd" not in document
+        assert not [key for key in document if key.startswith("log_")]
+
+    def test_logstash_has_its_own_names(self):
+        log, stream = log_to(Log(formatter="logstash", fields={"service": "registry"}))
+        log.warn("a")
+        assert json.loads(stream.getvalue()) == {
+            "@timestamp": "2026-11-23T14:05:06.789Z",
+            "@version": "1",
+            "level": "warn",
+            "message": "a",
+            "logger": "tests",
+            "service": "registry",
+        }
+
     def test_line_of_a_request_names_it(self):
         """All that was said for one request is found by its id."""
         log, stream = log_to(Log(formatter="json"))
@@ -135,58 +156,3 @@ def test_log_that_nobody_can_take_does_not_stop_the_registry():
     closed.close()
     for stream in (Closed(), closed):
         log_to(Log(), stream)[0].info("x")
-        make_access_log(Log(), stream, lambda: 0.0)(record())
-
-
-def record(**changes):
-    values = {
-        "client": "192.0.2.7",
-        "method": "GET",
-        "target": "/v2/a/tags/list",
-        "status": 200,
-        "sent": 12,
-        "received": 0,
-        "duration": 0.1,
-        "user_agent": "skopeo/1.9",
-        "referer": "",
-        "is_complete": True,
-    }
-    return AccessRecord(**{**values, **changes})
-
-
-class AccessLogTests:
-    def test_request_is_one_line_of_the_combined_form(self):
-        stream = io.StringIO()
-        make_access_log(Log(), stream, lambda: MOMENT.timestamp())(record())
-        assert stream.getvalue() == (
-            '192.0.2.7 - - [23/Nov/2026:14:05:06 +0000] "GET /v2/a/tags/list HTTP/1.1" 200 12 "-" '
-            '"skopeo/1.9"\n'
-        )
-
-    def test_disabled_access_log_is_none(self):
-        settings = Log.__attrs_attrs__.access_log.metadata["section"](disabled=True)
-        assert make_access_log(Log(access_log=settings), io.StringIO(), lambda: 0.0) is None
-
-    def test_client_that_left_before_an_answer_has_status_499(self):
-        assert '" 499 0 "' in render_access(record(status=0, sent=0), MOMENT)
-
-    @pytest.mark.parametrize(
-        ("changes", "part"),
-        [
-            ({"user_agent": 'x" 200 "\n\x1b[2J'}, '"x\\x22 200 \\x22\\x0a\\x1b[2J"'),
-            ({"user_agent": "naïve\\"}, '"na\\xc3\\xafve\\x5c"'),
-            ({"user_agent": "x" * 1000}, f'"{"x" * 256}"'),
-            ({"user_agent": ""}, '"-"'),
-            ({"target": "/v2/" + "y" * 10_000}, "y HTTP/1.1"),
-            ({"client": ""}, "- - - ["),
-            ({"user": "al ice]"}, "192.0.2.7 - al\\x20ice] ["),
-            ({"user": 'x" 200\n'}, "192.0.2.7 - x\\x22\\x20200\\x0a ["),
-            ({"referer": "http://x/\udc80"}, '"http://x/\\x80"'),
-        ],
-    )
-    def test_hostile_text_stays_in_its_field(self, changes, part):
-        line = render_access(record(**changes), MOMENT)
-        assert part in line
-        assert line.isascii()
-        assert line.isprintable()
-        assert len(line) < 6000

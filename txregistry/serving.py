@@ -18,12 +18,13 @@ from typing import Any
 from twisted.logger import globalLogBeginner
 
 from txregistry import __version__
+from txregistry.access_log import make_access_log
 from txregistry.config import Configuration
 from txregistry.process.spec import StartError
 from txregistry.service import RegistryService
 from txregistry.stacks import dump_on_signal
 from txregistry.systemd import Systemd
-from txregistry.telemetry import ConfiguredLog, make_access_log
+from txregistry.telemetry import ConfiguredLog
 
 
 def serve(configuration: Configuration, reread: Callable[[], Configuration]) -> int:

@@ -25,13 +25,14 @@ from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
 from txregistry import __version__
+from txregistry.access_log import make_access_log
 from txregistry.config import ConfigError, Configuration, load
 from txregistry.process.spec import StartError
 from txregistry.service import RegistryService
 from txregistry.serving import reload_on_hangup, spare_collector, the_reactor
 from txregistry.stacks import dump_on_signal
 from txregistry.systemd import Systemd
-from txregistry.telemetry import ConfiguredLog, make_access_log
+from txregistry.telemetry import ConfiguredLog
 
 _log = Logger()
 

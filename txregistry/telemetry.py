@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the registry tells about itself: log lines and access log lines.
+"""What the registry tells about itself, line by line.
 
 Must not know what is logged. The log goes to standard error, one line an event, as ``key=value``
 text or as JSON, with registry:3's keys ``time``, ``level``, ``msg`` and the fields of
-``log.fields``. The access log goes to standard output in the combined form that web servers use.
-Control characters never reach a terminal or a collector unescaped.
+``log.fields``. In JSON the event's own fields stand beside its sentence. Control characters never
+reach a terminal or a collector unescaped.
 """
 
 from __future__ import annotations
@@ -27,11 +27,9 @@ from zope.interface import implementer
 
 from txregistry.config import Log
 from txregistry.errand import CURRENT
-from txregistry.web.settings import AccessRecord
 
 #: Longest text of one value in a line, in characters. Arbitrary; a traceback keeps its end.
 VALUE_LIMIT = 4096
-_AGENT_LIMIT = 256
 
 _LEVELS = {
     "debug": LogLevel.debug,
@@ -40,6 +38,9 @@ _LEVELS = {
     "error": LogLevel.error,
 }
 _NAMES = {**{level: name for name, level in _LEVELS.items()}, LogLevel.critical: "fatal"}
+
+# What Twisted's older log adds to each event.
+_LEGACY = frozenset({"format", "isError", "message", "system", "time"})
 
 # logfmt: what may stand without quotes
 _BARE = re.compile(r"[A-Za-z0-9._/@^+:,-]+")
@@ -51,11 +52,15 @@ class LineObserver:
 
     def __init__(self, settings: Log, stream: TextIO) -> None:
         self._stream = stream
-        self._fields = {name: _plain(value) for name, value in settings.fields.items()}
-        self._render = _render_json if settings.formatter == "json" else _render_text
+        self._fields = fixed_fields(settings)
+        self._render = RENDERERS[settings.formatter]
+        self._tells_all = settings.formatter != "text"
 
     def __call__(self, event: LogEvent) -> None:
-        line = self._render(_entry(event, self._fields))
+        entry = _entry(event, self._fields)
+        if self._tells_all:
+            entry = {**_own_fields(event), **entry}
+        line = self._render(entry)
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
@@ -89,10 +94,9 @@ def _make_filter(settings: Log, stream: TextIO) -> ILogObserver:
 
 
 def _entry(event: LogEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
     level = event.get("log_level", LogLevel.info)
     entry: dict[str, Any] = {
-        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": stamp(event.get("log_time", 0.0)),
         "level": _NAMES.get(level, "info"),
         "msg": formatEvent(event)[:VALUE_LIMIT],
         "logger": event.get("log_namespace", "-"),
@@ -108,6 +112,28 @@ def _entry(event: LogEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
     return entry
 
 
+def _own_fields(event: LogEvent) -> dict[str, Any]:
+    """What the event says apart from its sentence, as far as it is plain."""
+    return {
+        name: value[:VALUE_LIMIT] if isinstance(value, str) else value
+        for name, value in event.items()
+        if isinstance(value, (str, int, float))
+        and not name.startswith("log_")
+        and name not in _LEGACY
+    }
+
+
+def stamp(moment: float) -> str:
+    """Return seconds since the epoch as lines have them."""
+    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def fixed_fields(settings: Log) -> dict[str, Any]:
+    """Return what is added to every line."""
+    return {name: _plain(value) for name, value in settings.fields.items()}
+
+
 def _plain(value: Any) -> Any:
     return (
         value
@@ -120,6 +146,13 @@ def _render_json(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, default=str)
 
 
+def _render_logstash(entry: Mapping[str, Any]) -> str:
+    """Source: registry:3's formatter of that name; logstash's event format, version 1."""
+    rest = {name: value for name, value in entry.items() if name not in ("time", "msg")}
+    named = {"@timestamp": entry["time"], "@version": "1", "message": entry["msg"]}
+    return json.dumps({**rest, **named}, default=str)
+
+
 def _render_text(entry: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={_quoted(str(value))}" for name, value in entry.items())
 
@@ -128,65 +161,9 @@ def _quoted(text: str) -> str:
     return text if _BARE.fullmatch(text) else json.dumps(text)
 
 
-def make_access_log(settings: Log, stream: TextIO, now: Callable[[], float]) -> AccessLog | None:
-    """The access log as configured, or None.
-
-    Args:
-        now: seconds since the epoch.
-    """
-    return None if settings.access_log.disabled else AccessLog(stream, now)
-
-
-class AccessLog:
-    """Writes each answered request as one line of the combined form.
-
-    Args:
-        now: seconds since the epoch.
-    """
-
-    def __init__(self, stream: TextIO, now: Callable[[], float]) -> None:
-        self._stream = stream
-        self._now = now
-
-    def __call__(self, record: AccessRecord) -> None:
-        try:
-            self._stream.write(
-                render_access(record, datetime.fromtimestamp(self._now(), UTC)) + "\n"
-            )
-            self._stream.flush()
-        except (OSError, ValueError):
-            pass  # as for the log
-
-
-def render_access(record: AccessRecord, moment: datetime) -> str:
-    """One line; the answer's status is 499 where the client left before there was one.
-
-    Form: ``client - user [time] "method target HTTP/1.1" status bytes "referer" "user agent"``
-    """
-    stamp = moment.strftime("%d/%b/%Y:%H:%M:%S %z")
-    request = _escaped(
-        f"{record.method} {record.target}"[:VALUE_LIMIT] + " HTTP/1.1", VALUE_LIMIT + 9
-    )
-    agent = _escaped(record.user_agent or "-", _AGENT_LIMIT)
-    referer = _escaped(record.referer or "-", _AGENT_LIMIT)
-    client = _escaped(record.client or "-", _AGENT_LIMIT)
-    user = _escaped(record.user or "-", _AGENT_LIMIT).replace(" ", "\\x20")
-    outcome = f"{record.status or 499} {record.sent}"
-    return f'{client} - {user} [{stamp}] "{request}" {outcome} "{referer}" "{agent}"'
-
-
-def _escaped(text: str, limit: int) -> str:
-    """Printable ASCII as it is, everything else and the quote as ``\\xhh``, as Apache does."""
-    text = text[:limit]
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return text
-    return "".join(
-        character
-        if character.isascii() and character.isprintable() and character not in '"\\'
-        else _hex(character)
-        for character in text
-    )
-
-
-def _hex(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+#: ``log.formatter`` -> what makes a line of an entry.
+RENDERERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "text": _render_text,
+    "json": _render_json,
+    "logstash": _render_logstash,
+}

@@ -24,7 +24,14 @@ HOUR = 3600.0
 #: path -> (attribute, default, YAML value, value as read, YAML values that are refused)
 KEYS = {
     "log.level": ("log.level", "info", "Debug", "debug", ["trace", "[info]", "{}"]),
-    "log.formatter": ("log.formatter", "text", "json", "json", ["logstash", "xml"]),
+    "log.formatter": ("log.formatter", "text", "json", "json", ["combined", "xml"]),
+    "log.accesslog.formatter": (
+        "log.access_log.formatter",
+        "combined",
+        "Logstash",
+        "logstash",
+        ["common", "[json]"],
+    ),
     "log.fields": (
         "log.fields",
         {},

@@ -154,8 +154,9 @@ SENTENCES = [
         "'80'; correct it, for example :80",
     ),
     (
-        "log: {formatter: logstash}",
-        "registry.yml, line 6: log.formatter: logstash is not supported; use log.formatter: json",
+        "validation: {manifests: {indexes: {platforms: list}}}",
+        "registry.yml, line 6: validation.manifests.indexes.platforms: list is not supported; "
+        "use all or none",
     ),
 ]
 

@@ -109,7 +109,6 @@ FOREIGN: dict[str, Foreign] = {
 FOREIGN_VALUES: dict[tuple[str, str], str] = {
     ("http.tls.minimumtls", "tls1.0"): "use tls1.2, since everything older is broken",
     ("http.tls.minimumtls", "tls1.1"): "use tls1.2, since everything older is broken",
-    ("log.formatter", "logstash"): "use log.formatter: json",
     ("validation.manifests.indexes.platforms", "list"): "use all or none",
 }
 

@@ -53,6 +53,7 @@ class AccessLog:
     """``log.accesslog``"""
 
     disabled: bool = _key(FLAG, False)
+    formatter: str = _key(choice("combined", "text", "json", "logstash"), "combined")
 
 
 @frozen
@@ -60,7 +61,7 @@ class Log:
     """``log``"""
 
     level: str = _key(choice("error", "warn", "info", "debug"), "info")
-    formatter: str = _key(choice("text", "json"), "text")
+    formatter: str = _key(choice("text", "json", "logstash"), "text")
     fields: Mapping[str, Any] = _key(TABLE, {})
     access_log: AccessLog = _section(AccessLog)
 
