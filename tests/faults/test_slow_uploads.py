@@ -125,6 +125,11 @@ def resident(pid):
     return 0
 
 
+def memory(server):
+    """Bytes of memory that each process of a server has."""
+    return {"front end": resident(server.process.pid), "driver": resident(server.driver())}
+
+
 def allow_descriptors(count):
     """Let this process, and what it starts, have so many files open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -140,21 +145,20 @@ def test_very_many_slow_uploads_are_borne(tmp_path):
     piece = os.urandom(RATE)
     limits = {"http": {"limits": {**LIMITS, "bodyrate": RATE // 2}}}
     with Campaign("slow uploads at once") as campaign, Registry(tmp_path, limits) as server:
-        processes = {"front end": server.process.pid, "driver": server.driver()}
         with Other(server) as other:
             line = Line(server.port)
-            before = {name: resident(pid) for name, pid in processes.items()}
+            before = memory(server)
             uploads = [SlowUpload(line, server.port, seconds * RATE) for _ in range(count)]
             other.seconds.clear()  # so far nobody was slow
             send_slowly(uploads, piece, seconds)
-            after = {name: resident(pid) for name, pid in processes.items()}
+            after = memory(server)
             campaign.notes["others waited"] = other.told()
             digest = digest_of(piece * seconds)
             for number, upload in enumerate(uploads):
                 campaign.trial(f"upload {number}", upload.end(line, digest))
             line.close()
         campaign.trial("others", other.problems)
-        for name in processes:
+        for name in after:
             each = (after[name] - before[name]) / count / KIB
             campaign.notes[f"memory of an upload, {name}"] = f"{each:.1f} KiB"
             campaign.notes[f"resident, {name}"] = f"{after[name] / KIB / KIB:.0f} MiB"
