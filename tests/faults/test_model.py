@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from tests.functional.servers import Registry
 
-from .campaign import Campaign, is_long
+from .campaign import Campaign, is_long, short_or_long
 from .checker import Findings
 from .journal import digest_of
 from .oracle import examine
@@ -375,7 +375,7 @@ def media_type_of(data):
 
 def test_registry_is_a_few_dictionaries(tmp_path):
     """Whatever clients do in whatever order, through deaths of the driver and of the server."""
-    examples, steps = (100, 50) if is_long() else (6, 20)
+    examples, steps = short_or_long(6, 100), 50 if is_long() else 20
     with Campaign("steps of the model") as campaign, Registry(tmp_path) as server:
         run_state_machine_as_test(
             seed(campaign.seed)(make_machine(server, campaign)),
