@@ -44,7 +44,12 @@ class ThreadTests:
         """However many writes hang on the disk, a small look is answered; and no more calls run at
         once than the store has threads.
         """
-        spec = DriverSpec("tested", command=driver(HOLDING), options={"directory": str(tmp_path)})
+        spec = DriverSpec(
+            "tested",
+            command=driver(HOLDING),
+            options={"directory": str(tmp_path)},
+            isolation="off",  # else it could not write there
+        )
         opened = OpenDriver(spec, reactor)
         try:
             await opened.hello()
