@@ -81,6 +81,19 @@ class RepetitionTests:
         assert [left for _, left in house.made] == [30, 10]
 
     @pytest_twisted.ensureDeferred
+    async def test_wait_for_a_place_counts(self, house):
+        """An operation that could not begin in time is not begun."""
+        house.attempts.admission = Admission(1, 10)
+        hold = Deferred()
+        first = house.issue("a", lambda _: hold)
+        second = house.issue("b", lambda _: "yes")
+        house.clock.advance(30)
+        hold.callback("yes")
+        assert await first == "yes"
+        assert type(await refusal_of(second)) is Unavailable
+        assert house.count("b") == 0
+
+    @pytest_twisted.ensureDeferred
     async def test_refusal_of_a_repetition_is_told_apart(self, house):
         """The first attempt may be its reason."""
         refusal = await refusal_of(

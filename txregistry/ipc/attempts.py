@@ -101,23 +101,27 @@ class Attempts:
     async def issue(
         self, operation: Operation, attempt: Callable[[Link, float], Awaitable[T]]
     ) -> T:
-        """Make attempts, each of which is given the link and the seconds that are left.
+        """Make attempts, each of which is given the link and the seconds that are left; a wait for
+        a place counts.
 
         Raises:
             Repeated: refused, after an earlier attempt that may have been carried out.
             GivenUp: it is poison.
             StorageError: refused at the first attempt, or Unavailable.
         """
+        deadline = self._clock.seconds() + operation.timeout
         await self.admission.enter(is_durable=operation.is_durable)
         try:
-            return await self._until_answered(operation, attempt)
+            return await self._until_answered(operation, deadline, attempt)
         finally:
             self.admission.leave(is_durable=operation.is_durable)
 
     async def _until_answered(
-        self, operation: Operation, attempt: Callable[[Link, float], Awaitable[T]]
+        self,
+        operation: Operation,
+        deadline: float,
+        attempt: Callable[[Link, float], Awaitable[T]],
     ) -> T:
-        deadline = self._clock.seconds() + operation.timeout
         is_poison = bool(self._poison) and operation.fingerprint in self._poison
         limit = 1 if is_poison else operation.deaths or self.poison_deaths
         deaths = 0

@@ -312,6 +312,7 @@ class ChildDriver:
         if child is None or self._is_stopping:
             return
         self._hanging.add(child)
+        child.was_killed = True
         self._died("not even when it was killed: it hangs in the kernel")
 
     def _stop_reaping(self) -> None:
