@@ -15,6 +15,7 @@ import stat
 
 from txregistry.driver import (
     Closed,
+    Fenced,
     InvalidPath,
     StorageError,
     Unavailable,
@@ -92,6 +93,9 @@ class FileAppender:
             with writing(self._path):
                 self._names.sync(self._directory)
             self._is_new = False
+        if not self._is_at_path(descriptor):
+            # By another process, as a purge that an operator runs: what was appended since is lost.
+            raise Fenced("the file was removed or replaced meanwhile", path=self._path)
         return self._size
 
     def close(self) -> int:

@@ -901,6 +901,7 @@ UPLOAD_ROWS = (
     *plays("B-059", act.empty_blob, *("put", "post", "patch")),
     *plays("B-05A", act.mount_of_what_is_not_there, *act.MOUNTS),
     *plays("B-05E", act.two_writers),
+    *plays("B-05G", act.purge_by_another_process),
 )
 
 DELETIONS = (

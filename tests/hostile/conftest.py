@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .campaign import TALLIES
+from .tallies import TALLIES
 from .trial import table
 
 

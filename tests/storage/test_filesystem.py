@@ -21,6 +21,7 @@ from txregistry.driver import (
     Changed,
     Child,
     Corrupt,
+    Fenced,
     FileContent,
     InvalidPath,
     Mismatch,
@@ -578,6 +579,16 @@ class AppenderTests:
             store.publish("/nothing", "/b/data", 4)
         with pytest.raises(Missing):
             store.stat("/b/data")
+
+    def test_file_that_another_process_removed_is_not_confirmed(self, store, root):
+        """What was appended is gone, whatever the descriptor says."""
+        appender = store.append("/u/data", 0)
+        appender.append(memoryview(b"abc"))
+        assert appender.sync() == 3
+        (root / "u/data").unlink()
+        with pytest.raises(Fenced):
+            appender.sync()
+        appender.close()
 
     def test_closed_appender_takes_nothing(self, store):
         """Closing twice is no error; appending then is."""

@@ -65,6 +65,19 @@ class BodyRateTests:
             for second in range(0, 1000)
         )
 
+    @pytest.mark.parametrize("record", [1460, 16 * 1024])
+    def test_what_comes_in_large_pieces_is_not_slow(self, pace, record):
+        """Packets and TLS records are seen when they are whole; the link is as fast all the same."""
+        assert all(
+            pace.judge_body(second * 1024 // record * record, float(second)) is Verdict.GO_ON
+            for second in range(0, 100_000)
+        )
+
+    def test_little_less_than_enough_is_cut_in_the_end(self, pace):
+        """What is missing adds up."""
+        verdicts = [pace.judge_body(second * 900, float(second)) for second in range(0, 400)]
+        assert Verdict.TIMEOUT in verdicts
+
     def test_what_came_early_does_not_help_later(self, pace):
         """A fast start followed by nothing is cut within two windows."""
         verdicts = [pace.judge_body(10**9, float(second)) for second in range(0, 100)]

@@ -24,6 +24,10 @@ import enum
 
 from txregistry.web.settings import Limits
 
+#: What may arrive at once, in bytes: a TLS record (RFC 8446 section 5.1). On a slow link nothing of
+#: one is seen before the last of it, so that a body is behind or ahead of its rate by as much.
+BURST = 16 * 1024
+
 
 class Stage(enum.Enum):
     """Where a connection stands."""
@@ -57,13 +61,25 @@ _AFTER_DEADLINE = {
 class Pace:
     """The deadline that holds on one connection."""
 
-    __slots__ = ("_deadline", "_limits", "_mark_received", "_mark_time", "_progress", "stage")
+    __slots__ = (
+        "_balance",
+        "_burst",
+        "_deadline",
+        "_limits",
+        "_mark_received",
+        "_mark_time",
+        "_progress",
+        "stage",
+    )
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self._progress: object = None
         self._mark_time = 0.0
         self._mark_received = 0
+        # In a short window even that much at once is not waited for.
+        self._burst = min(BURST, limits.body_rate * limits.body_window * 3 / 4)
+        self._balance = 0.0
         self.stage = Stage.FIRST
         self._deadline = now + limits.first_byte
 
@@ -77,6 +93,7 @@ class Pace:
         self.stage = Stage.BODY
         self._mark_time = self._limits.body_grace
         self._mark_received = 0
+        self._balance = 0.0
         self._progress = None
 
     def answer_began(self) -> None:
@@ -114,12 +131,14 @@ class Pace:
             received: its bytes so far.
             waited: seconds that we have waited for them so far.
         """
-        limits = self._limits
+        limits, elapsed = self._limits, waited - self._mark_time
         if waited < self._mark_time:
             self._mark_received = received
-        elif waited - self._mark_time >= limits.body_window:
-            if received - self._mark_received < limits.body_rate * (waited - self._mark_time):
+        elif elapsed >= limits.body_window:
+            self._balance += received - self._mark_received - limits.body_rate * elapsed
+            if self._balance < -self._burst:
                 return Verdict.TIMEOUT
+            self._balance = min(self._balance, self._burst)
             self._mark_time = waited
             self._mark_received = received
         return Verdict.GO_ON

@@ -61,7 +61,7 @@ def idle_connection(ward):
 
 def reader_that_stops(ward):
     """B-029: a client that takes nothing of what it asked for is let go, and costs no memory."""
-    data = bytes(64 * MIB)
+    data = bytes(8 * MIB)
     digest = digest_of(data)
     pushed = send("POST", f"/v2/large/blobs/uploads/?digest={digest}", data)
     assert ward.ask(pushed).status == 201

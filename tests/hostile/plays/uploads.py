@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import subprocess
+import sys
 import time
 
 from ...functional.servers import SECRET
@@ -184,3 +187,21 @@ def purge_beside_a_writer(ward):
     with ward.wire() as wire:
         wire.send(send("PATCH", reply.headers["location"], b"x"))
         assert wire.reply().status == 404
+
+
+def purge_by_another_process(ward):
+    """B-05G: what an operator's purge removes under a writer is not acknowledged any more."""
+    target = ward.session(b"")
+    with ward.wire() as wire:
+        wire.send(send("PATCH", target, b"01234", length=10))
+        _await_held(ward, target, 5)
+        upload_id = target.partition("?")[0].rpartition("/")[2]
+        for path in ward.server.root.rglob(f"{upload_id}/**/*"):
+            os.utime(path, (10**9, 10**9))
+        purge = ["uploads", "purge", "--older-than", "1h", "--config", ward.server.configuration]
+        subprocess.run([sys.executable, "-m", "txregistry.cli", *purge], check=True)
+        wire.send(b"56789")
+        reply = wire.reply()
+    assert (reply.status, reply.code) == (404, "BLOB_UPLOAD_UNKNOWN")
+    assert not reply.problems()
+    assert ward.held(target) is None
