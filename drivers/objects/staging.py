@@ -8,16 +8,12 @@ two writers, on whatever hosts, one goes on and the other learns that it was ove
 
 from __future__ import annotations
 
-import contextlib
-
 from txregistry.driver import (
     Changed,
     Corrupt,
     Exists,
     Fenced,
-    InvalidPath,
     Missing,
-    Unavailable,
     WrongOffset,
 )
 from txregistry_drivers.objects.bucket import Bucket, ObjectHead, Piece
@@ -79,7 +75,6 @@ class StagedFile:
         except Missing:
             if offset:
                 raise WrongOffset(path=self._path, actual=0) from None
-            self._refuse_directory()
             return b""
         try:
             head = opened.head
@@ -179,15 +174,6 @@ class StagedFile:
         pieces = [Piece(self._hidden(one.name), 0, one.size, is_whole=True) for one in singles]
         compose_noted(self._bucket, self._hidden(group.name), pieces, self._key)
         return (*groups, group), singles
-
-    def _refuse_directory(self) -> None:
-        """A file in the place of a directory would hide nothing and be hidden by nothing; but who
-        asks for it is wrong.
-        """
-        with contextlib.suppress(Unavailable):
-            page = self._bucket.list(self._key + "/", after="", limit=1, is_deep=True)
-            if page.objects:
-                raise InvalidPath("a directory is there", path=self._path)
 
     def _hidden(self, name: str) -> str:
         return hidden_below(self._key) + name
