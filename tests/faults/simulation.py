@@ -21,10 +21,10 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from tests.ipc.loopback import MortalResponder
-from txregistry.ipc.budget import ReplayBudget
 from txregistry.ipc.serving import Serving
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import DriverSpec
+from txregistry.process.supervision import Supervision
 from txregistry.registry import open_registry, purge_uploads
 from txregistry.storage.errors import Unavailable
 from txregistry.storage.hosted import HostedDriver
@@ -104,7 +104,7 @@ class Process:
 
     def __init__(self, host, protocol, pid):
         self.pid = pid
-        self.is_accepting = self.is_over = False
+        self.is_accepting = self.is_over = self._is_mired = False
         self._host = host
         self._protocol = protocol
         self._loop = Loop(host)
@@ -142,9 +142,14 @@ class Process:
             near.lose(error.ConnectionLost())
 
     def _hang(self):
-        """Nothing is read, written or done any more; whoever watches has to see to it."""
-        if not self.is_over and not self._host.is_calm:
-            self._host.note("hangs")
+        """Nothing is read, written or done any more, or only nothing is done; whoever watches has
+        to see to it.
+        """
+        if self.is_over or self._host.is_calm:
+            return
+        self._is_mired = True
+        self._host.note("hangs")
+        if self._host.choice.random() < 0.5:
             self._loop.is_stuck, self.is_accepting = True, False
             for near, _ in self._connections:
                 near.is_stuck = near.other.is_stuck = True
@@ -158,7 +163,7 @@ class Process:
         host = self._host
         await deferLater(host, host.call_time())
         self._check()
-        if self._loop.is_stuck:
+        if self._is_mired:
             waiting = Deferred()
             self._stuck.append(waiting)
             await waiting
@@ -319,10 +324,12 @@ class House:
     def __init__(self, host):
         self.host = host
         self.problems = []
-        budget = ReplayBudget(host.weather.budget)
-        self.budget = budget
-        spec = DriverSpec("simulated", command=("true",))
-        self.opened = OpenDriver(spec, host, budget=budget)
+        self.opened = OpenDriver(
+            DriverSpec("simulated", command=("true",)),
+            host,
+            supervision=Supervision(replay_budget=host.weather.budget),
+            jitter=host.choice.uniform,
+        )
         self.registry = open_registry(
             self.opened.driver,
             secret=b"a secret of 32 bytes, or nearly so",

@@ -77,8 +77,8 @@ class Run:
         self._wait(Deferred.fromCoroutine(self.house.purge(-1)), "the last purge")
         left = [path for path in self.host.store_paths() if UPLOADS in path]
         self.problems += [f"{path} is left" for path in left]
-        if self.house.budget.used:
-            self.problems.append(f"{self.house.budget.used} bytes of replay windows are held")
+        if held := self.house.opened.status().windows.used:
+            self.problems.append(f"{held} bytes of replay windows are held")
         self._wait(Deferred.fromCoroutine(self.house.stop()), "the stop")
         self.problems += [f"{call} is still to come" for call in self.host.left_behind()]
 

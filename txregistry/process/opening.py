@@ -6,6 +6,8 @@ Room: process. The one way in for ``service`` and ``cli``.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -34,6 +36,9 @@ _log = Logger()
 class OpenDriver:
     """A driver that is running, or that will be.
 
+    Args:
+        jitter: draws pauses between two bounds, seconds.
+
     Attributes:
         driver: for the registry.
         links: the connection's keeper.
@@ -46,6 +51,7 @@ class OpenDriver:
         reactor: Any,
         *,
         supervision: Supervision | None = None,
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.spec = spec
         policy = supervision or Supervision()
@@ -69,7 +75,13 @@ class OpenDriver:
             path = self.child.path
         assert path is not None
         self.links = LinkKeeper(
-            reactor, reactor, path, policy, ask_to_end=self._ask_to_end, kill=self._kill
+            reactor,
+            reactor,
+            path,
+            policy,
+            ask_to_end=self._ask_to_end,
+            kill=self._kill,
+            jitter=jitter,
         )
         if self.child is not None:
             self.child.start()
