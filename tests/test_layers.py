@@ -114,7 +114,7 @@ LIBRARIES = {
     "twisted.web.client": {"events"},
     "twisted.web.http_headers": {"web", "events", "health"},
     "twisted.web.iweb": {"web", "events"},
-    "treq": {"events", "health"},
+    "treq": {"health"},
     "twisted.protocols.amp": {"ipc"},
     "ampoule": {"ipc", "process"},
     "boto3": {"drivers"},

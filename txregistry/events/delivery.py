@@ -99,6 +99,7 @@ class Delivery:
         self._alone = 0
         self._refusals = 0
         self._trouble = 0.0
+        self._is_stopping = False
         self._task: Deferred[None] | None = None
 
     def start(self) -> None:
@@ -107,19 +108,18 @@ class Delivery:
 
     async def stop(self) -> None:
         """Deliver nothing any more; what is being sent may arrive or not, and is sent again."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await task
+        self._is_stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            await self._task
         await self._sender.close()
 
     async def _work(self) -> None:
-        while True:
+        while not self._is_stopping:
             try:
                 await self.step()
             except CancelledError:
-                if self._task is None:
-                    return
+                continue  # to the end, if it was we who cancelled
             except OSError as error:
                 log.error(
                     "the queue of notifications can't be read for {name}: {reason}",

@@ -91,8 +91,8 @@ class Notifications:
         try:
             positions = self._positions(plan.endpoints)
             newest = max((place.segment for place in positions.values()), default=0)
-            self._writer = SegmentWriter(plan.directory, is_synced=plan.is_synced, after=newest)
             save_cursors(plan.directory, positions)
+            self._writer = SegmentWriter(plan.directory, is_synced=plan.is_synced, after=newest)
         except OSError as error:
             self._directory.close()
             raise QueueError(

@@ -4,24 +4,28 @@
 Room: events. Must not know the queue. What comes back is a status and a few words; the answer's
 body is thrown away, at most 64 KiB of it, and nobody is sent elsewhere: a redirect is a problem
 like others. Certificates are checked. Variables such as ``http_proxy`` are not looked at.
+
+Twisted's Agent itself is used, not treq around it: treq keeps cookies and unpacks what is packed,
+without a bound, and a receiver must not be able to fill our memory.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
 
 from txregistry import __version__
 from txregistry.events.endpoint import Endpoint
@@ -58,20 +62,23 @@ class HttpSender:
         self._url, self._credentials = _split(endpoint.url)
         self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = 1
-        self._client = HTTPClient(
-            agent or Agent(reactor, connectTimeout=endpoint.timeout, pool=self._pool)
-        )
+        self._agent = agent or Agent(reactor, connectTimeout=endpoint.timeout, pool=self._pool)
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> Reply:
         """Try once; raises nothing but a cancellation."""
         task = Deferred.fromCoroutine(self._post(events))
-        task.addTimeout(self._endpoint.timeout, self._reactor)
+        task.addTimeout(self._endpoint.timeout, self._reactor, onTimeoutCancel=_too_late)
         try:
             response = await task
             await _throw_away(response, self._endpoint.timeout, self._reactor)
             return _reply(response)
         except CancelledError:
             raise
+        except ResponseFailed as error:
+            inner = error.reasons[0].value if error.reasons else error
+            if isinstance(inner, CancelledError):
+                raise inner from error
+            return Reply(None, f"the answer broke off ({_words(inner)})")
         except TimeoutError:
             return Reply(None, f"no answer within {self._endpoint.timeout:g} s")
         except ConnectError as error:
@@ -79,7 +86,7 @@ class HttpSender:
         except DNSLookupError:
             return Reply(None, "its name is not known")
         except Exception as error:  # the border round a client library; the next try may do better
-            return Reply(None, _reason(error))
+            return Reply(None, _words(error))
 
     async def close(self) -> None:
         """Close the connection that is kept."""
@@ -89,12 +96,9 @@ class HttpSender:
         is_batched = self._endpoint.batch > 1
         media_type, body = render(events, self._endpoint.form, is_batched=is_batched)
         identity = identity_of([str(event["id"]) for event in events])
-        response: IResponse = await self._client.post(
-            self._url,
-            data=body,
-            headers=self._headers(media_type, identity, body),
-            allow_redirects=False,
-            unbuffered=True,
+        headers = self._headers(media_type, identity, body)
+        response: IResponse = await self._agent.request(
+            b"POST", self._url.encode("ascii"), headers, _Body(body)
         )
         return response
 
@@ -110,6 +114,33 @@ class HttpSender:
             for name, value in sign(self._endpoint.secret, identity, now, body):
                 headers.setRawHeaders(name, [value])
         return headers
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """A request's body, written at once.
+
+    Twisted's own take another turn of the reactor to find that it has ended; a receiver that has
+    answered by then is taken for one that did not wait for it, and the connection is given up.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.length = len(data)
+        self._data = data
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write it."""
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is written."""
+
+    def resumeProducing(self) -> None:
+        """It is written."""
+
+    def stopProducing(self) -> None:
+        """It is written."""
 
 
 class _Sink(TwistedProtocol):
@@ -144,13 +175,14 @@ class _Sink(TwistedProtocol):
 
 
 async def _throw_away(response: IResponse, timeout: float, clock: IReactorTime) -> None:
-    """Read what comes with an answer, for a while. What is packed is not unpacked."""
-    is_packed = response.headers.hasHeader(b"Content-Encoding")
+    """Read what comes with an answer, for a while."""
     is_long = response.length is not UNKNOWN_LENGTH and response.length > ANSWER_LIMIT
-    sink = _Sink(-1 if is_packed or is_long else ANSWER_LIMIT)
+    sink = _Sink(-1 if is_long else ANSWER_LIMIT)
     response.deliverBody(sink)
-    sink.ended.addTimeout(timeout, clock)
+    sink.ended.addTimeout(timeout, clock, onTimeoutCancel=lambda result, seconds: None)
     await sink.ended
+    # The connection goes back to its pool in this turn, after us.
+    await deferLater(clock, 0)
 
 
 def _reply(response: IResponse) -> Reply:
@@ -178,11 +210,9 @@ def _seconds(values: Sequence[bytes] | None) -> float:
     return float(value) if value.isdigit() and len(value) < 10 else 0.0
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, ResponseFailed) and error.reasons:
-        inner = error.reasons[0].value
-        return f"the answer broke off ({_words(inner)})"
-    return _words(error)
+def _too_late(result: object, timeout: float) -> NoReturn:
+    """Say so, however a client library tells that it was cancelled."""
+    raise TimeoutError(timeout, "Deferred")
 
 
 def _words(error: BaseException) -> str:
