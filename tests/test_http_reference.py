@@ -38,7 +38,7 @@ SAMPLES = {
     "<token>": "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA",
     "<session>": "0f3a1d1e-6d0c-4c60-9c1c-2f7a3a1f9b11",
 }
-ROWS = rows_for(WebSettings(challenge=print))
+ROWS = rows_for(WebSettings(challenge=print, token_server=print))
 ROUTES = RegistryMap(ROWS)
 
 #: Rows of the tables in errors.md.

@@ -122,7 +122,7 @@ LIBRARIES = {
     "txredisapi": {"redis_cache"},
     "yaml": {"config", "cli"},
     "prometheus_client": {"metrics"},
-    "OpenSSL": {"tls"},
+    "OpenSSL": {"identify", "tls"},
     "bcrypt": {"identify"},
     "jwt": {"identify"},
 }

@@ -17,13 +17,18 @@ from twisted.internet.threads import deferToThreadPool
 
 from txregistry.auth.asking import Everybody, Identify
 from txregistry.auth.rules import ALL_OR_NOTHING, AccessRule, Rules
-from txregistry.config import Auth
-from txregistry.identify.challenges import BasicChallenge
+from txregistry.config import Auth, Http
+from txregistry.identify.certificates import name_by
+from txregistry.identify.challenges import BasicChallenge, BearerChallenge
 from txregistry.identify.failures import Failures
 from txregistry.identify.hashing import Hashing
 from txregistry.identify.htpasswd import FILE_LIMIT, Htpasswd, parse_htpasswd
+from txregistry.identify.issuing import IssuerSettings, TokenIssuer
+from txregistry.identify.keys import ALGORITHMS, HMAC, Keys, parse_bundle, parse_jwks
+from txregistry.identify.keys import FILE_LIMIT as KEYS_FILE_LIMIT
 from txregistry.identify.passwords import Passwords
-from txregistry.identify.schemes import Schemes, Silly
+from txregistry.identify.schemes import NameOf, Schemes, Silly
+from txregistry.identify.tokens import TokenCheck
 from txregistry.identify.watching import FileError, WatchedFile
 from txregistry.process.spec import StartError
 from txregistry.upkeep import Repeated
@@ -39,16 +44,19 @@ class Authentication:
 
     Attributes:
         identifying: for the gate.
+        token_server: the built-in one; None if it is not asked for.
     """
 
-    def __init__(self, settings: Auth, reactor: Any) -> None:
+    def __init__(self, settings: Auth, http: Http, reactor: Any) -> None:
         self._settings = settings
+        self._http = http
         self._reactor = reactor
         self._files: list[WatchedFile[Any]] = []
         self._hashing = Hashing(reactor)
         self._watching: list[Repeated] = []
         self._is_started = False
         self._rules = rules_of(settings)
+        self.token_server: TokenIssuer | None = None
         self.identifying: Identify = self._build()
 
     def load(self) -> None:
@@ -85,15 +93,100 @@ class Authentication:
         if self._is_started:
             await self._hashing.stop()
 
+    def use_secret(self, secret: bytes) -> None:
+        """Learn the secret that all hosts of the storage have."""
+        if self.token_server is not None:
+            self.token_server.use_secret(secret)
+
     def _build(self) -> Identify:
         settings = self._settings
-        if settings.scheme in ("", "none"):
+        if settings.scheme == "none" or not (
+            settings.scheme or settings.certificates.name != "none"
+        ):
             return Everybody()
         if settings.scheme == "silly":
             return Silly(settings.silly.realm, settings.silly.service, self._rules)
-        return Schemes(
-            BasicChallenge(settings.htpasswd.realm), self._rules, passwords=self._passwords()
+        name = settings.certificates.name
+        name_of = None if name == "none" else name_by(name)
+        if settings.scheme == "token":
+            check = self._token_check()
+            challenge = BearerChallenge(self._token_realm(), settings.token.service)
+            return Schemes(challenge, self._rules, bearers=[check], name_of=name_of)
+        passwords = self._passwords() if settings.scheme == "htpasswd" else None
+        realm = settings.htpasswd.realm or "certificates of clients only"
+        if settings.token_server.enabled:
+            return self._with_token_server(realm, passwords, name_of)
+        return Schemes(BasicChallenge(realm), self._rules, passwords=passwords, name_of=name_of)
+
+    def _with_token_server(
+        self, realm: str, passwords: Passwords | None, name_of: NameOf | None
+    ) -> Schemes:
+        server, seconds = self._settings.token_server, self._reactor.seconds
+        proving = Schemes(BasicChallenge(realm), self._rules, passwords=passwords, name_of=name_of)
+        self.token_server = TokenIssuer(
+            IssuerSettings(
+                realm=realm,
+                issuer=server.issuer,
+                service=server.service,
+                lifetime=int(server.lifetime),
+                refresh_lifetime=int(server.refresh_lifetime),
+            ),
+            proving,
+            (lambda name: None) if passwords is None else passwords.mark_of,
+            seconds,
         )
+        check = TokenCheck(
+            server.issuer,
+            server.service,
+            self.token_server.keys,
+            seconds,
+            algorithms=HMAC,
+            rules=self._rules,
+        )
+        place = server.realm or f"{self._http.host}{self._http.prefix}auth/token"
+        return Schemes(
+            BearerChallenge(place, server.service),
+            self._rules,
+            passwords=passwords,
+            bearers=[check],
+            name_of=name_of,
+        )
+
+    def _token_realm(self) -> str:
+        token = self._settings.token
+        return self._http.host + token.auto_redirect_path if token.auto_redirect else token.realm
+
+    def _token_check(self) -> TokenCheck:
+        token = self._settings.token
+        files = [
+            self._watched(path, parse)
+            for path, parse in ((token.root_cert_bundle, parse_bundle), (token.jwks, parse_jwks))
+            if path
+        ]
+
+        def keys() -> Keys:
+            every = Keys()
+            for file in files:
+                every |= file()
+            return every
+
+        check = TokenCheck(
+            token.issuer,
+            token.service,
+            keys,
+            self._reactor.seconds,
+            algorithms=token.signing_algorithms or ALGORITHMS,
+        )
+        for file in files:
+            file.changed.append(check.forget)
+        return check
+
+    def _watched(
+        self, path: str, parse: Callable[[bytes, str], tuple[Keys, tuple[str, ...]]]
+    ) -> WatchedFile[Keys]:
+        file = WatchedFile(path, parse, self._in_thread, limit=KEYS_FILE_LIMIT)
+        self._files.append(file)
+        return file
 
     def _passwords(self) -> Passwords:
         path = self._settings.htpasswd.path

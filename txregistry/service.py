@@ -187,7 +187,7 @@ class RegistryService(Service):
         self._parser = ManifestParser()
         self._cache: RedisCache | None = None
         self._notifications: Notifications | None = None
-        self._authentication = Authentication(configuration.auth, reactor)
+        self._authentication = Authentication(configuration.auth, configuration.http, reactor)
         self._watch = Watch(configuration, reactor)
 
     # -- start
@@ -270,9 +270,9 @@ class RegistryService(Service):
         now.
         """
         try:
-            registry.use_secret(
-                await load_or_create_secret(driver, self._configuration.http.secret)
-            )
+            secret = await load_or_create_secret(driver, self._configuration.http.secret)
+            registry.use_secret(secret)
+            self._authentication.use_secret(secret)
         except StorageError as error:
             _log.warn(
                 "uploads are refused until the token key can be read: {error}", error=str(error)
@@ -305,6 +305,7 @@ class RegistryService(Service):
         settings = attrs.evolve(
             self._watch.settings_of(web_settings(configuration, self._access_log)),
             identifying=self._authentication.identifying,
+            token_server=self._authentication.token_server,
         )
         webroot = configuration.http.acme.webroot
         if not webroot:

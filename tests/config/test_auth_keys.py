@@ -16,12 +16,44 @@ from .test_keys import leaves
 HTPASSWD = {"htpasswd": {"realm": "r", "path": "/p"}}
 SILLY = {"silly": {"realm": "r", "service": "s"}}
 
+TOKEN = {"token": {"realm": "r", "service": "s", "issuer": "i", "jwks": "/j"}}
+SERVER = {**HTPASSWD, "tokenserver": {"enabled": True, "realm": "https://r/auth/token"}}
+
 #: path -> (what stands beside it, attribute, default, value, as read, values that are refused)
 KEYS = {
     "silly.realm": (SILLY, "silly.realm", "", "x y", "x y", [["x"], 'a"b', "é"]),
     "silly.service": (SILLY, "silly.service", "", "x", "x", [["x"], "a\\b"]),
     "htpasswd.realm": (HTPASSWD, "htpasswd.realm", "", "x", "x", [["x"]]),
     "htpasswd.path": (HTPASSWD, "htpasswd.path", "", "/etc/p", "/etc/p", [["x"]]),
+    "token.realm": (TOKEN, "token.realm", "", "https://a/t", "https://a/t", [["x"]]),
+    "token.service": (TOKEN, "token.service", "", "x", "x", ['"']),
+    "token.issuer": (TOKEN, "token.issuer", "", "x", "x", [["x"]]),
+    "token.rootcertbundle": (TOKEN, "token.root_cert_bundle", "", "/b", "/b", [["x"]]),
+    "token.jwks": (TOKEN, "token.jwks", "", "/k", "/k", [["x"]]),
+    "token.autoredirect": (TOKEN, "token.auto_redirect", False, False, False, ["x"]),
+    "token.autoredirectpath": (TOKEN, "token.auto_redirect_path", "/auth/token", "/t", "/t", [[1]]),
+    "token.signingalgorithms": (
+        TOKEN,
+        "token.signing_algorithms",
+        (),
+        ["ES256"],
+        ("ES256",),
+        ["ES256", ["none"], []],
+    ),
+    "tokenserver.enabled": (SERVER, "token_server.enabled", False, False, False, ["x"]),
+    "tokenserver.realm": (SERVER, "token_server.realm", "", "https://a", "https://a", [["x"]]),
+    "tokenserver.service": (SERVER, "token_server.service", "registry", "x", "x", ['"']),
+    "tokenserver.issuer": (SERVER, "token_server.issuer", "txregistry", "x", "x", [["x"]]),
+    "tokenserver.lifetime": (SERVER, "token_server.lifetime", 300.0, "10m", 600.0, ["59s", 5]),
+    "tokenserver.refreshlifetime": (
+        SERVER,
+        "token_server.refresh_lifetime",
+        30 * 24 * 3600.0,
+        "24h",
+        24 * 3600.0,
+        ["1s"],
+    ),
+    "certificates.name": (HTPASSWD, "certificates.name", "none", "none", "none", ["cn"]),
     "groups": (HTPASSWD, "groups", {}, {"g": ["a"]}, {"g": ("a",)}, [["x"], {"g": "a"}, {"g": []}]),
     "allowanonymouswrites": (HTPASSWD, "allow_anonymous_writes", False, True, True, ["x"]),
     "failures.peraddress": (HTPASSWD, "failures.per_address", 30, 0, 0, [-1, "x"]),
@@ -156,3 +188,42 @@ def test_immutable_tags_are_read_strictly():
     assert (rule.repositories, rule.tags, rule.exceptions) == (("release/**",), ("v*",), ("v0",))
     for wrong in ("tags: {immutable: [{tags: v*}]}", "tags: {immutable: [{tags: [a/b]}]}"):
         assert "tags.immutable.0.tags wants " in refusal_of_keys(wrong)
+
+
+@pytest.mark.parametrize(
+    ("auth", "part"),
+    [
+        (
+            {"token": {"realm": "r", "service": "s", "issuer": "i"}},
+            "auth.token names no keys; add auth.token.rootcertbundle or auth.token.jwks",
+        ),
+        ({"token": {"realm": "r", "service": "s", "jwks": "/j"}}, "auth.token.issuer is missing"),
+        (
+            {"token": {"service": "s", "issuer": "i", "jwks": "/j", "autoredirect": True}},
+            "auth.token.autoredirect needs http.host, since the Host of a request is not trusted",
+        ),
+        ({**HTPASSWD, "tokenserver": {"enabled": True}}, "auth.tokenserver needs http.host"),
+        ({**SILLY, "tokenserver": {"enabled": True}}, "has nobody to issue tokens to with auth.si"),
+        ({"tokenserver": {"enabled": True}}, "auth names no scheme, so nobody could log in"),
+        (
+            {**HTPASSWD, "certificates": {"name": "dns"}},
+            "auth.certificates needs http.tls.clientcas, since nothing else verifies them",
+        ),
+        (
+            {"none": None, "certificates": {"name": "dns"}},
+            "auth.certificates has no effect with auth.none",
+        ),
+    ],
+)
+def test_what_can_not_work_together_is_refused(auth, part):
+    assert part in refusal_of_keys(yaml.safe_dump({"auth": auth}))
+
+
+def test_realms_may_follow_from_the_host():
+    """Where clients are sent comes from the configuration, never from a request."""
+    for auth in (
+        {**HTPASSWD, "tokenserver": {"enabled": True}},
+        {"token": {"service": "s", "issuer": "i", "jwks": "/j", "autoredirect": True}},
+    ):
+        text = yaml.safe_dump({"http": {"host": "https://r.example"}, "auth": auth})
+        assert read_keys(text).auth.scheme

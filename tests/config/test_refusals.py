@@ -85,7 +85,7 @@ SENTENCES = [
     (
         "auth:\n  failures: {peruser: 1}",
         "registry.yml, line 6: auth names no scheme, so nobody could log in; add one of none, "
-        "silly, htpasswd",
+        "silly, htpasswd, token",
     ),
     (
         "auth:\n  htpaswd: {realm: r, path: p}",

@@ -145,16 +145,20 @@ class Registry(Server):
             [sys.executable, "-m", "txregistry.cli", "serve", "--config", str(self.configuration)],
         )
         self.root = directory / "storage"
-        document = {
+        self.document = {
             "version": 0.1,
             "storage": storage
             or {"filesystem": {"rootdirectory": str(self.root)}, "delete": {"enabled": True}},
             "http": {"addr": self.address, "secret": SECRET},
             "log": {"accesslog": {"disabled": True}},
         }
-        merge(document, configuration or {})
-        self.check = document["http"].get("prefix", "/") + "v2/"
-        self.configuration.write_text(yaml.safe_dump(document))
+        self.reconfigure(configuration or {})
+
+    def reconfigure(self, changes):
+        """Write the configuration again, with other keys; it is read at the next start."""
+        merge(self.document, changes)
+        self.check = self.document["http"].get("prefix", "/") + "v2/"
+        self.configuration.write_text(yaml.safe_dump(self.document))
 
     def driver(self):
         """Process id of the driver, or None while there is none."""

@@ -12,16 +12,18 @@ import attrs
 
 from txregistry.config.auth_settings import ACTIONS, SCHEMES, Auth
 from txregistry.config.document import Branch, Items, Node, lookup
-from txregistry.config.errors import ConfigError, Origin, refusal
+from txregistry.config.errors import Origin, refusal
+from txregistry.config.settings import Http
 
 #: What each scheme can't do without.
 _NEEDED = {
     "silly": ("realm", "service"),
     "htpasswd": ("realm", "path"),
+    "token": ("realm", "service", "issuer"),
 }
 
 
-def judge_auth(auth: Auth, tree: Node, origin: Origin) -> Auth:
+def judge_auth(auth: Auth, http: Http, tree: Node, origin: Origin) -> Auth:
     """Return the section with its scheme.
 
     Args:
@@ -29,28 +31,82 @@ def judge_auth(auth: Auth, tree: Node, origin: Origin) -> Auth:
         origin: of the file.
 
     Raises:
-        ConfigError: several schemes are named, or one lacks something.
+        ConfigError: several schemes are named, one lacks something, or they contradict each other.
     """
     node = lookup(tree, "auth")
     entries = node.entries if isinstance(node, Branch) else {}
     named = [name for name in entries if name in SCHEMES]
+    where = node.origin if node else origin
     if len(named) > 1:
+        raise refusal(where, f"auth names {len(named)} schemes, {' and '.join(named)}", "keep one")
+    scheme = named[0] if named else ""
+    if scheme:
+        _judge_scheme(auth, scheme, http, entries[scheme].origin)
+    elif entries and auth.certificates.name == "none":
         raise refusal(
-            node.origin if node else origin,
-            f"auth names {len(named)} schemes, {' and '.join(named)}",
-            "keep one",
+            where,
+            "auth names no scheme, so nobody could log in",
+            f"add one of {', '.join(SCHEMES)}",
         )
-    if not named:
-        if entries:
-            raise _nothing_proves(node.origin if node else origin)
-        return auth
-    scheme = named[0]
-    section = getattr(auth, scheme)
-    for name in _NEEDED.get(scheme, ()):
-        if not getattr(section, name):
-            raise refusal(entries[scheme].origin, f"auth.{scheme}.{name} is missing", "add it")
+    if scheme in ("none", "silly") and auth.certificates.name != "none":
+        raise refusal(
+            where, f"auth.certificates has no effect with auth.{scheme}", f"remove auth.{scheme}"
+        )
+    _judge_certificates(auth, http, where)
+    if auth.token_server.enabled:
+        _judge_server(auth, scheme, http, entries["tokenserver"].origin)
     _judge_access(auth, entries)
     return attrs.evolve(auth, scheme=scheme)
+
+
+def _judge_scheme(auth: Auth, scheme: str, http: Http, origin: Origin) -> None:
+    section = getattr(auth, scheme)
+    for name in _NEEDED.get(scheme, ()):
+        is_made = scheme == "token" and name == "realm" and auth.token.auto_redirect
+        if not getattr(section, name) and not is_made:
+            raise refusal(origin, f"auth.{scheme}.{name} is missing", "add it")
+    if scheme == "token":
+        _judge_token(auth, http, origin)
+
+
+def _judge_token(auth: Auth, http: Http, origin: Origin) -> None:
+    if not (auth.token.root_cert_bundle or auth.token.jwks):
+        raise refusal(
+            origin,
+            "auth.token names no keys",
+            "add auth.token.rootcertbundle or auth.token.jwks",
+        )
+    if auth.token.auto_redirect and not http.host:
+        raise refusal(
+            origin,
+            "auth.token.autoredirect needs http.host, since the Host of a request is not trusted",
+            "set http.host to the URL that clients use, or auth.token.realm",
+        )
+
+
+def _judge_certificates(auth: Auth, http: Http, origin: Origin) -> None:
+    if auth.certificates.name != "none" and not http.tls.client_cas:
+        raise refusal(
+            origin,
+            "auth.certificates needs http.tls.clientcas, since nothing else verifies them",
+            "list certificates of authorities in http.tls.clientcas",
+        )
+
+
+def _judge_server(auth: Auth, scheme: str, http: Http, origin: Origin) -> None:
+    if scheme not in ("htpasswd", "") or (not scheme and auth.certificates.name == "none"):
+        raise refusal(
+            origin,
+            f"auth.tokenserver has nobody to issue tokens to with auth.{scheme or 'none'}",
+            "use auth.htpasswd, or remove it",
+        )
+    if not (auth.token_server.realm or http.host):
+        raise refusal(
+            origin,
+            "auth.tokenserver needs http.host, since the Host of a request is not trusted",
+            "set http.host to the URL that clients use, or auth.tokenserver.realm to that of the"
+            " token server",
+        )
 
 
 def _judge_access(auth: Auth, entries: Mapping[str, Node]) -> None:
@@ -77,11 +133,3 @@ def _judge_access(auth: Auth, entries: Mapping[str, Node]) -> None:
                 "write authenticated: true instead, or set auth.allowanonymouswrites: true if that"
                 " is meant",
             )
-
-
-def _nothing_proves(origin: Origin) -> ConfigError:
-    return refusal(
-        origin,
-        "auth names no scheme, so nobody could log in",
-        f"add one of {', '.join(SCHEMES)}",
-    )

@@ -15,11 +15,17 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from txregistry.config.document import Branch, Items, Node, Scalar
-from txregistry.config.kinds import FLAG, TEXT, Kind, Misfit, whole
+from txregistry.config.kinds import FLAG, TEXT, Kind, Misfit, choice, duration, whole
 from txregistry.config.rows import key, section, sections
 
 #: What a rule may grant.
 ACTIONS = ("pull", "push", "create", "delete", "catalog", "admin")
+
+#: What tokens may be signed with.
+SIGNING_ALGORITHMS = (
+    *("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
 
 # What can stand between quotes in a header without escapes: RFC 9110 section 5.6.4, qdtext,
 # narrowed to ASCII.
@@ -73,6 +79,9 @@ TAG_PATTERNS: Kind[tuple[str, ...]] = _list_of(
     re.compile(r"[A-Za-z0-9._*-]+"), 'a list of tag patterns such as "v*"'
 )
 GRANTS: Kind[tuple[str, ...]] = _list_of(ACTIONS, "a list of " + ", ".join(ACTIONS))
+SIGNATURES: Kind[tuple[str, ...]] = _list_of(
+    SIGNING_ALGORITHMS, "a list of " + ", ".join(SIGNING_ALGORITHMS)
+)
 MEMBERS: Kind[Mapping[str, tuple[str, ...]]] = Kind(
     "a mapping of group names to lists of names", _read_members, is_free=True
 )
@@ -97,6 +106,53 @@ class Htpasswd:
 
     realm: str = key(QUOTABLE, "")
     path: str = key(TEXT, "")
+
+
+@frozen
+class Token:
+    """``auth.token``: bearer tokens of another token server.
+
+    Attributes:
+        root_cert_bundle, jwks: files of what signs them; at least one.
+        signing_algorithms: that may be used; none means all that are known.
+    """
+
+    realm: str = key(QUOTABLE, "")
+    service: str = key(QUOTABLE, "")
+    issuer: str = key(QUOTABLE, "")
+    root_cert_bundle: str = key(TEXT, "")
+    jwks: str = key(TEXT, "")
+    auto_redirect: bool = key(FLAG, False)
+    auto_redirect_path: str = key(QUOTABLE, "/auth/token")
+    signing_algorithms: tuple[str, ...] = key(SIGNATURES, ())
+
+
+@frozen
+class TokenServer:
+    """``auth.tokenserver``: the one that is built in. Ours.
+
+    Attributes:
+        realm: the URL at which clients reach it; empty: below ``http.host``.
+        lifetime, refresh_lifetime: seconds.
+    """
+
+    enabled: bool = key(FLAG, False)
+    realm: str = key(QUOTABLE, "")
+    service: str = key(QUOTABLE, "registry")
+    issuer: str = key(QUOTABLE, "txregistry")
+    lifetime: float = key(duration(60.0), 300.0)
+    refresh_lifetime: float = key(duration(60.0), 30 * 24 * 3600.0)
+
+
+@frozen
+class Certificates:
+    """``auth.certificates``: verified certificates of clients. Ours.
+
+    Attributes:
+        name: which of what a certificate says is the name of who holds it.
+    """
+
+    name: str = key(choice("none", "commonname", "subject", "dns", "email", "uri"), "none")
 
 
 @frozen
@@ -137,6 +193,9 @@ class Auth:
     none: NoScheme = section(NoScheme)
     silly: Silly = section(Silly)
     htpasswd: Htpasswd = section(Htpasswd)
+    token: Token = section(Token)
+    token_server: TokenServer = section(TokenServer)
+    certificates: Certificates = section(Certificates)
     failures: Failures = section(Failures)
     groups: Mapping[str, tuple[str, ...]] = key(MEMBERS, {})
     access: tuple[AccessRule, ...] = sections(AccessRule)
@@ -145,4 +204,4 @@ class Auth:
 
 
 #: The schemes by their keys.
-SCHEMES = ("none", "silly", "htpasswd")
+SCHEMES = ("none", "silly", "htpasswd", "token")

@@ -152,7 +152,9 @@ def _build(
         ),
     )
     _check_helpers(configuration, tree, origin)
-    configuration = attrs.evolve(configuration, auth=judge_auth(configuration.auth, tree, origin))
+    configuration = attrs.evolve(
+        configuration, auth=judge_auth(configuration.auth, configuration.http, tree, origin)
+    )
     return attrs.evolve(
         configuration, source=origin.source, warnings=(*warnings, *_unwise(configuration, tree))
     )

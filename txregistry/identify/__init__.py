@@ -10,5 +10,10 @@ Room: identify. Must not know HTTP beyond the text of two headers, nor what an i
 ``hashing``    bcrypt, in a bounded number of threads
 ``failures``   how many wrong passwords are taken
 ``passwords``  these together
+``keys``       keys of tokens;  ``chains`` certificates that vouch for one
+``jwts``       tokens taken apart and verified;  ``claims`` what they say;  ``tokens`` both
+``scopes``     rights as text;  ``issuing`` the token server that is built in
+``certificates`` names in certificates of clients
+``challenges`` how clients are told to log in;  ``remembered`` what holds for a while
 ``watching``   files that are read again when they change
 """

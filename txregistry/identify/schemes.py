@@ -14,13 +14,19 @@ none.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from txregistry.auth.asking import Asker
+from twisted.logger import Logger
+
+from txregistry.auth.asking import Asker, Certificate
 from txregistry.auth.decisions import Identity, Unauthorized
 from txregistry.auth.rules import Rules
 from txregistry.identify.basic import Login, parse_basic, split
 from txregistry.identify.challenges import BearerChallenge
+from txregistry.identify.jwts import Jwt, TokenError, looks_like_jwt, take_apart
+
+log = Logger()
 
 
 class Challenge(Protocol):
@@ -37,11 +43,28 @@ class PasswordCheck(Protocol):
         """Say whether name and password belong together."""
 
 
+class BearerCheck(Protocol):
+    """What verifies the tokens of one issuer (``tokens.TokenCheck``, ``oidc.OidcCheck``)."""
+
+    @property
+    def issuer(self) -> str:
+        """Whose."""
+
+    async def identify(self, text: str, token: Jwt) -> Identity:
+        """Return who shows a token; raises TokenError."""
+
+
+#: A certificate's name for who holds it, None if it has none.
+NameOf = Callable[[Certificate], str | None]
+
+
 class Schemes:
     """Makes identities of what is shown.
 
     Args:
         rules: what each identity may do, unless its token says so.
+        bearers: by issuer.
+        name_of: the name in a certificate; None: certificates prove nothing.
     """
 
     def __init__(
@@ -50,10 +73,14 @@ class Schemes:
         rules: Rules,
         *,
         passwords: PasswordCheck | None = None,
+        bearers: Sequence[BearerCheck] = (),
+        name_of: NameOf | None = None,
     ) -> None:
         self._challenge = challenge
         self._rules = rules
         self._passwords = passwords
+        self._bearers = {bearer.issuer: bearer for bearer in bearers}
+        self._name_of = name_of
 
     def challenge(self, error: Unauthorized) -> str:
         """Return the value of ``WWW-Authenticate``."""
@@ -67,24 +94,47 @@ class Schemes:
             OciError: TOOMANYREQUESTS; UNAVAILABLE.
         """
         if not asker.authorization:
-            return self._unshown()
+            return self._by_certificate(asker)
         scheme, rest = split(asker.authorization)
         if scheme == "basic":
             return await self._by_password(rest, asker)
+        if scheme == "bearer":
+            return await self._by_token(rest)
         raise Unauthorized()
 
-    def _unshown(self) -> Identity:
-        return Identity("", self._rules.rights_of(""))
+    def identity_of(self, name: str) -> Identity:
+        """Return somebody whose name was proven; the empty one is nobody's."""
+        return Identity(name, self._rules.rights_of(name))
+
+    def _by_certificate(self, asker: Asker) -> Identity:
+        if asker.certificate is None or self._name_of is None:
+            return self.identity_of("")
+        return self.identity_of(self._name_of(asker.certificate) or "")
 
     async def _by_password(self, text: str, asker: Asker) -> Identity:
         login = parse_basic(text)
-        if login is None or self._passwords is None:
+        if login is None:
             raise Unauthorized()
         if login == Login("", ""):
-            return self._unshown()
-        if not await self._passwords.is_good(login, asker.address):
+            return self._by_certificate(asker)
+        if self._bearers and looks_like_jwt(login.password):
+            # Clients that know names and passwords only bring a token as the password.
+            return await self._by_token(login.password)
+        if self._passwords is None or not await self._passwords.is_good(login, asker.address):
             raise Unauthorized()
-        return Identity(login.name, self._rules.rights_of(login.name))
+        return self.identity_of(login.name)
+
+    async def _by_token(self, text: str) -> Identity:
+        try:
+            token = take_apart(text)
+            issuer = token.claims.get("iss")
+            bearer = self._bearers.get(issuer) if isinstance(issuer, str) else None
+            if bearer is None:
+                raise TokenError("of an issuer that is not known")
+            return await bearer.identify(text, token)
+        except TokenError as error:
+            log.debug("a token is refused: {reason}", reason=str(error))
+            raise Unauthorized(error="invalid_token") from error
 
 
 class Silly:

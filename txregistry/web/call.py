@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
+from txregistry.auth.asking import Asker
 from txregistry.auth.decisions import Action, Identity, Resource
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import Reference, RepositoryName
 from txregistry.registry import Registry
 from txregistry.web.connections import group_of
-from txregistry.web.gate import Gate
+from txregistry.web.gate import Gate, asker_of
 from txregistry.web.ingest import Body, NoBody
 from txregistry.web.request import RegistryRequest
 from txregistry.web.settings import WebSettings
@@ -93,6 +94,11 @@ class Call:
     def body(self) -> Body | NoBody:
         """The request's body, of which nothing was read."""
         return self._request.body
+
+    @property
+    def asker(self) -> Asker:
+        """What the request shows of who sends it."""
+        return asker_of(self._request)
 
     async def check_unneeded(self, reference: Reference) -> None:
         """Return if what is to be deleted is not what an immutable tag needs, or is.

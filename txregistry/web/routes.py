@@ -31,6 +31,7 @@ from txregistry.web.api import (
     manifests,
     referrers,
     tags,
+    token,
     uploads,
 )
 from txregistry.web.call import Call
@@ -129,7 +130,15 @@ def rows_for(settings: WebSettings) -> tuple[Row, ...]:
     row = Row("challenge", path, {"GET": answer, "HEAD": answer})
     if settings.challenges_only:
         return (row,)
-    return make_rows(settings.prefix) + ((row,) if settings.challenge is not None else ())
+    rows = make_rows(settings.prefix)
+    if settings.token_server is not None:
+        rows += (_token_row(settings.prefix),)
+    return rows + ((row,) if settings.challenge is not None else ())
+
+
+def _token_row(prefix: str) -> Row:
+    methods = {"GET": Method(Action.ASK, token.get), "POST": Method(Action.ASK, token.post)}
+    return Row("token", re.compile(re.escape(prefix) + "auth/token"), methods)
 
 
 def make_rows(prefix: str) -> tuple[Row, ...]:

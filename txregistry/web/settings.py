@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from txregistry.auth.asking import Everybody, Identify
 from txregistry.auth.immutable import ImmutableTags
+from txregistry.auth.issuing import IssueTokens
 from txregistry.oci.manifests import MANIFEST_LIMIT
 from txregistry.web.elsewhere import Exempt
 from txregistry.web.pages import Pages
@@ -150,6 +151,7 @@ class WebSettings:
         challenges_only: nothing else is served.
         immutable: which tags must stay as they are.
         identifying: makes identities of credentials.
+        token_server: issues tokens; None: another one does, or none.
         pages: for those who run the registry; nothing else is served. None: the registry is.
         not_ready: the kinds of what fails now; empty if this host may be sent requests.
         is_closed: whether every request is to be refused now; None: never.
@@ -176,6 +178,7 @@ class WebSettings:
     challenges_only: bool = False
     immutable: ImmutableTags = field(factory=ImmutableTags)
     identifying: Identify = field(factory=Everybody)
+    token_server: IssueTokens | None = None
     pages: Pages | None = None
     not_ready: Callable[[], Sequence[str]] = tuple
     is_closed: Callable[[], bool] | None = None
