@@ -3,11 +3,15 @@
 with it.
 """
 
+import json
+
 import pytest
 
 from txregistry import __version__, cli
 from txregistry.config import ExternalDriver, NamedDriver
 from txregistry.process.spec import StartError
+
+from .tls.authority import Authority
 
 GOOD = (
     "version: 0.1\nstorage: {filesystem: {rootdirectory: /srv/registry}}\nhttp: {addr: ':5000'}\n"
@@ -75,6 +79,45 @@ class ConfigCheckTests:
             "",
             f"txregistry: {file}, line 4: htpp is not a known key; did you mean http?\n",
         )
+
+
+class ShowTests:
+    def test_effective_configuration_is_shown_without_secrets(self, run, tmp_path):
+        file = tmp_path / "r.yml"
+        file.write_text(
+            "version: 0.1\nstorage: inmemory\nhttp: {secret: hunter2, host: 'https://r.example'}"
+        )
+        file.chmod(0o600)
+        status, said, error = run("config", "show", str(file))
+        assert (status, error) == (0, "")
+        assert said.startswith(f"# {file}\nversion: 0.1\n")
+        assert "secret: '***'" in said
+        assert "host: https://r.example" in said
+
+    def test_warnings_go_beside_it(self, run, tmp_path):
+        file = tmp_path / "r.yml"
+        file.write_text("version: 0.1\nstorage: inmemory\nhttp: {relativeurls: false}")
+        status, _, error = run("config", "show", str(file))
+        assert status == 0
+        assert error.startswith("warning: http.relativeurls")
+
+    def test_schema_is_json(self, run):
+        status, said, error = run("config", "schema")
+        assert (status, error) == (0, "")
+        assert json.loads(said)["title"] == "txregistry"
+
+
+class CertificateTests:
+    def test_certificates_are_checked_with_the_configuration(self, run, tmp_path):
+        server = Authority(tmp_path / "ca").issue("server", "r.example")
+        file = tmp_path / "r.yml"
+        tls = f"certificate: {server.certificate}, key: {server.key}"
+        file.write_text(f"version: 0.1\nstorage: inmemory\nhttp: {{tls: {{{tls}}}}}")
+        assert run("config", "check", str(file))[0] == 0
+        server.key.unlink()
+        status, said, error = run("config", "check", str(file))
+        assert (status, said) == (1, "")
+        assert error.startswith(f"txregistry: http.tls.key: {server.key} can't be read")
 
 
 class ServeTests:

@@ -8,6 +8,7 @@ command line is wrong.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,17 @@ from typing import Any
 import yaml
 
 from txregistry import __version__
-from txregistry.config import ConfigError, Configuration, ExternalDriver, NamedDriver, Storage, load
+from txregistry.config import (
+    ConfigError,
+    Configuration,
+    ExternalDriver,
+    NamedDriver,
+    Storage,
+    installed_drivers,
+    load,
+    make_schema,
+    show,
+)
 from txregistry.config.durations import parse_duration, render_duration
 from txregistry.drivertest import run_driver_test
 from txregistry.maintenance import (
@@ -91,6 +102,19 @@ def _add_config(commands: Any) -> None:
     )
     command.add_argument("file", metavar="FILE", help="the configuration file")
     command.set_defaults(run=_check)
+    command = group.add_parser(
+        "show",
+        help="show the configuration that holds",
+        description="Show the configuration that holds, defaults and variables included and secrets masked.",
+    )
+    command.add_argument("file", nargs="?", metavar="FILE", help="the configuration file")
+    command.set_defaults(run=_show)
+    command = group.add_parser(
+        "schema",
+        help="print a JSON Schema of the configuration file",
+        description="Print a JSON Schema of the configuration file, for editors.",
+    )
+    command.set_defaults(run=_print_schema)
 
 
 def _add_driver(commands: Any) -> None:
@@ -212,6 +236,20 @@ def _check(parsed: argparse.Namespace) -> int:
         f"{parsed.file} is fine: listens on {configuration.http.address}, "
         f"stores in {configuration.storage.driver.describe()}"
     )
+    return 0
+
+
+def _show(parsed: argparse.Namespace) -> int:
+    configuration = _load(parsed.file)
+    for warning in configuration.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"# {configuration.source}")
+    print(show(configuration), end="")
+    return 0
+
+
+def _print_schema(parsed: argparse.Namespace) -> int:
+    print(json.dumps(make_schema(installed_drivers()), indent=2))
     return 0
 
 

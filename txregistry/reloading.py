@@ -99,7 +99,7 @@ def waiting(old: Configuration, new: Configuration) -> list[str]:
 def differences(old: Any, new: Any, above: str = "") -> Iterator[str]:
     """Dotted paths of all keys in which two values of one class differ."""
     for row in attrs.fields(type(old)):
-        if row.name in ("source", "warnings"):
+        if row.name in ("source", "warnings", "tree"):
             continue
         path = above + key_name(row.name)
         one, other = getattr(old, row.name), getattr(new, row.name)

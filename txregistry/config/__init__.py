@@ -12,14 +12,16 @@ Room: config. Must not know Twisted, nor start or open anything but the file tha
 ``storage``      the section that is shaped otherwise: one driver beside named sections
 ``foreign``      keys of registry:3 that have nothing behind them here, each with what to do instead
 ``loading``      all of it in order
+``showing``      what holds in the end, as a file;  ``schema`` the rows as a JSON Schema
 """
 
 from txregistry.config.addresses import Address, TcpAddress, UnixAddress
 from txregistry.config.auth_settings import Auth
 from txregistry.config.errors import ConfigError
 from txregistry.config.health_settings import Health
-from txregistry.config.loading import load, load_text
+from txregistry.config.loading import installed_drivers, load, load_text
 from txregistry.config.notification_settings import NotificationEndpoint
+from txregistry.config.schema import make_schema
 from txregistry.config.settings import (
     Configuration,
     ExternalDriver,
@@ -30,6 +32,7 @@ from txregistry.config.settings import (
     Storage,
     UploadPurging,
 )
+from txregistry.config.showing import show
 
 __all__ = [
     "Address",
@@ -47,6 +50,9 @@ __all__ = [
     "TcpAddress",
     "UnixAddress",
     "UploadPurging",
+    "installed_drivers",
     "load",
     "load_text",
+    "make_schema",
+    "show",
 ]

@@ -40,6 +40,8 @@ class Kind(Generic[T]):
         is_free: the names below the key are the operator's own.
         is_list: variables may set one item, by its index.
         is_secret: messages must not quote the value.
+        is_duration: the value is seconds, and written as a duration.
+        schema: what JSON Schema can say of it; None: what the other attributes say.
     """
 
     expects: str
@@ -47,6 +49,8 @@ class Kind(Generic[T]):
     is_free: bool = False
     is_list: bool = False
     is_secret: bool = False
+    is_duration: bool = False
+    schema: Mapping[str, Any] | None = None
 
 
 def _scalar(node: Node) -> Scalar:
@@ -78,7 +82,23 @@ def read_text(node: Node) -> str:
     return text
 
 
-FLAG: Kind[bool] = Kind("true or false", _read_flag)
+def _either(*names: str) -> str:
+    """An expression for one of some words, in any case; JSON Schema's have no flag for that."""
+    words = (
+        "".join(
+            f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else re.escape(letter)
+            for letter in name
+        )
+        for name in names
+    )
+    return "^(?:" + "|".join(words) + ")$"
+
+
+_FLAG_SCHEMA = {
+    "anyOf": [{"type": "boolean"}, {"type": "string", "pattern": _either("true", "false")}]
+}
+
+FLAG: Kind[bool] = Kind("true or false", _read_flag, schema=_FLAG_SCHEMA)
 TEXT: Kind[str] = Kind("text", read_text)
 SECRET: Kind[str] = Kind("text", read_text, is_secret=True)
 
@@ -92,7 +112,9 @@ def choice(*names: str) -> Kind[str]:
             raise Misfit
         return text
 
-    return Kind("one of " + ", ".join(names), read)
+    # The first is for completion.
+    schema = {"anyOf": [{"enum": list(names)}, {"type": "string", "pattern": _either(*names)}]}
+    return Kind("one of " + ", ".join(names), read, schema=schema)
 
 
 def whole(minimum: int | None = None, maximum: int | None = None) -> Kind[int]:
@@ -108,7 +130,10 @@ def whole(minimum: int | None = None, maximum: int | None = None) -> Kind[int]:
 
     bounds = "" if minimum is None else f" of at least {minimum}"
     bounds += "" if maximum is None else f" and at most {maximum}"
-    return Kind("a whole number" + bounds, read)
+    schema: dict[str, Any] = {"type": "integer"}
+    schema |= {} if minimum is None else {"minimum": minimum}
+    schema |= {} if maximum is None else {"maximum": maximum}
+    return Kind("a whole number" + bounds, read, schema=schema)
 
 
 def count(default: int, minimum: int | None = None) -> Kind[int]:
@@ -116,7 +141,11 @@ def count(default: int, minimum: int | None = None) -> Kind[int]:
     default.
     """
     kind = whole(minimum)
-    return Kind(kind.expects, lambda node: value if (value := kind.read(node)) > 0 else default)
+    return Kind(
+        kind.expects,
+        lambda node: value if (value := kind.read(node)) > 0 else default,
+        schema=kind.schema,
+    )
 
 
 def duration(minimum: float = 0.0) -> Kind[float]:
@@ -136,7 +165,12 @@ def duration(minimum: float = 0.0) -> Kind[float]:
         return seconds
 
     floor = f" of at least {render_duration(minimum)}" if minimum else ""
-    return Kind(f'a duration{floor} such as "90s" or "1h30m" (a bare number is nanoseconds)', read)
+    return Kind(
+        f'a duration{floor} such as "90s" or "1h30m" (a bare number is nanoseconds)',
+        read,
+        is_duration=True,
+        schema={"type": ["string", "integer"]},
+    )
 
 
 # What stands before "v2/" in every path: unreserved characters of RFC 3986, no empty or dot
@@ -172,7 +206,15 @@ def _read_texts(node: Node) -> tuple[str, ...]:
     return tuple(read_text(item) for item in node.nodes)
 
 
-TEXTS: Kind[tuple[str, ...]] = Kind("a list of texts", _read_texts, is_list=True)
+_TEXTS_SCHEMA = {
+    "type": "array",
+    "items": {"type": ["string", "number", "boolean"]},
+    "minItems": 1,
+}
+
+TEXTS: Kind[tuple[str, ...]] = Kind(
+    "a list of texts", _read_texts, is_list=True, schema=_TEXTS_SCHEMA
+)
 
 
 def _read_hosts(node: Node) -> tuple[str, ...]:

@@ -156,7 +156,10 @@ def _build(
         configuration, auth=judge_auth(configuration.auth, configuration.http, tree, origin)
     )
     return attrs.evolve(
-        configuration, source=origin.source, warnings=(*warnings, *_unwise(configuration, tree))
+        configuration,
+        source=origin.source,
+        warnings=(*warnings, *_unwise(configuration, tree)),
+        tree=tree,
     )
 
 

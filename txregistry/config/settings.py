@@ -17,6 +17,7 @@ from attrs import field, frozen
 
 from txregistry.config.addresses import Address, Entrance, parse_address
 from txregistry.config.auth_settings import PATTERNS, TAG_PATTERNS, Auth
+from txregistry.config.document import Node
 from txregistry.config.health_settings import Debug, Health
 from txregistry.config.kinds import (
     ENTRANCES,
@@ -340,6 +341,7 @@ class Configuration:
     Attributes:
         source: the file that it came from, or "built-in defaults".
         warnings: sentences for the log: what was ignored, and what is unwise.
+        tree: what was written, variables included; it holds secrets.
     """
 
     storage: Storage
@@ -355,6 +357,7 @@ class Configuration:
     auth: Auth = _section(Auth)
     source: str = "built-in defaults"
     warnings: tuple[str, ...] = ()
+    tree: Node | None = field(default=None, eq=False, repr=False)
 
     @property
     def delete_enabled(self) -> bool:

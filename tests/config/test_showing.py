@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds in the end, as a file: it reads as the same configuration, and tells no secret."""
+
+import pytest
+import yaml
+
+from txregistry.config import show
+
+from .reading import read, read_keys
+from .stock import DEBIAN, PASSWORDS, REGISTRY_2, REGISTRY_3
+from .test_keys import KEYS, as_yaml
+
+#: Whose values are masked, so that what is shown reads otherwise.
+MASKED = {path for path in KEYS if path.startswith(("middleware.", "redis.")) or "secret" in path}
+
+
+def shown(configuration):
+    return yaml.safe_load(show(configuration))
+
+
+@pytest.mark.parametrize("path", sorted(set(KEYS) - MASKED))
+def test_what_is_shown_reads_as_the_same(path):
+    """Somebody may make a file of it."""
+    configuration = read(as_yaml(path, KEYS[path][2]))
+    assert read(show(configuration)) == configuration
+
+
+@pytest.mark.parametrize("text", [REGISTRY_2, REGISTRY_3, DEBIAN, DEBIAN + PASSWORDS])
+def test_stock_files_read_as_the_same(text):
+    configuration = read(text)
+    again = read(show(configuration))
+    assert again.storage == configuration.storage
+    assert again.http == configuration.http
+    assert again.auth == configuration.auth
+
+
+def test_variables_are_in_it():
+    assert shown(read_keys("", {"REGISTRY_HTTP_ADDR": ":1"}))["http"]["addr"] == ":1"
+
+
+def test_defaults_are_in_it():
+    document = shown(read("version: 0.1\nstorage: inmemory"))
+    assert document["http"]["addr"] == "127.0.0.1:5000"
+    assert document["http"]["draintimeout"] == "8s"
+    assert document["http"]["host"] is None
+    assert document["storage"]["inmemory"] == {}
+    assert document["version"] == 0.1
+
+
+def test_text_stays_text():
+    """A secret of digits, or a name that YAML takes for a flag."""
+    configuration = read_keys("http: {addr: '0:80'}\nlog: {fields: {on: '0123'}}")
+    assert read(show(configuration)) == configuration
+
+
+def test_secrets_are_masked():
+    configuration = read(
+        "version: 0.1\n"
+        "storage: {external: {command: [/d], options: {secretkey: hunter2, more: [hunter3]}}}\n"
+        "http: {secret: hunter4}\n"
+        "notifications: {endpoints: [{name: a, url: 'https://u:hunter5@x/', "
+        "headers: {Authorization: [hunter6]}}]}\n"
+    )
+    text = show(configuration)
+    assert "hunter" not in text
+    document = yaml.safe_load(text)
+    assert document["http"]["secret"] == "***"
+    assert document["storage"]["external"]["options"] == {"secretkey": "***", "more": ["***"]}
+    assert document["notifications"]["endpoints"][0]["url"] == "***"
+
+
+def test_options_of_a_driver_that_is_not_ours_are_masked():
+    """Nobody here knows which of them is a secret."""
+    text = "version: 0.1\nstorage: {shelf: {key: hunter2, path: /p, none: }}"
+    configuration = read(text, installed={"shelf"})
+    assert shown(configuration)["storage"]["shelf"] == {"key": "***", "path": "***", "none": None}
