@@ -35,6 +35,7 @@ from txregistry.ipc.deadlines import Deadlines
 from txregistry.listening import ListenError
 from txregistry.notifying import open_notifications
 from txregistry.ports import Ports
+from txregistry.process.limits import allow_descriptors
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
 from txregistry.process.spec import MIDDLEWARE, DriverSpec, StartError, find_driver, user_ids
@@ -198,6 +199,7 @@ class RegistryService(Service):
         Raises:
             StartError: an address can't be had, or a certificate can't be used.
         """
+        allow_descriptors()
         ports = Ports(self._reactor)
         try:
             self._watch.bind()

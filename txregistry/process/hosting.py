@@ -48,6 +48,7 @@ from txregistry.middleware import StoreRedirects, make_chain
 from txregistry.process.accepting import Acceptor
 from txregistry.process.child import BACKLOG
 from txregistry.process.isolation import confine
+from txregistry.process.limits import allow_descriptors
 from txregistry.process.spec import ISOLATION, MIDDLEWARE
 from txregistry.storage.contract import Driver, Store
 from txregistry.storage.errors import BadOptions, Internal, StorageError
@@ -86,6 +87,7 @@ def main(create: Callable[[Mapping[str, object]], Store], name: str = "") -> Non
 
     arguments = _arguments()
     _log_to_stderr()
+    allow_descriptors()
     try:
         listener = _listener(arguments.socket)
         options = _options(arguments.options)
