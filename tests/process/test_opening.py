@@ -308,6 +308,22 @@ class AttachTests:
             await _patiently(lambda: opened.driver.get("/a"))
         assert opened.links.greetings == 2
 
+    @pytest_twisted.ensureDeferred
+    async def test_driver_that_hangs_loses_its_connection_only(self, house, tmp_path):
+        """It is not ours to end: when it goes on, requests do."""
+        process = house.by_hand(tmp_path / "s")
+        await until(lambda: (tmp_path / "s").exists())
+        limits = Supervision(ping_interval=0.1, terminate_after=0.1, kill_after=0.1)
+        opened = house.open(DriverSpec("tested", socket=os.fspath(tmp_path / "s")), limits)
+        await _patiently(lambda: opened.driver.stat("/"))
+        process.send_signal(signal.SIGSTOP)
+        await until(lambda: not opened.status().is_ready)
+        asked = Deferred.fromCoroutine(opened.driver.stat("/"))
+        await until(lambda: opened.links._link is None)
+        process.send_signal(signal.SIGCONT)
+        assert (await asked).is_directory
+        assert process.poll() is None
+
 
 async def _patiently(ask):
     """The answer, however long the driver takes to come up on a slow machine."""
