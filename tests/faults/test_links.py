@@ -146,7 +146,7 @@ class UploadTests:
             data = os.urandom(size)
             slow = Behaviour(rate=rate, latency=0.005, piece=1400)
             with Link(server.port, upstream=slow, downstream=Behaviour(latency=0.02)) as link:
-                line = Line(link.port)
+                line = Line(link.port, timeout=600)
                 location = here(
                     line.request("POST", "/v2/links/slow/blobs/uploads/").headers["Location"]
                 )
