@@ -67,6 +67,8 @@ class Session:
         held: bytes that it was told are there.
         sent: bytes that may be there.
         token: of the last answer.
+        touched: when it was last told that something was stored. Refused for longer than uploads
+            are kept, it may be purged.
         is_disturbed: the end of a request is not known.
         is_closing: so is that of the last one.
     """
@@ -74,6 +76,7 @@ class Session:
     id: object
     data: bytes
     token: str
+    touched: float
     held: int = 0
     sent: int = 0
     is_disturbed: bool = False
@@ -175,10 +178,10 @@ class Tenant:
 
     async def _start(self):
         upload = await self._ask(lambda: self.uploads.start(self.repository))
-        return Session(upload.id, self._content(), upload.token)
+        return Session(upload.id, self._content(), upload.token, self.host.seconds())
 
     async def _step(self, session, *, may_finish=True):
-        """Ask where it is and send something; True when it is a blob."""
+        """Ask where it is and send something; True when it is over."""
         try:
             if not await self._find(session):
                 return True
@@ -193,15 +196,17 @@ class Tenant:
         return False
 
     async def _find(self, session):
-        """Hold what it says of itself against what is known; False: it is a blob already."""
+        """Hold what it says of itself against what is known; False: it is over."""
         try:
             upload = await self.uploads.status(self.repository, session.id)
         except OciError as error:
             if error.code is not Code.BLOB_UPLOAD_UNKNOWN:
                 raise
-            if not session.is_closing:
+            if not session.is_closing and self.host.seconds() - session.touched < AGE:
                 self._problem(f"a session with {session.held} bytes is gone")
-            self.blobs[Digest.of(session.data)] = session.data  # or it is lost: the end will tell
+            if self.host.seconds() - session.touched < AGE:
+                # It has become a blob, or it is lost: the end will tell.
+                self.blobs[Digest.of(session.data)] = session.data
             return False
         if not session.held <= upload.offset <= session.sent:
             self._problem(
@@ -226,6 +231,7 @@ class Tenant:
         if upload.offset != stop:
             self._problem(f"{stop} bytes were taken, {upload.offset} told")
         session.held, session.token = upload.offset, upload.token
+        session.touched = self.host.seconds()
 
     async def _finish(self, session):
         digest = Digest.of(session.data)
