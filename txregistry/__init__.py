@@ -16,12 +16,15 @@ The rooms, lowest first; each imports only what stands above it in this list
                (imports oci, auth, and of storage how threads are waited for)
 ``admin``      checks, repairs, lists: what an operator does to a storage tree
                (imports oci, storage, registry)
+``events``     notifications: built, queued on disk, delivered
+               (imports oci, errand, registry, and of storage how threads are waited for)
 ``web``        HTTP: the routing table, bodies in and out, errors as answers
                (imports registry, auth, oci, errand)
 ``config``     the configuration file
 ``tls``        certificates, contexts, the transport
 ``listening``  one socket;  ``ports`` all of them;  ``systemd`` what it passes and wants to hear
 ``reloading``  what SIGHUP changes;  ``telemetry`` logs;  ``upkeep`` what repeats, ``purging`` one of it
+``notifying``  the wiring of ``events``
 ``authentication`` the wiring of ``auth`` and ``identify``
 ``service``    the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;
                ``oneshot`` runs a command's work against a driver;  ``drivertest`` the suite's command
