@@ -44,6 +44,7 @@ from txregistry_drivers.objects.removal import (
     remove_file,
 )
 from txregistry_drivers.objects.staging import StagedFile
+from txregistry_drivers.objects.trimming import give_back
 
 _MIB = 1024 * 1024
 
@@ -66,8 +67,8 @@ class Tuning:
 
     part_size: int = 10 * _MIB
     flush_after: float = 30.0
-    unstored_limit: int = 96 * _MIB
-    memory: int = 64 * _MIB
+    unstored_limit: int = 64 * _MIB
+    memory: int = 48 * _MIB
     in_flight: int = 64 * _MIB
     copy_threshold: int = 32 * _MIB
 
@@ -94,6 +95,7 @@ class ObjectStore:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        give_back()
         self.name = bucket.name
         self._bucket = bucket
         self._keys = Keys(root)
