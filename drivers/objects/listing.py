@@ -80,14 +80,15 @@ def children(
             elif child.name > after:
                 _add(found, child)
         last = _last_name(page, prefix) if page.after else ""
-        for name in _open_names(last):
-            if after < name and name not in found and _is_below(bucket, f"{prefix}{name}/"):
-                found[name] = Named(name, None)
         if len(found) > limit:
             break
+    for name in _open_names(last):
+        if after < name and name not in found and _is_below(bucket, f"{prefix}{name}/"):
+            found[name] = Named(name, None)
     if not is_seen and not (after and _is_below(bucket, prefix)):
         raise Missing("nothing is there", path=f"/{prefix.rstrip('/')}")
     names = sorted(found)[:limit]
+    hidden &= set(names)
     hidden |= {
         name
         for name in names

@@ -61,7 +61,7 @@ class MemoryBucket:
         self._objects: dict[str, _Object] = {}
         self._numbers = itertools.count(1)
 
-    def keys(self) -> list[str]:
+    def stored_keys(self) -> list[str]:
         """All keys, in order."""
         with self._lock:
             return sorted(self._objects)

@@ -67,5 +67,5 @@ async def test_store_keeps_the_promise(case, kind):
         outcome.verdict is Verdict.NOT_OFFERED and case.name in LACKING | late
     )
     assert left == ()
-    assert bucket.keys() == []
+    assert bucket.stored_keys() == []
     assert bucket.unfinished == set()
