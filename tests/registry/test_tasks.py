@@ -9,7 +9,7 @@ from twisted.logger import globalLogPublisher
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.registry.tasks import Finishing, each, if_there, together
-from txregistry.storage.errors import Denied, Missing, Unavailable
+from txregistry.storage.errors import Denied, Fenced, Missing, Unavailable
 
 from .world import done, started
 
@@ -159,6 +159,7 @@ class FinishingTests:
             (OciError(Code.UNKNOWN), False),
             (Denied("x"), True),
             (Unavailable("x"), False),
+            (Fenced("x"), False),
         ],
     )
     def test_failure_that_nobody_waits_for_is_logged(self, failures, error, is_logged):

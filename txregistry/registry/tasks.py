@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from txregistry.oci.errors import OciError
 from txregistry.registry.body import BodyCut
-from txregistry.storage.errors import Missing, StorageError
+from txregistry.storage.errors import Fenced, Missing, StorageError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -29,7 +29,7 @@ T = TypeVar("T")
 WIDTH = 16
 
 #: How work ends that was finished without its client, and nobody needs to know.
-_EXPECTED = (OciError, BodyCut, CancelledError)
+_EXPECTED = (OciError, BodyCut, CancelledError, Fenced)
 
 log = Logger()
 
