@@ -245,7 +245,7 @@ def decide(identity: Identity, action: Action, resource: Resource, state: State)
     rule = RULES.get(action)
     if rule is None:
         return Decision(Verdict.DENY, "there is no rule for that action")
-    missing = None if rule.right is None else Right(resource, rule.right)
+    missing = wanted(action, resource)
     if identity.lapsed is not None and not (rule.outlives or rule.is_open):
         return Decision(Verdict.CHALLENGE, "the token has lapsed", missing, "invalid_token")
     if not _holds(identity, rule, resource):
@@ -255,6 +255,12 @@ def decide(identity: Identity, action: Action, resource: Resource, state: State)
             return Decision(Verdict.CHALLENGE, "authentication required", missing)
         return Decision(Verdict.DENY, _ungranted(action), missing)
     return _possible(rule, state)
+
+
+def wanted(action: Action, resource: Resource) -> Right | None:
+    """Return the right that an action on something asks for; None if it asks for none."""
+    rule = RULES.get(action)
+    return None if rule is None or rule.right is None else Right(resource, rule.right)
 
 
 def _possible(rule: Rule, state: State) -> Decision:

@@ -22,6 +22,7 @@ from txregistry.registry.referrers import Referrers, ReferrersPage
 from txregistry.registry.registry import Options, Registry, new_upload_id, open_registry
 from txregistry.registry.secret import load_or_create_secret
 from txregistry.registry.tags import Tags
+from txregistry.registry.uploaders import Uploader
 from txregistry.registry.uploads import Upload, Uploads
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "StoredManifest",
     "Tags",
     "Upload",
+    "Uploader",
     "Uploads",
     "load_or_create_secret",
     "new_upload_id",

@@ -5,7 +5,8 @@ Room: registry. Must not know tokens or rules.
 
     _uploads/<id>/data         the bytes so far; not there before the first of them
                   startedat    when it began: UTC, RFC 3339, whole seconds
-                  meta         ours: {"algorithm":"sha512"}, only where it is not sha256
+                  meta         ours: {"algorithm":"sha512","owner":"alice"}, each only where it is
+                               not sha256, or nobody's
                   hashstates/  the driver's
 
 A session that another registry began has no ``meta``, one whose ``startedat`` was lost is a session
@@ -77,11 +78,13 @@ class Record:
         offset: bytes that it holds.
         started_at: RFC 3339.
         algorithm: that it was announced with.
+        owner: who began it; empty for nobody in particular.
     """
 
     offset: int
     started_at: str
     algorithm: str
+    owner: str = ""
 
 
 def rfc3339(seconds: float) -> str:
@@ -100,13 +103,16 @@ class Sessions:
         self._driver = driver
         self._now = now
 
-    async def create(self, place: Place, algorithm: str = CANONICAL) -> Record:
-        """Begin a session. One driver call; one more before it for another algorithm than
-        sha256.
+    async def create(self, place: Place, algorithm: str = CANONICAL, owner: str = "") -> Record:
+        """Begin a session. One driver call; one more before it for another algorithm than sha256,
+        or if it is somebody's.
         """
-        record = Record(0, rfc3339(self._now()), algorithm)
-        if algorithm != CANONICAL:
-            text = json.dumps({"algorithm": algorithm}, separators=(",", ":"))
+        record = Record(0, rfc3339(self._now()), algorithm, owner)
+        members = {} if algorithm == CANONICAL else {"algorithm": algorithm}
+        if owner:
+            members["owner"] = owner
+        if members:
+            text = json.dumps(members, separators=(",", ":"))
             await self._driver.put(place.meta, text.encode("ascii"))
         await self._driver.put(place.started, record.started_at.encode("ascii"))
         return record
@@ -141,7 +147,8 @@ class Sessions:
         if not _DATE_TIME.fullmatch(started_at):
             # Unknown or garbage; when its bytes last changed is not before it began.
             started_at = rfc3339(entry.modified / 1e9 if entry else self._now())
-        return Record(entry.size if entry else 0, started_at, _algorithm(meta))
+        algorithm, owner = _meta(meta)
+        return Record(entry.size if entry else 0, started_at, algorithm, owner)
 
     async def remove(self, place: Place) -> None:
         """End a session: all of it goes, and a writer that is at it is fenced. One driver call.
@@ -167,7 +174,11 @@ class Sessions:
 
 def read_started(started: Content | None) -> float | None:
     """Return when a session began, in seconds since the epoch; None if its record is garbage."""
-    text = _text(started)
+    return moment_of(_text(started))
+
+
+def moment_of(text: str) -> float | None:
+    """Return an RFC 3339 time in seconds since the epoch; None if it is none."""
     if not _DATE_TIME.fullmatch(text):
         return None
     try:
@@ -180,11 +191,16 @@ def _text(content: Content | None) -> str:
     return content.data.decode("latin-1") if content else ""
 
 
-def _algorithm(meta: Content | None) -> str:
-    """Return the recorded algorithm: a hint for the driver, so anything unreadable is sha256."""
+def _meta(meta: Content | None) -> tuple[str, str]:
+    """Return the recorded algorithm, and owner. The former is a hint for the driver, so anything
+    unreadable is sha256.
+    """
     try:
         members = json.loads(meta.data) if meta else None
     except ValueError:
         members = None
-    algorithm = members.get("algorithm") if isinstance(members, dict) else None
-    return algorithm if isinstance(algorithm, str) and algorithm in ALGORITHMS else CANONICAL
+    found = members if isinstance(members, dict) else {}
+    algorithm, owner = found.get("algorithm"), found.get("owner")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        algorithm = CANONICAL
+    return algorithm, (owner if isinstance(owner, str) else "")

@@ -7,8 +7,9 @@ of the other if both have the same secret::
     token = base64url( HMAC-SHA256(secret, json) json )      padded
     json  = {"Name":"lib/app","UUID":"0f3a...","Offset":5,"StartedAt":"2025-01-31T10:20:30Z"}
 
-A member ``Algorithm`` follows where an upload was started for another algorithm than sha256; the
-other registry ignores it. Members that we do not know are ignored.
+A member ``Algorithm`` follows where an upload was started for another algorithm than sha256, and
+``Owner`` where somebody in particular started it; the other registry ignores both. Members that we
+do not know are ignored.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class UploadState:
         offset: bytes that the upload held when the token was made.
         started_at: RFC 3339, as it stands in the upload's record.
         algorithm: of the digest that the upload was announced with.
+        owner: who began it; empty if nobody in particular did, or another registry's client.
     """
 
     repository: RepositoryName
@@ -50,6 +52,7 @@ class UploadState:
     offset: int
     started_at: str
     algorithm: str = CANONICAL
+    owner: str = ""
 
 
 class Tokens:
@@ -73,6 +76,8 @@ class Tokens:
         }
         if state.algorithm != CANONICAL:
             members["Algorithm"] = state.algorithm
+        if state.owner:
+            members["Owner"] = state.owner
         text = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
         return base64.urlsafe_b64encode(self._sign(text) + text).decode("ascii")
 
@@ -122,6 +127,10 @@ def _parse(text: bytes) -> UploadState | None:
     offset, algorithm = members.get("Offset"), members.get("Algorithm", CANONICAL)
     if not (isinstance(name, str) and isinstance(upload_id, str) and isinstance(started_at, str)):
         return None
+    owner = members.get("Owner", "")
     if type(offset) is not int or offset < 0 or algorithm not in tuple(ALGORITHMS):
         return None
-    return UploadState(RepositoryName(name), UploadId(upload_id), offset, started_at, algorithm)
+    if not isinstance(owner, str):
+        return None
+    place = (RepositoryName(name), UploadId(upload_id))
+    return UploadState(*place, offset, started_at, algorithm, owner)

@@ -15,7 +15,8 @@ A PUT that is repeated after a crash finds either the session or the link.
 
 Driver calls of a request, beyond the bytes of its body ("at once" costs one round trip):
 
-    start    1: startedat                          (2 for another algorithm than sha256)
+    start    1: startedat                          (2 for another algorithm than sha256, or if it
+                                                    is somebody's)
     status   3 at once: startedat, size, meta
     append   1 size (2 at once on a new session), 2 open and close the writer
     finish   1 size (2 at once), [2 open and close], 3: commit, link, remove
@@ -45,6 +46,7 @@ from txregistry.registry.sessions import Place, Record, Sessions
 from txregistry.registry.tasks import Finishing
 from txregistry.registry.tokens import Tokens, UploadState
 from txregistry.registry.upload_rules import Accept, Claim, Refuse, judge
+from txregistry.registry.uploaders import ANYBODY, Uploader
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import Fenced
 
@@ -103,13 +105,19 @@ class Uploads:
         self._limit = limit
 
     async def start(
-        self, repository: RepositoryName, *, algorithm: str | None = None, owner: str = ""
+        self,
+        repository: RepositoryName,
+        *,
+        algorithm: str | None = None,
+        owner: str = "",
+        by: Uploader = ANYBODY,
     ) -> Upload:
         """Begin a session.
 
         Args:
             algorithm: of the digest that will close it, if the client says; sha256 else.
             owner: whom it is counted against; empty for nobody in particular.
+            by: who begins it, and may go on with it.
 
         Raises:
             OciError: DIGEST_INVALID: no such algorithm. TOOMANYREQUESTS, UNAVAILABLE: too many are
@@ -122,7 +130,7 @@ class Uploads:
         self._open.admit(place.upload_id, owner)
         try:
             with border(Code.UNKNOWN):
-                upload = self._told(place, await self._sessions.create(place, algorithm))
+                upload = self._told(place, await self._sessions.create(place, algorithm, by.name))
                 event = Event(Action.START, repository, upload=place.upload_id)
                 await self._observer.happened(event)
         except BaseException:
@@ -135,11 +143,14 @@ class Uploads:
         """Say whether a request of this process is at work on a session."""
         return self._open.is_attended(upload_id)
 
-    async def status(self, repository: RepositoryName, upload_id: UploadId) -> Upload:
+    async def status(
+        self, repository: RepositoryName, upload_id: UploadId, *, by: Uploader = ANYBODY
+    ) -> Upload:
         """Say how much a session holds; nothing changes.
 
         Raises:
-            OciError: BLOB_UPLOAD_UNKNOWN.
+            OciError: BLOB_UPLOAD_UNKNOWN, for somebody else's, too; UNAUTHORIZED: see
+                ``uploaders``.
 
         Source: distribution-spec end-13.
         """
@@ -148,6 +159,7 @@ class Uploads:
             record = await self._sessions.recall(place)
         if record is None:
             raise OciError(Code.BLOB_UPLOAD_UNKNOWN)
+        by.check(record.owner, record.started_at)
         return self._told(place, record)
 
     async def append(
@@ -157,6 +169,8 @@ class Uploads:
         token: str | None,
         span: Span | None,
         body: Body,
+        *,
+        by: Uploader = ANYBODY,
     ) -> Upload:
         """Put a body behind what a session holds.
 
@@ -172,13 +186,14 @@ class Uploads:
         Source: distribution-spec end-5.
         """
         state = self._tokens.open(token, repository, upload_id)
+        by.check(state.owner, state.started_at)
         place = Place(repository, upload_id)
         with self._open.attending(upload_id), border(Code.BLOB_UPLOAD_UNKNOWN):
             verdict = await self._judge(place, state, span, body)
             if isinstance(verdict, Refuse):
                 raise _refusal(verdict)
             offset = await self._take_in(place, verdict, body, state.algorithm)
-        return self._told(place, Record(offset, state.started_at, state.algorithm))
+        return self._told(place, Record(offset, state.started_at, state.algorithm, state.owner))
 
     async def finish(
         self,
@@ -188,6 +203,8 @@ class Uploads:
         digest: Digest,
         span: Span | None,
         body: Body | None,
+        *,
+        by: Uploader = ANYBODY,
     ) -> Digest:
         """Take the rest, if any, and make the whole a blob of the repository.
 
@@ -201,6 +218,7 @@ class Uploads:
         Source: distribution-spec end-6.
         """
         state = self._tokens.open(token, repository, upload_id)
+        by.check(state.owner, state.started_at)
         place = Place(repository, upload_id)
         with self._open.attending(upload_id), border(Code.BLOB_UPLOAD_UNKNOWN):
             verdict = await self._judge(place, state, span, body)
@@ -234,7 +252,12 @@ class Uploads:
         return digest
 
     async def cancel(
-        self, repository: RepositoryName, upload_id: UploadId, token: str | None
+        self,
+        repository: RepositoryName,
+        upload_id: UploadId,
+        token: str | None,
+        *,
+        by: Uploader = ANYBODY,
     ) -> None:
         """End a session without a blob.
 
@@ -243,7 +266,8 @@ class Uploads:
 
         Source: distribution-spec end-14.
         """
-        self._tokens.open(token, repository, upload_id)
+        state = self._tokens.open(token, repository, upload_id)
+        by.check(state.owner, state.started_at)
         with border(Code.BLOB_UPLOAD_UNKNOWN):
             await self._finishing.run(self._cancel(Place(repository, upload_id)))
 
@@ -339,7 +363,12 @@ class Uploads:
 
     def _told(self, place: Place, record: Record) -> Upload:
         state = UploadState(
-            place.repository, place.upload_id, record.offset, record.started_at, record.algorithm
+            place.repository,
+            place.upload_id,
+            record.offset,
+            record.started_at,
+            record.algorithm,
+            record.owner,
         )
         token = self._tokens.seal(state)
         return Upload(place.repository, place.upload_id, record.offset, token, record.started_at)

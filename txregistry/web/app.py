@@ -20,7 +20,14 @@ from typing import Any
 from klein import Klein
 from twisted.internet.defer import Deferred
 
-from txregistry.auth.decisions import CATALOG, REGISTRY, Action, Resource, Unauthorized
+from txregistry.auth.decisions import (
+    CATALOG,
+    REGISTRY,
+    Action,
+    Resource,
+    Unauthorized,
+    wanted,
+)
 from txregistry.errand import CURRENT
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
@@ -164,7 +171,14 @@ class RegistryApp(Klein):
                 raise
             self.send(request, self._not_offered(row, error))
             return
-        answer = await method.route(call)
+        try:
+            answer = await method.route(call)
+        except OciError as error:
+            if error.code is not Code.UNAUTHORIZED:
+                raise
+            # The registry found that a lapsed token was no good for what it was shown for.
+            resource = Resource.repository(call.repository)
+            raise Unauthorized(wanted(method.action, resource), "invalid_token") from error
         request.errand.digest = answer.value_of("Docker-Content-Digest")
         if isinstance(answer.body, bytes) or request.method == b"HEAD":
             self.send(request, answer)

@@ -13,7 +13,7 @@ from txregistry.auth.asking import Asker
 from txregistry.auth.decisions import Action, Identity, Resource
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import Reference, RepositoryName
-from txregistry.registry import Registry
+from txregistry.registry import Registry, Uploader
 from txregistry.web.connections import group_of
 from txregistry.web.gate import Gate, asker_of
 from txregistry.web.ingest import Body, NoBody
@@ -94,6 +94,11 @@ class Call:
     def body(self) -> Body | NoBody:
         """The request's body, of which nothing was read."""
         return self._request.body
+
+    @property
+    def uploader(self) -> Uploader:
+        """Who is at an upload."""
+        return Uploader(self.identity.name, self.identity.lapsed)
 
     @property
     def asker(self) -> Asker:

@@ -22,6 +22,7 @@ from txregistry.auth.decisions import (
     State,
     Unauthorized,
     decide,
+    wanted,
 )
 from txregistry.auth.immutable import ImmutableTags
 from txregistry.oci.names import RepositoryName, Tag
@@ -59,9 +60,7 @@ class Gate:
         try:
             identity = await self.identifying.identify(asker_of(request))
         except Unauthorized as error:
-            word = RULES[action].right
-            missing = None if word is None else Right(resource, word)
-            raise Unauthorized(missing, error.error) from error
+            raise Unauthorized(wanted(action, resource), error.error) from error
         self.check(identity, action, resource)
         return identity
 

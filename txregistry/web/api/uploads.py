@@ -35,14 +35,15 @@ async def start(call: Call) -> Answer:
     if mounted is not None:
         return _created(call, mounted)
     upload = await call.registry.uploads.start(
-        call.repository, algorithm=algorithm, owner=call.owner
+        call.repository, algorithm=algorithm, owner=call.owner, by=call.uploader
     )
     return Answer(202, _progress(call, upload))
 
 
 async def status(call: Call) -> Answer:
     """GET and HEAD: how far it is. Source: end-13."""
-    upload = await call.registry.uploads.status(call.repository, UploadId.parse(call.reference))
+    upload_id = UploadId.parse(call.reference)
+    upload = await call.registry.uploads.status(call.repository, upload_id, by=call.uploader)
     return Answer(204, _progress(call, upload))
 
 
@@ -51,7 +52,12 @@ async def append(call: Call) -> Answer:
     upload_id = UploadId.parse(call.reference)
     try:
         upload = await call.registry.uploads.append(
-            call.repository, upload_id, call.parameter("_state"), _span(call), call.body
+            call.repository,
+            upload_id,
+            call.parameter("_state"),
+            _span(call),
+            call.body,
+            by=call.uploader,
         )
     except OciError as error:
         return await _with_progress(call, upload_id, error)
@@ -65,7 +71,13 @@ async def finish(call: Call) -> Answer:
     body = None if call.body.length == 0 else call.body
     try:
         stored = await call.registry.uploads.finish(
-            call.repository, upload_id, call.parameter("_state"), digest, _span(call), body
+            call.repository,
+            upload_id,
+            call.parameter("_state"),
+            digest,
+            _span(call),
+            body,
+            by=call.uploader,
         )
     except OciError as error:
         return await _with_progress(call, upload_id, error)
@@ -75,7 +87,8 @@ async def finish(call: Call) -> Answer:
 async def cancel(call: Call) -> Answer:
     """DELETE: forget the upload. Source: end-14."""
     upload_id = UploadId.parse(call.reference)
-    await call.registry.uploads.cancel(call.repository, upload_id, call.parameter("_state"))
+    state = call.parameter("_state")
+    await call.registry.uploads.cancel(call.repository, upload_id, state, by=call.uploader)
     return Answer(204, (("Docker-Upload-UUID", str(upload_id)),))
 
 
@@ -120,5 +133,5 @@ async def _with_progress(call: Call, upload_id: UploadId, error: OciError) -> An
     """Return the refusal; if it is about the offset, with where the upload truly is."""
     if error.offset is None and error.code is not Code.RANGE_INVALID:
         raise error
-    upload = await call.registry.uploads.status(call.repository, upload_id)
+    upload = await call.registry.uploads.status(call.repository, upload_id, by=call.uploader)
     return refusal(error).with_headers(*_progress(call, upload))
