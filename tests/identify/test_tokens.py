@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 
 import jwt
@@ -118,8 +119,6 @@ def hmac_by_public_key(material):
     """HS256 with what everybody has as the secret, made by hand: the library refuses to."""
     head = {"alg": "HS256", "typ": "JWT", "kid": "first"}
     signed = spell(head, good()).rpartition(".")[0]
-    import hmac  # noqa: PLC0415
-
     return (
         f"{signed}."
         + base64.urlsafe_b64encode(hmac.digest(material, signed.encode(), "sha256"))
