@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {
     "oci": set(),
     "storage": {"oci"},
-    "ipc": {"oci", "storage"},
+    "ipc": {"errand", "oci", "storage"},
     "middleware": {"oci", "storage"},
     "process": {"oci", "storage", "ipc", "middleware"},
     "registry": {"oci", "storage"},
@@ -31,6 +31,7 @@ ROOMS = {
     "errand": set(),
     "health": {"storage", "upkeep"},
     "listening": {"config"},
+    "tracing": {"errand", "storage"},
     "metrics": {"errand", "events", "process", "storage", "web"},
     "stacks": {"errand"},
     "watching": {
@@ -42,6 +43,7 @@ ROOMS = {
         "process",
         "stacks",
         "storage",
+        "tracing",
         "web",
     },
     "challenges": set(),
@@ -122,6 +124,7 @@ LIBRARIES = {
     "txredisapi": {"redis_cache"},
     "yaml": {"config", "cli"},
     "prometheus_client": {"metrics"},
+    "opentelemetry": {"tracing"},
     "OpenSSL": {"identify", "tls"},
     "bcrypt": {"identify"},
     "jwt": {"identify"},

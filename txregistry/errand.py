@@ -32,7 +32,6 @@ class Errand:
         digest: of the content that was answered or stored.
         error: code of a refusal.
         driver_seconds: spent waiting for storage; calls at the same time count each.
-        traceparent: the W3C trace context of the span that is current; empty if nobody traces.
     """
 
     id: str
@@ -48,8 +47,24 @@ class Errand:
     digest: str = ""
     error: str = ""
     driver_seconds: float = 0.0
-    traceparent: str = ""
 
 
 #: The errand of the request that the running coroutine serves, None if it serves none.
 CURRENT: ContextVar[Errand | None] = ContextVar("errand", default=None)
+
+
+@define(eq=False)
+class TracedCall:
+    """A call of a driver that somebody traces.
+
+    Attributes:
+        traceparent: the call's span, as W3C's trace context has it; goes with the question.
+        elapsed_us: microseconds that the driver's process says it took; 0 if it does not say.
+    """
+
+    traceparent: str
+    elapsed_us: int = 0
+
+
+#: The traced call that the running coroutine makes, None if nobody traces.
+TRACED: ContextVar[TracedCall | None] = ContextVar("traced call", default=None)

@@ -19,11 +19,13 @@ from typing import Any, Protocol
 import attrs
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from txregistry import __version__
 from txregistry.config import Configuration, Health, NamedDriver
 from txregistry.config.addresses import TcpAddress, parse_address
+from txregistry.config.tracing_settings import Tracing
 from txregistry.events import Notifications
 from txregistry.health import (
     PROBE_TIMEOUT,
@@ -47,6 +49,7 @@ from txregistry.metrics import (
     handler_of,
     queue_samples,
 )
+from txregistry.process.spec import StartError
 from txregistry.process.status import DriverStatus
 from txregistry.stacks import dump
 from txregistry.storage.contract import Driver
@@ -97,8 +100,10 @@ class Watch:
         self._notifications: Notifications | None = None
         self._is_counting = configuration.http.debug.prometheus.enabled
         self._requests = Requests()
+        self._tracing: Any = None
         driver = configuration.storage.driver
-        self._actions = Actions(driver.name if isinstance(driver, NamedDriver) else "external")
+        self._name = driver.name if isinstance(driver, NamedDriver) else "external"
+        self._actions = Actions(self._name)
         self.board = Board()
         self.board.add_condition("registry", "registry", lambda: self._state)
 
@@ -109,7 +114,9 @@ class Watch:
 
         Raises:
             ListenError: the address can't be had.
+            StartError: traces are asked for, and what makes them is not installed.
         """
+        self._tracing = open_tracing(self._configuration.tracing)
         address = self._configuration.http.debug.address
         if address is not None:
             self._listener = listen(address, key="http.debug.addr")
@@ -154,6 +161,8 @@ class Watch:
             await maybeDeferred(self._port.stopListening)
         if self._site is not None:
             await self._site.drain(0)
+        if self._tracing is not None:
+            await deferToThread(self._tracing.flush)
 
     # -- what others are told
 
@@ -163,13 +172,15 @@ class Watch:
         return attrs.evolve(
             settings,
             access_log=self._told_of(settings.access_log),
+            trace=self._tracing,
             not_ready=self._kinds,
             is_closed=self.board.has_failing_check if closes else None,
         )
 
     def measured(self, driver: Driver) -> Driver:
         """Return the driver for the registry: what it takes is counted."""
-        return MeasuredDriver(driver, self._actions)
+        measured = MeasuredDriver(driver, self._actions)
+        return measured if self._tracing is None else self._tracing.traced(measured, self._name)
 
     def _told_of(
         self, access_log: Callable[[AccessRecord], None] | None
@@ -249,6 +260,26 @@ class Watch:
             request.errand for channel in channels for request in channel.requests if request.began
         ]
         return dump(errands, interrupted)
+
+
+def open_tracing(settings: Tracing) -> Any:
+    """Return what traces requests (``tracing.Tracing``), None if nothing is to be traced.
+
+    Raises:
+        StartError: what makes traces is not installed.
+    """
+    if not settings.endpoint:
+        return None
+    try:
+        # An extra of the package: most do without it.
+        from txregistry.tracing import make_tracing  # noqa: PLC0415
+    except ImportError as error:
+        raise StartError(
+            f"tracing.endpoint is set and OpenTelemetry is not installed ({error.name} is missing);"
+            " pip install 'txregistry[otel]', or remove the section"
+        ) from error
+    headers = {name: ", ".join(values) for name, values in settings.headers.items()}
+    return make_tracing(settings.endpoint, headers, ratio=settings.ratio, service=settings.service)
 
 
 def front_samples(front: RegistrySite) -> Iterator[Sample]:

@@ -370,6 +370,15 @@ KEYS = {
         ["-1", "x"],
     ),
     "storage.tag.concurrencylimit": ("storage.tag.concurrency_limit", None, "8", 8, ["0", "x"]),
+    "tracing.endpoint": (
+        "tracing.endpoint",
+        "",
+        "http://x:4318/v1/traces",
+        "http://x:4318/v1/traces",
+        ["[x]", "x:4318", "'http://u:p@x/'"],
+    ),
+    "tracing.ratio": ("tracing.ratio", 1.0, "0.25", 0.25, ["-1", "1.5", "x", "true"]),
+    "tracing.service": ("tracing.service", "txregistry", "r1", "r1", ["[x]"]),
     "health.closeonfailure": ("health.close_on_failure", False, "true", True, ["x"]),
     "health.storagedriver.enabled": ("health.storage_driver.enabled", False, "true", True, ["x"]),
     "health.storagedriver.interval": (
@@ -470,7 +479,7 @@ def test_table_has_every_key():
     keys = {*leaves(Configuration), *leaves(Storage, "storage.")}
     apart = (
         *("auth.", "notifications.", "tags.immutable."),
-        *("health.file.", "health.http.", "health.tcp."),
+        *("health.file.", "health.http.", "health.tcp.", "tracing.headers"),
     )
     assert set(KEYS) == {key for key in keys if not key.startswith(apart)}
 

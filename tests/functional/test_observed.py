@@ -3,15 +3,62 @@
 
 from __future__ import annotations
 
+import gzip
+import http.server
 import signal
+import threading
 import time
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from .client import Client
 from .repository import Repository
 from .servers import START_TIMEOUT, Registry, free_port
+
+
+class Collector:
+    """Takes spans as a collector of OpenTelemetry does.
+
+    Attributes:
+        spans: that came.
+        headers: of the requests that brought them.
+    """
+
+    def __init__(self):
+        self.spans = []
+        self.headers = []
+        collector = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                request = ExportTraceServiceRequest.FromString(body)
+                collector.headers.append(self.headers)
+                for resource in request.resource_spans:
+                    for scope in resource.scope_spans:
+                        collector.spans += scope.spans
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1/traces"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 class DebugPort:
@@ -137,6 +184,36 @@ def test_registry_that_starts_says_so_before_it_serves(tmp_path):
         assert watched.client.get("/livez").status == 200
     finally:
         watched.server.kill()
+
+
+def test_trace_goes_from_the_client_into_the_drivers_process(tmp_path):
+    """What a person sees in the end: one trace, through two processes of ours."""
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with Collector() as collector:
+        server = Registry(
+            tmp_path,
+            {"tracing": {"endpoint": collector.url, "headers": {"X-Key": ["hunter2"]}}},
+        )
+        with server:
+            client = Client(server)
+            repository = Repository(client, "lib/app")
+            digest = repository.push_blob(b"content")
+            headers = {"traceparent": f"00-{trace}-{parent}-01"}
+            reply = client.get(repository.blob(digest), headers)
+            assert reply.status == 200
+        # Its end sends what has not been sent.
+        spans = [span for span in collector.spans if span.trace_id.hex() == trace]
+    by_id = {span.span_id: span for span in spans}
+    [request] = [span for span in spans if span.name == "GET blob"]
+    assert request.parent_span_id.hex() == parent
+    inside = [span for span in spans if span.name == "driver filesystem"]
+    assert inside
+    for span in inside:
+        call = by_id[span.parent_span_id]
+        assert call.name.startswith("storage ")
+        assert call.parent_span_id == request.span_id
+    assert all(headers["X-Key"] == "hunter2" for headers in collector.headers)
+    assert "hunter2" not in server.log.read_text()
 
 
 def _answers(client):

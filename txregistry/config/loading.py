@@ -142,9 +142,10 @@ def _build(
     )
     _check_address(configuration.http, tree, origin)
     _check_tls(configuration.http, tree, origin)
-    for key, problem, remedy in configuration.health.contradictions():
-        node = lookup(tree, "health." + key.partition(".")[0])
-        raise refusal(node.origin if node else origin, f"health.{key} {problem}", remedy)
+    for name, part in (("health", configuration.health), ("tracing", configuration.tracing)):
+        for key, problem, remedy in part.contradictions():
+            node = lookup(tree, f"{name}.{key.partition('.')[0]}")
+            raise refusal(node.origin if node else origin, f"{name}.{key} {problem}", remedy)
     configuration = attrs.evolve(
         configuration,
         notifications=judge_notifications(

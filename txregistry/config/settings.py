@@ -47,6 +47,7 @@ from txregistry.config.rows import section as _section
 from txregistry.config.rows import sections as _sections
 from txregistry.config.supervision_settings import Supervision
 from txregistry.config.tls_settings import Acme, Tls
+from txregistry.config.tracing_settings import Tracing
 
 
 @frozen
@@ -351,6 +352,7 @@ class Configuration:
     middleware: Middleware = _section(Middleware)
     redis: Redis = _section(Redis)
     health: Health = _section(Health)
+    tracing: Tracing = _section(Tracing)
     catalog: Catalog = _section(Catalog)
     tags: Tags = _section(Tags)
     validation: Validation = _section(Validation)

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.protocols import amp
 
+from txregistry.errand import TRACED, TracedCall
 from txregistry.ipc import commands
 from txregistry.ipc.attempts import SUSPECT_DEATHS, GivenUp
 from txregistry.ipc.items import Item
@@ -71,6 +72,7 @@ class Batch:
         self._links = links
         self._clock = clock
         self._waiting: list[_Waiting] = []
+        self._traced: TracedCall | None = None
 
     def get(self, paths: Sequence[str]) -> Deferred[list[Outcome]]:
         """Read each of ``paths``, of which there is at least one; the outcomes are in their
@@ -79,16 +81,22 @@ class Batch:
         group = _Group([None] * len(paths), len(paths))
         if not self._waiting:
             self._clock.callLater(0, self._send)
+            self._traced = None
+        if self._traced is None:
+            self._traced = TRACED.get()
         self._waiting += [(path, group, index) for index, path in enumerate(paths)]
         return group.waiter
 
     def _send(self) -> None:
         waiting = [one for one in self._waiting if not one[1].waiter.called]
         self._waiting = []
+        # A box goes with the first trace that waits for it; the others' spans have no inside.
+        before = TRACED.set(self._traced)
         while waiting:
             count = fitting([path for path, _, _ in waiting[:BATCH_LIMIT]])
             batch, waiting = waiting[:count], waiting[count:]
             Deferred.fromCoroutine(self._get_all(batch))
+        TRACED.reset(before)
 
     async def _get_all(self, batch: list[_Waiting]) -> None:
         while len(batch) > 1:

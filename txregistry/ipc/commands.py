@@ -111,6 +111,11 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) and value >= 0 else 0
 
 
+#: Keys that any command, and any answer, may have besides its own; in Python, and on the wire.
+TRACEPARENT, TRACEPARENT_KEY = "traceparent", b"traceparent"
+ELAPSED, ELAPSED_KEY = "elapsed_us", b"elapsed_us"
+
+
 class Whole(amp.Integer):
     """An integer that is not negative; anything else makes no sense in the box where it is."""
 
@@ -122,7 +127,27 @@ class Whole(amp.Integer):
 
 
 class _Command(amp.Command):
+    """Every command may carry the trace that it belongs to (``traceparent``), and its answer then
+    how long it took (``elapsed_us``).
+    """
+
     errors = ERRORS
+
+    @classmethod
+    def makeArguments(cls, objects: dict[str, Any], proto: Any) -> amp.AmpBox:
+        traceparent = objects.pop(TRACEPARENT, None)
+        box: amp.AmpBox = super().makeArguments(objects, proto)
+        if traceparent is not None:
+            box[TRACEPARENT_KEY] = traceparent.encode("ascii")
+        return box
+
+    @classmethod
+    def parseResponse(cls, box: amp.AmpBox, protocol: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = super().parseResponse(box, protocol)
+        elapsed = box.get(ELAPSED_KEY)
+        if elapsed is not None and elapsed.isdigit() and len(elapsed) < 16:
+            answer[ELAPSED] = int(elapsed)
+        return answer
 
 
 class Hello(_Command):

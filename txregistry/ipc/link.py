@@ -24,6 +24,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 
+from txregistry.errand import TRACED, TracedCall
 from txregistry.ipc import commands
 from txregistry.ipc.commands import Refusal, decode_refusal
 from txregistry.ipc.descriptors import UNCLAIMED_LIMIT, DescriptorKeeper, identity
@@ -93,6 +94,7 @@ class _Call:
     deadline: float
     lane: socket.socket | None
     discard: Callable[[Answer], object] | None
+    traced: TracedCall | None = None
     waiter: Deferred[Answer] | None = None
     is_sent: bool = False
 
@@ -199,7 +201,11 @@ class Link(DescriptorKeeper):
             NoAnswer: the deadline passed.
             StorageError: the driver's refusal.
         """
-        call = _Call(command, arguments, self._clock.seconds() + timeout, lane, discard)
+        traced = TRACED.get()
+        if traced is not None:
+            arguments[commands.TRACEPARENT] = traced.traceparent
+        deadline = self._clock.seconds() + timeout
+        call = _Call(command, arguments, deadline, lane, discard, traced)
         if self.is_lost:
             call.close_lane()
             raise self._lost_before(call)
@@ -302,6 +308,9 @@ class Link(DescriptorKeeper):
 
     def _answered(self, answer: Answer, call: _Call) -> None:
         self._note(call, is_answered=True)
+        elapsed = answer.pop(commands.ELAPSED, 0)
+        if call.traced is not None:
+            call.traced.elapsed_us += elapsed
         waiter = self._end(call)
         if waiter is not None:
             waiter.callback(answer)

@@ -11,6 +11,7 @@ arrived stays stored.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -115,6 +116,19 @@ class Responder(DescriptorKeeper):
             raise encode_refusal(Internal(f"{type(error).__name__}: {error}")) from error
         finally:
             self._serving.end(number)
+
+    def dispatchCommand(self, box: amp.AmpBox) -> Deferred[amp.AmpBox]:
+        """Answer a command; one that is traced is told how long it took here."""
+        began = time.perf_counter()
+        answered: Deferred[amp.AmpBox] = super().dispatchCommand(box)
+        if commands.TRACEPARENT_KEY in box:
+            answered.addCallback(self._with_time, began)
+        return answered
+
+    def _with_time(self, answer: amp.AmpBox, began: float) -> amp.AmpBox:
+        took = time.perf_counter() - began
+        answer[commands.ELAPSED_KEY] = str(int(took * 1_000_000)).encode("ascii")
+        return answer
 
     def sendBox(self, box: amp.AmpBox) -> None:
         try:

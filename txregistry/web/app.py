@@ -132,6 +132,8 @@ class RegistryApp(Klein):
         errand.endpoint = row.endpoint
         self.flights[row.endpoint] += 1
         CURRENT.set(errand)  # in this coroutine's own context, which ends with it
+        trace = self._house.settings.trace
+        traced = None if trace is None else trace.begin(errand, request.trace_headers())
         try:
             await self._faults.guarded(
                 self._attend(request, row, found),
@@ -141,6 +143,8 @@ class RegistryApp(Klein):
         finally:
             self.in_flight -= 1
             self.flights[row.endpoint] -= 1
+            if traced is not None:
+                traced.end(request.status)
             request.body.discard()
 
     async def _attend(

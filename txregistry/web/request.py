@@ -181,6 +181,11 @@ class RegistryRequest(Request):
         values = self.requestHeaders.getRawHeaders(name)
         return b", ".join(values).decode("latin-1") if values else None
 
+    def trace_headers(self) -> dict[str, str]:
+        """Return what says to which trace it belongs. Source: W3C Trace Context."""
+        found = {name: self.header(name.encode("ascii")) for name in ("traceparent", "tracestate")}
+        return {name: value for name, value in found.items() if value is not None}
+
     def parameters(self) -> list[tuple[str, str]]:
         """Return the parameters of the query, decoded, in order.
 

@@ -7,12 +7,14 @@ Room: web. Must not know the configuration file (``service`` translates its keys
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 from attrs import field, frozen
 
 from txregistry.auth.asking import Everybody, Identify
 from txregistry.auth.immutable import ImmutableTags
 from txregistry.auth.issuing import IssueTokens
+from txregistry.errand import Errand
 from txregistry.oci.manifests import MANIFEST_LIMIT
 from txregistry.web.elsewhere import Exempt
 from txregistry.web.pages import Pages
@@ -125,6 +127,24 @@ class Metadata:
     fallback: bool = False
 
 
+class RequestTrace(Protocol):
+    """The trace of one request."""
+
+    def end(self, status: int) -> None:
+        """It was answered with ``status``; 0 if it never will be."""
+
+
+class Trace(Protocol):
+    """Who traces requests."""
+
+    def begin(self, errand: Errand, headers: Mapping[str, str]) -> RequestTrace:
+        """A request begins, in the running coroutine.
+
+        Args:
+            headers: those of its headers that say to which trace it belongs.
+        """
+
+
 @frozen(kw_only=True)
 class WebSettings:
     """What the web is told.
@@ -155,6 +175,7 @@ class WebSettings:
         pages: for those who run the registry; nothing else is served. None: the registry is.
         not_ready: the kinds of what fails now; empty if this host may be sent requests.
         is_closed: whether every request is to be refused now; None: never.
+        trace: traces requests, None if nobody does.
         access_log: told of every request that ended, None for no access log.
     """
 
@@ -182,4 +203,5 @@ class WebSettings:
     pages: Pages | None = None
     not_ready: Callable[[], Sequence[str]] = tuple
     is_closed: Callable[[], bool] | None = None
+    trace: Trace | None = None
     access_log: Callable[[AccessRecord], None] | None = None

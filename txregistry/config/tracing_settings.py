@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The keys of ``tracing``: where traces are sent. Ours; registry:3 has only variables.
+
+Room: config. ``docs/operate/monitoring.md`` says what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import frozen
+
+from txregistry.config.document import Node, Scalar
+from txregistry.config.kinds import HEADERS, TEXT, Kind, Misfit
+from txregistry.config.rows import key
+
+
+def _read_ratio(node: Node) -> float:
+    value = node.value if isinstance(node, Scalar) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise Misfit
+    return float(value)
+
+
+_RATIO: Kind[float] = Kind("a number from 0 to 1", _read_ratio)
+_SECRET_HEADERS: Kind[Mapping[str, tuple[str, ...]]] = Kind(
+    HEADERS.expects, HEADERS.read, is_free=True, is_secret=True
+)
+
+
+@frozen
+class Tracing:
+    """``tracing``
+
+    Attributes:
+        endpoint: a collector's URL for traces, by OTLP over HTTP; empty: nothing is traced.
+        ratio: of the requests that no client traces.
+        service: what the spans are shown under.
+    """
+
+    endpoint: str = key(TEXT, "")
+    headers: Mapping[str, tuple[str, ...]] = key(_SECRET_HEADERS, {})
+    ratio: float = key(_RATIO, 1.0)
+    service: str = key(TEXT, "txregistry")
+
+    def contradictions(self) -> Iterable[tuple[str, str, str]]:
+        """What can't be meant: the key, the problem, the remedy."""
+        if not self.endpoint:
+            if self.headers:
+                yield "headers", "has no effect without tracing.endpoint", "add tracing.endpoint"
+            return
+        if not self.endpoint.startswith(("http://", "https://")) or not self.endpoint.isascii():
+            yield (
+                "endpoint",
+                "is no http or https URL",
+                "write it whole, for example http://localhost:4318/v1/traces",
+            )
+        elif "@" in self.endpoint.split("/")[2]:
+            yield "endpoint", "names a user", "write an Authorization header below tracing.headers"
