@@ -10,16 +10,19 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from txregistry.config.document import Node, Scalar
+from txregistry.config.document import Node
 from txregistry.config.kinds import HEADERS, TEXT, Kind, Misfit
 from txregistry.config.rows import key
 
 
 def _read_ratio(node: Node) -> float:
-    value = node.value if isinstance(node, Scalar) else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    try:
+        ratio = float(TEXT.read(node))  # people who set variables put numbers in quotes
+    except ValueError:
+        raise Misfit from None
+    if not 0.0 <= ratio <= 1.0:
         raise Misfit
-    return float(value)
+    return ratio
 
 
 _RATIO: Kind[float] = Kind("a number from 0 to 1", _read_ratio)
