@@ -76,6 +76,7 @@ def test_refused_keys_are_named():
         "docs/configure.md",
         "docs/install.md",
         "docs/operate/auth.md",
+        "docs/operate/behind-a-proxy.md",
         "docs/operate/tls.md",
     ],
 )

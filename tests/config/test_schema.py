@@ -27,8 +27,8 @@ def documented():
         for index, text in enumerate(re.findall(r"```yaml\n(.*?)```", path.read_text(), re.DOTALL)):
             if text.startswith("version: 0.1"):
                 yield pytest.param(text, id=f"{path.name}-{index}")
-    for path in sorted(ROOT.glob("docs/examples/**/*.yml")):
-        yield pytest.param(path.read_text(), id=path.name)
+    for path in sorted(ROOT.glob("docs/examples/**/registry.yml")):
+        yield pytest.param(path.read_text(), id=f"{path.parent.name}-{path.name}")
 
 
 def faults(text):

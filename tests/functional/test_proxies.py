@@ -8,17 +8,20 @@ import http.client
 import http.server
 import json
 import re
+import ssl
 import threading
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.tls.authority import Authority
 from txregistry.config import load_text
 
 from .images import Layout, check_layout
 from .servers import Registry, Server, need
-from .test_clients import copy
+from .test_clients import copy, skopeo
+from .test_starting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -29,21 +32,22 @@ MIB = 1024 * 1024
 class Nginx(Server):
     """nginx with a configuration of the documents, places and ports replaced."""
 
-    def __init__(self, directory, text, replacements, check="/v2/"):
+    def __init__(self, directory, text, replacements, port_line="listen {};"):
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / "nginx.conf"
         super().__init__(
             directory,
             [need("nginx"), "-p", str(directory), "-c", str(path), "-g", "daemon off;"],
         )
-        self.check = check
         replacements = {
             **replacements,
             "/run/nginx.pid": f"{directory}/nginx.pid",
             "error_log /dev/stderr": f"error_log {directory}/error.log",
             "access_log /dev/stdout": f"access_log {directory}/access.log",
-            "listen 80;": f"listen 127.0.0.1:{self.port};",
         }
+        for port in (80, 443):
+            here = port_line.format(f"127.0.0.1:{self.port}")
+            replacements |= {port_line.format(port): here} if port_line.format(port) in text else {}
         for old, new in replacements.items():
             assert old in text, old
             text = text.replace(old, new)
@@ -173,3 +177,119 @@ class SideBySideTests:
         assert (SIDE_BY_SIDE / build["context"] / build["dockerfile"]).is_file()
         configuration = load_text((SIDE_BY_SIDE / "registry.yml").read_text(), {})
         assert (configuration.http.addr, configuration.warnings) == (":5000", ())
+
+
+class Encrypting:
+    """Answers over TLS, with a certificate of the tests' own authority."""
+
+    authority = None
+
+    def connection(self):
+        context = ssl.create_default_context(cafile=str(self.authority.file))
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
+
+    def answers(self):
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            contextlib.closing(self.connection()) as connection,
+        ):
+            connection.request("GET", "/v2/")
+            return connection.getresponse().status == 200
+        return False
+
+
+class EncryptingNginx(Encrypting, Nginx):
+    """docs/examples/proxies/nginx.conf."""
+
+    def __init__(self, directory, registry, authority):
+        server = authority.issue("nginx", "localhost")
+        self.authority = authority
+        text = (EXAMPLES / "proxies" / "nginx.conf").read_text()
+        places = {
+            "/etc/ssl/registry.pem": str(server.certificate),
+            "/etc/ssl/registry.key": str(server.key),
+            "127.0.0.1:5000": registry.address,
+        }
+        super().__init__(directory, text, places, port_line="listen {} ssl;")
+
+
+class Haproxy(Encrypting, Server):
+    """docs/examples/proxies/haproxy.cfg."""
+
+    def __init__(self, directory, registry, authority):
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "haproxy.cfg"
+        super().__init__(directory, [need("haproxy"), "-f", str(path)])
+        server = authority.issue("haproxy", "localhost")
+        self.authority = authority
+        both = directory / "both.pem"
+        both.write_bytes(server.certificate.read_bytes() + server.key.read_bytes())
+        text = (EXAMPLES / "proxies" / "haproxy.cfg").read_text()
+        for old, new in {
+            "/etc/ssl/registry-with-key.pem": str(both),
+            "127.0.0.1:5000": registry.address,
+            "bind :443": f"bind 127.0.0.1:{self.port}",
+        }.items():
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+
+
+class ProxyTests:
+    """The documented proxies with the documented registry behind them."""
+
+    @pytest.fixture(scope="class", params=[EncryptingNginx, Haproxy], ids=["nginx", "haproxy"])
+    @staticmethod
+    def proxy(request, tmp_path_factory):
+        directory = tmp_path_factory.mktemp("proxy")
+        authority = Authority(directory / "authority")
+        settings = {
+            "http": {"trustedproxies": ["127.0.0.1"]},
+            "log": {"accesslog": {"disabled": False}},
+        }
+        with (
+            Registry(directory / "registry", settings) as registry,
+            request.param(directory / "proxy", registry, authority) as proxy,
+        ):
+            proxy.registry = registry
+            yield proxy
+
+    def test_image_goes_through_and_comes_back(self, proxy, tmp_path):
+        trust = tmp_path / "certs"
+        trust.mkdir()
+        (trust / "ca.crt").write_bytes(proxy.authority.file.read_bytes())
+        layout = Layout(tmp_path / "layout")
+        layout.tag(layout.add_image([20 * MIB, 10]), "latest")
+        reference = f"docker://{proxy.address}/team/app:one"
+        keep = ("copy", "--preserve-digests")
+        skopeo(*keep, "--dest-cert-dir", str(trust), f"oci:{layout.directory}:latest", reference)
+        skopeo(*keep, "--src-cert-dir", str(trust), reference, f"oci:{tmp_path}/back:latest")
+        assert check_layout(tmp_path / "back") == layout.blobs()
+
+    def test_upload_goes_through_as_it_comes(self, proxy):
+        """What a client has sent is stored before it has sent the rest."""
+        with contextlib.closing(proxy.connection()) as connection:
+            connection.request("POST", "/v2/a/blobs/uploads/", headers={"Content-Length": "0"})
+            place = connection.getresponse().getheader("Location")
+        with contextlib.closing(proxy.connection()) as connection:
+            connection.putrequest("PATCH", place)
+            connection.putheader("Content-Length", str(2 * MIB))
+            connection.endheaders(b"x" * MIB)
+            uploads = proxy.registry.root / "docker/registry/v2/repositories/a/_uploads"
+            eventually(lambda: sum(path.stat().st_size for path in uploads.glob("*/data")) == MIB)
+            connection.send(b"x" * MIB)
+            assert connection.getresponse().status == 202
+
+    def test_client_is_known_by_its_own_address(self, proxy):
+        """And not by one that it claims to have."""
+        with contextlib.closing(proxy.connection()) as connection:
+            head = {"User-Agent": "claims", "X-Forwarded-For": "192.0.2.1"}
+            connection.request("GET", "/v2/", headers=head)
+            connection.getresponse().read()
+
+        def logged():
+            lines = proxy.registry.log.read_text().splitlines()
+            return [line for line in lines if '"claims"' in line]
+
+        eventually(logged)
+        assert logged()[0].startswith("127.0.0.1 ")
