@@ -57,13 +57,17 @@ ROOMS = {
     "access_log": {"config", "telemetry", "web"},
     "authentication": {"auth", "config", "identify", "oci", "process", "upkeep"},
     "notifying": {"config", "events", "process", "registry"},
+    "translation": {
+        *("auth", "config", "ipc", "process", "redis_cache", "registry", "storage", "web"),
+    },
     "service": {
+        "translation",
         *("authentication", "oci", "storage", "ipc", "process", "registry", "auth", "web"),
         *("config", "events", "listening", "notifying", "ports", "systemd", "tls", "challenges"),
         *("purging", "redis_cache", "reloading", "telemetry", "upkeep", "watching"),
     },
     "serving": {"access_log", "config", "process", "service", "stacks", "systemd", "telemetry"},
-    "oneshot": {"config", "process", "service", "serving"},
+    "oneshot": {"config", "process", "translation", "serving"},
     "drivertest": {"config", "oneshot", "process", "storage"},
     "tap": {
         "access_log",
@@ -81,7 +85,7 @@ ROOMS = {
         "oneshot",
         "process",
         "registry",
-        "service",
+        "translation",
         "serving",
         "storage",
     },

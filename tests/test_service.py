@@ -10,16 +10,11 @@ from txregistry.config import ExternalDriver, NamedDriver, Storage, load_text
 from txregistry.process.spec import StartError
 from txregistry.process.status import DriverStatus, State, Windows
 from txregistry.process.supervision import Supervision
-from txregistry.service import (
-    RegistryService,
-    driver_spec,
-    registry_options,
-    supervision_of,
-    web_settings,
-)
+from txregistry.service import RegistryService
 from txregistry.storage.errors import Unavailable
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.memory import MemoryStore
+from txregistry.translation import driver_spec, registry_options, supervision_of, web_settings
 from txregistry.web.settings import Limits, WebSettings
 
 

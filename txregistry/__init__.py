@@ -26,6 +26,7 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``reloading``  what SIGHUP changes;  ``telemetry`` logs;  ``upkeep`` what repeats, ``purging`` one of it
 ``notifying``  the wiring of ``events``
 ``authentication`` the wiring of ``auth`` and ``identify``
+``translation``  what the configuration says, in each room's words
 ``service``    the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;
                ``oneshot`` runs a command's work against a driver;  ``drivertest`` the suite's command
 ``driver``     the facade for driver authors

@@ -27,9 +27,9 @@ from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
 from txregistry.process.spec import StartError
 from txregistry.registry import purge_uploads
-from txregistry.service import registry_options
 from txregistry.serving import refuse
 from txregistry.storage.errors import StorageError
+from txregistry.translation import registry_options
 
 __all__ = [
     "KINDS",

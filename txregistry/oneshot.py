@@ -19,8 +19,8 @@ from txregistry.config import Storage
 from txregistry.process.child import ChildDriver
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import StartError
-from txregistry.service import driver_spec
 from txregistry.serving import the_reactor
+from txregistry.translation import driver_spec
 
 T = TypeVar("T")
 

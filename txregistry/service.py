@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wiring: the only place that builds objects from a configuration.
+"""The wiring: it builds the objects of a registry, starts and stops them.
 
     privilegedStartService   bind                          StartError: nothing runs
     startService             start the driver              StartError: likewise
@@ -12,7 +12,7 @@ Clients that connect between the bind and the driver's hello wait in the backlog
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
@@ -23,56 +23,42 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from txregistry import __version__
-from txregistry.auth.immutable import ImmutableRule, ImmutableTags
 from txregistry.authentication import Authentication
 from txregistry.challenges import Webroot
-from txregistry.config import Configuration, Log, NamedDriver
-from txregistry.config import Storage as StorageSettings
-from txregistry.config.middleware_settings import MiddlewareEntry
-from txregistry.config.root_settings import Root
+from txregistry.config import Configuration, Log
 from txregistry.events import Notifications
-from txregistry.ipc.deadlines import Deadlines
 from txregistry.listening import ListenError
 from txregistry.notifying import open_notifications
 from txregistry.ports import Ports
 from txregistry.process.limits import allow_descriptors
-from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
-from txregistry.process.spec import MIDDLEWARE, DriverSpec, StartError, find_driver, user_ids
-from txregistry.process.status import DriverStatus
-from txregistry.process.supervision import Supervision
+from txregistry.process.spec import StartError
 from txregistry.purging import start_purging
-from txregistry.redis_cache import RedisCache, RedisServer
+from txregistry.redis_cache import RedisCache
 from txregistry.registry import (
-    Observer,
     Registry,
-    SharedCache,
     load_or_create_secret,
-    open_registry,
 )
-from txregistry.registry import Options as RegistryOptions
 from txregistry.reloading import Prepare, Reloading
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
 from txregistry.systemd import Systemd
 from txregistry.tls import TlsError
+from txregistry.translation import (
+    OpenedDriver,
+    build_registry,
+    open_cache,
+    open_driver,
+    web_settings,
+)
 from txregistry.upkeep import Repeated, end_quietly
 from txregistry.watching import Watch
 from txregistry.web import (
     AccessRecord,
-    Endpoint,
-    Exempt,
-    Limits,
-    Metadata,
     RegistrySite,
     WebSettings,
     make_site,
-    networks,
 )
-
-#: How long a URL works at which a client may fetch a blob itself. registry:3 has the same twenty
-#: minutes.
-REDIRECT_SECONDS = 1200
 
 #: Seconds between two attempts to learn the token key from a storage that can't be asked.
 SECRET_RETRY = 2.0
@@ -80,66 +66,11 @@ SECRET_RETRY = 2.0
 _log = Logger()
 
 
-class OpenedDriver(Protocol):
-    """A driver that was started or attached to (``process.opening.OpenDriver``)."""
-
-    driver: Driver
-
-    async def hello(self) -> object:
-        """Wait until it is ready."""
-
-    def status(self) -> DriverStatus:
-        """How it is now."""
-
-    async def stop(self) -> None:
-        """End it."""
-
-
 class Front(Protocol):
     """What serves clients once storage is ready (``web``'s site)."""
 
     async def drain(self, timeout: float) -> None:
         """Finish the requests in flight within ``timeout`` seconds, close what is left."""
-
-
-def open_driver(configuration: Configuration, reactor: Any) -> OpenedDriver:
-    """Start the configured driver, or attach to it.
-
-    Raises:
-        StartError: its program is not there.
-    """
-    spec = driver_spec(configuration.storage, configuration.middleware.storage)
-    return OpenDriver(spec, reactor, supervision=supervision_of(configuration.storage))
-
-
-def supervision_of(storage: StorageSettings) -> Supervision:
-    """How the driver is to be watched."""
-    told = attrs.asdict(storage.supervision, recurse=False)
-    deadlines = Deadlines(**attrs.asdict(told.pop("deadlines")))
-    return Supervision(**told, deadlines=deadlines)
-
-
-def driver_spec(
-    storage: StorageSettings, middlewares: Sequence[MiddlewareEntry] = ()
-) -> DriverSpec:
-    """Which program the configuration names.
-
-    Args:
-        middlewares: before the store's own redirects; the driver's process runs them.
-
-    Raises:
-        StartError: there is no driver of that name.
-    """
-    driver = storage.driver
-    user, group = user_ids(storage.user, storage.group)
-    if isinstance(driver, NamedDriver):
-        spec = find_driver(driver.name, driver.options)
-    else:
-        spec = DriverSpec("external", driver.command or None, driver.socket or None, driver.options)
-    if middlewares:
-        chain = [{"name": entry.name, "options": dict(entry.options)} for entry in middlewares]
-        spec = attrs.evolve(spec, options={**spec.options, MIDDLEWARE: chain})
-    return attrs.evolve(spec, isolation=storage.isolation, user=user, group=group)
 
 
 class RegistryService(Service):
@@ -384,99 +315,3 @@ class RegistryService(Service):
             self._ports.release()
             self._ports = None
         self._watch.release()
-
-
-def open_cache(configuration: Configuration, reactor: Any) -> RedisCache | None:
-    """The cache that hosts share, if one is configured."""
-    redis = configuration.redis
-    if configuration.storage.cache.blob_descriptor != "redis":
-        return None
-    [server] = redis.addrs
-    place = RedisServer(
-        server.host,
-        server.port,
-        redis.db,
-        redis.username,
-        redis.password,
-        redis.pool_size,
-        redis.dial_timeout,
-        is_tls=redis.tls.enabled,
-    )
-    return RedisCache(place.connect, reactor)
-
-
-def build_registry(
-    configuration: Configuration,
-    driver: Driver,
-    reactor: Any,
-    parser: ManifestParser,
-    observer: Observer | None = None,
-    shared_cache: SharedCache | None = None,
-) -> Registry:
-    """The registry over a driver; without the secret, which the storage may hold."""
-    return open_registry(
-        driver,
-        secret=None,
-        now=reactor.seconds,
-        parse=parser.parse,
-        observer=observer,
-        options=registry_options(configuration),
-        shared_cache=shared_cache,
-    )
-
-
-def web_settings(
-    configuration: Configuration, access_log: Callable[[AccessRecord], None] | None
-) -> WebSettings:
-    """What the web is told of a configuration."""
-    http, redirect = configuration.http, configuration.storage.redirect
-    return WebSettings(
-        prefix=http.prefix,
-        host=http.host,
-        # registry:3 has it so too: whoever names the host wants it in Locations.
-        relative_urls=not http.host,
-        headers=http.headers,
-        read_only=configuration.read_only,
-        delete_enabled=configuration.delete_enabled,
-        redirect=not redirect.disable,
-        exempt=Exempt(networks(redirect.exempt.networks), redirect.exempt.user_agents),
-        catalog_maximum=configuration.catalog.max_entries,
-        tags_maximum=configuration.tags.max_tags,
-        immutable=immutable_tags(configuration),
-        trusted_proxies=frozenset(http.trusted_proxies),
-        limits=Limits(**attrs.asdict(http.limits)),
-        metadata=_metadata(http.root),
-        access_log=access_log,
-    )
-
-
-def _metadata(root: Root) -> Metadata | None:
-    if root.disabled:
-        return None
-    endpoints = tuple(Endpoint(**attrs.asdict(each)) for each in root.endpoints)
-    return Metadata(endpoints=endpoints, mirrors=root.mirrors, fallback=root.fallback)
-
-
-def immutable_tags(configuration: Configuration) -> ImmutableTags:
-    """Which tags must stay as they are."""
-    return ImmutableTags(
-        tuple(
-            ImmutableRule(rule.tags or ("*",), rule.repositories, rule.exceptions)
-            for rule in configuration.tags.immutable
-        )
-    )
-
-
-def registry_options(configuration: Configuration) -> RegistryOptions:
-    """What the registry is told of a configuration."""
-    storage, validation = configuration.storage, configuration.validation
-    takes_sparse = validation.disabled or validation.manifests.indexes.platforms == "none"
-    return RegistryOptions(
-        allow_sparse_indexes=takes_sparse,
-        exclusive=storage.exclusive,
-        blob_limit=storage.blob_limit or None,
-        sessions=storage.uploads.sessions,
-        sessions_per_client=storage.uploads.sessions_per_client,
-        redirect_seconds=0 if storage.redirect.disable else REDIRECT_SECONDS,
-        sync_references=storage.driver.options.get("durability") == "manifest",
-    )
