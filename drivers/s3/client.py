@@ -63,12 +63,16 @@ def make_client(options: S3Options, *, has_checksums: bool) -> Any:
 
 
 def _config(options: S3Options, *, has_checksums: bool) -> Config:
+    # "auto" would sign URLs for the global host, which redirects, and signatures end there. A
+    # certificate does not cover a bucket's name with dots.
+    is_path = options.forcepathstyle or "." in options.bucket
     s3: dict[str, Any] = {
-        "addressing_style": "path" if options.forcepathstyle else "auto",
+        "addressing_style": "path" if is_path else "virtual",
+        "us_east_1_regional_endpoint": "regional",
         "payload_signing_enabled": False,
     }
     if options.accelerate:
-        s3 |= {"use_accelerate_endpoint": True, "addressing_style": "virtual"}
+        s3["use_accelerate_endpoint"] = True
     if options.usedualstack:
         s3["use_dualstack_endpoint"] = True
     return Config(

@@ -447,6 +447,19 @@ class GetSeveralTests:
         found = await driver.get_several(["/broken", "/large", "/a"])
         assert [type(one) for one in found] == [Internal, TooLarge, Content]
 
+    def test_contents_that_are_far_are_fetched_side_by_side(self, store, threads):
+        """Over a network several take no longer than one; nearby they cost one thread."""
+        for path in ("/a", "/b"):
+            store.put(path, path.encode(), if_absent=False, if_version=None)
+        for is_far, calls in ((True, 3), (False, 1)):
+            store.needs_network = is_far
+            driver = HostedDriver(store, run=threads)
+            found = start(driver.get_several(["/a", "/missing", "/b"]))
+            assert len(threads.waiting) == calls
+            threads.run_all()
+            told = [getattr(one, "data", type(one)) for one in result(found)]
+            assert told == [b"/a", Missing, b"/b"]
+
 
 class DigestingTests:
     def test_catching_up_with_nothing_to_do_reads_nothing(self, store):

@@ -94,6 +94,8 @@ class HostedDriver:
         self.name = store.name
         self.has_redirects = redirects is not None or bool(getattr(store, "has_redirects", False))
         self.window = int(getattr(store, "window", 0))
+        # Over a network a call waits far longer than it takes to have another thread make it.
+        self._is_far = bool(getattr(store, "needs_network", False))
         self._store = store
         self._redirects = redirects
         self._writability = Writability(now)
@@ -128,7 +130,13 @@ class HostedDriver:
         return content
 
     async def get_several(self, paths: Sequence[str]) -> Sequence[Content | StorageError]:
-        return await self._look(lambda: [self._get_or_refuse(path) for path in paths])
+        if not self._is_far:
+            return await self._look(lambda: [self._get_or_refuse(path) for path in paths])
+        work = [Deferred.fromCoroutine(self._get_one_of(path)) for path in paths]
+        return [await one for one in work]
+
+    async def _get_one_of(self, path: str) -> Content | StorageError:
+        return await self._look(lambda: self._get_or_refuse(path))
 
     def _get_or_refuse(self, path: str) -> Content | StorageError:
         """One of several; called in a thread."""
