@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
+import swiftclient
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
@@ -44,4 +47,38 @@ class Gcs(Server):
         self.client().bucket(bucket).blob(key).upload_from_string(data)
 
 
-SERVERS = {"gcs": Gcs}
+class Swift(Server):
+    """OpenStack Swift itself."""
+
+    driver = "swift"
+    check = "/info"
+    user, key = "test:tester", "testing"
+
+    def __init__(self, directory):
+        super().__init__(directory, [sys.executable])
+        self.command += ["-W", "ignore", "-m", "tests.s3.swift_server"]
+        self.command += [os.fspath(directory / "swift"), str(self.port)]
+
+    def options(self, bucket, **more):
+        """Of a driver, which makes the container."""
+        if "rootdirectory" in more:
+            more["prefix"] = more.pop("rootdirectory")
+        login = {"authurl": f"{self.url}/auth/v1.0", "username": self.user, "password": self.key}
+        return {**login, "container": bucket, **more}
+
+    def client(self):
+        """OpenStack's own."""
+        return swiftclient.Connection(f"{self.url}/auth/v1.0", self.user, self.key)
+
+    def keys(self, bucket):
+        """Every object's."""
+        with contextlib.closing(self.client()) as client:
+            return [entry["name"] for entry in client.get_container(bucket, full_listing=True)[1]]
+
+    def place(self, bucket, key, data):
+        """Put an object there as somebody else would."""
+        with contextlib.closing(self.client()) as client:
+            client.put_object(bucket, key, data)
+
+
+SERVERS = {"gcs": Gcs, "swift": Swift}

@@ -51,8 +51,7 @@ account_autocreate = true
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:cache]
-use = egg:swift#memcache
-memcache_servers = 127.0.0.1:1
+paste.filter_factory = tests.s3.swift_server:remember_tokens
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]
@@ -86,6 +85,39 @@ swift_hash_path_prefix = tests
 name = default
 default = yes
 """
+
+
+class Tokens:
+    """What Swift takes for memcached: keeps the tokens of logins, and forgets all else at once, so
+    that no answer is older than its question.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, object] = {}
+
+    def get(self, key: str, **_: object) -> object:
+        return self._kept.get(key)
+
+    def set(self, key: str, value: object, **_: object) -> None:
+        if "/user/" in key or "/token/" in key:
+            self._kept[key] = value
+
+    def delete(self, key: str, **_: object) -> None:
+        self._kept.pop(key, None)
+
+
+def remember_tokens(global_conf: object, **_: object) -> object:
+    """The filter that gives it to all others."""
+    tokens = Tokens()
+
+    def wrap(app):
+        def call(environ, start_response):
+            environ["swift.cache"] = tokens
+            return app(environ, start_response)
+
+        return call
+
+    return wrap
 
 
 def main() -> None:
