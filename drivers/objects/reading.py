@@ -42,6 +42,22 @@ def read_small(bucket: Bucket, key: str) -> bytes:
         opened.close()
 
 
+def read_record(bucket: Bucket, key: str, path: str, version: str) -> Record | None:
+    """The record of which ``version`` was seen; None if something else is in its place by now.
+
+    Raises:
+        Missing: nothing is there any more.
+        Corrupt: it is no record.
+    """
+    opened = bucket.open(key)
+    try:
+        if opened.head.version != version:
+            return None
+        return parse(read_all(opened, opened.head.size), path)
+    finally:
+        opened.close()
+
+
 def open_content(bucket: Bucket, key: str, path: str, start: int) -> StreamContent:
     """Open a file, plain or staged, for reading from ``start`` on.
 
@@ -59,7 +75,9 @@ def open_content(bucket: Bucket, key: str, path: str, start: int) -> StreamConte
     if recorded_size(opened.head.metadata) is None:
         return PlainContent(opened)
     opened.close()
-    record = parse(read_small(bucket, key), path)
+    record = read_record(bucket, key, path, opened.head.version)
+    if record is None:
+        return open_content(bucket, key, path, start)
     if start > record.size:
         raise InvalidOffset(f"{start} is beyond the end, {record.size}", path=path)
     return StagedContent(bucket, key, record, start)

@@ -35,8 +35,8 @@ from txregistry_drivers.objects.flushing import Flusher
 from txregistry_drivers.objects.keys import Keys, hidden_below
 from txregistry_drivers.objects.listing import children
 from txregistry_drivers.objects.notes import compose_noted
-from txregistry_drivers.objects.reading import open_content, read_all, read_small
-from txregistry_drivers.objects.record import Record, parse, recorded_size
+from txregistry_drivers.objects.reading import open_content, read_all, read_record
+from txregistry_drivers.objects.record import Record, recorded_size
 from txregistry_drivers.objects.removal import (
     copy_below,
     copy_object,
@@ -210,8 +210,10 @@ class ObjectStore:
         try:
             if recorded is None:
                 self._copy(key, target, size)
+            elif (record := read_record(self._bucket, key, path, head.version)) is not None:
+                self._assemble(key, target, record)
             else:
-                self._assemble(key, target, parse(read_small(self._bucket, key), path))
+                self.publish(path, destination, size)
         except Missing:
             # Another host may have published the same and removed the upload.
             if not self._has_size(target, size):

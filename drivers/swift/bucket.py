@@ -2,8 +2,9 @@
 """A container of OpenStack Swift.
 
 Driver: swift. What each method promises is said in ``txregistry_drivers.objects.bucket``. A version
-is an ETag. Swift creates an object only if it is absent where it is asked to; it does not replace or
-delete one on condition, so the store tells apart the writers of its own process there.
+is an ETag. Swift decides nothing between writers: it looks for what ``If-None-Match: *`` forbids when
+a request begins, so that of eight at once all succeed. So the store tells apart the writers of its
+own process, and no others.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 from swiftclient.utils import generate_temp_url
 
-from txregistry.driver import Exists, InvalidOffset, Missing, Unavailable
+from txregistry.driver import InvalidOffset, Missing, Unavailable
 from txregistry_drivers.objects import (
     Capabilities,
     KeyPage,
@@ -65,7 +66,7 @@ class SwiftBucket:
         self._storage = urlsplit(storage_url)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="swift")
         self.capabilities = Capabilities(
-            if_absent=True,
+            if_absent=False,
             if_version=False,
             delete_if_version=False,
             copy_limit=largest,
@@ -98,25 +99,18 @@ class SwiftBucket:
         if_absent: bool = False,
         if_version: str | None = None,
     ) -> str:
-        headers = {f"{_META}{name}": value for name, value in metadata.items()}
-        if if_absent:
-            headers["If-None-Match"] = "*"
-        try:
-            with self._connections.lent() as swift:
-                etag: str = swift.put_object(
-                    self._container,
-                    key,
-                    io.BytesIO(data),
-                    content_length=len(data),
-                    content_type=_OCTET_STREAM,
-                    # Swift compares it with what came.
-                    etag=hashlib.md5(data, usedforsecurity=False).hexdigest(),
-                    headers=headers,
-                )
-        except FAILURES as err:
-            if if_absent and status_of(err) == 412:
-                raise Exists(path=key) from err
-            raise refusal(err, key, "a write") from err
+        assert not if_absent and if_version is None  # ``capabilities`` have no conditions
+        with translated(key, "a write"), self._connections.lent() as swift:
+            etag: str = swift.put_object(
+                self._container,
+                key,
+                io.BytesIO(data),
+                content_length=len(data),
+                content_type=_OCTET_STREAM,
+                # Swift compares it with what came.
+                etag=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+                headers={f"{_META}{name}": value for name, value in metadata.items()},
+            )
         return etag
 
     def delete(self, key: str, *, if_version: str | None = None) -> None:
