@@ -21,13 +21,15 @@ from txregistry.config import Auth, Http
 from txregistry.identify.certificates import name_by
 from txregistry.identify.challenges import BasicChallenge, BearerChallenge
 from txregistry.identify.failures import Failures
+from txregistry.identify.fetching import Fetcher
 from txregistry.identify.hashing import Hashing
 from txregistry.identify.htpasswd import FILE_LIMIT, Htpasswd, parse_htpasswd
 from txregistry.identify.issuing import IssuerSettings, TokenIssuer
 from txregistry.identify.keys import ALGORITHMS, HMAC, Keys, parse_bundle, parse_jwks
 from txregistry.identify.keys import FILE_LIMIT as KEYS_FILE_LIMIT
+from txregistry.identify.oidc import OidcCheck, Provider
 from txregistry.identify.passwords import Passwords
-from txregistry.identify.schemes import NameOf, Schemes, Silly
+from txregistry.identify.schemes import BearerCheck, NameOf, Schemes, Silly
 from txregistry.identify.tokens import TokenCheck
 from txregistry.identify.watching import FileError, WatchedFile
 from txregistry.process.spec import StartError
@@ -54,7 +56,6 @@ class Authentication:
         self._files: list[WatchedFile[Any]] = []
         self._hashing = Hashing(reactor)
         self._watching: list[Repeated] = []
-        self._is_started = False
         self._rules = rules_of(settings)
         self.token_server: TokenIssuer | None = None
         self.identifying: Identify = self._build()
@@ -72,9 +73,7 @@ class Authentication:
             raise StartError(str(error)) from error
 
     def start(self) -> None:
-        """Begin to watch files, and let threads begin."""
-        self._is_started = True
-        self._hashing.start()
+        """Begin to watch files."""
         self._watching = [
             Repeated(
                 "the look at files of passwords and keys",
@@ -90,8 +89,7 @@ class Authentication:
         """End what runs."""
         for work in self._watching:
             work.stop()
-        if self._is_started:
-            await self._hashing.stop()
+        await self._hashing.stop()
 
     def use_secret(self, secret: bytes) -> None:
         """Learn the secret that all hosts of the storage have."""
@@ -111,18 +109,30 @@ class Authentication:
         if settings.scheme == "token":
             check = self._token_check()
             challenge = BearerChallenge(self._token_realm(), settings.token.service)
-            return Schemes(challenge, self._rules, bearers=[check], name_of=name_of)
+            bearers: list[BearerCheck] = [check, *self._providers()]
+            return Schemes(challenge, self._rules, bearers=bearers, name_of=name_of)
         passwords = self._passwords() if settings.scheme == "htpasswd" else None
-        realm = settings.htpasswd.realm or "certificates of clients only"
+        realm = settings.htpasswd.realm or "tokens and certificates only"
         if settings.token_server.enabled:
             return self._with_token_server(realm, passwords, name_of)
-        return Schemes(BasicChallenge(realm), self._rules, passwords=passwords, name_of=name_of)
+        return self._by_password(realm, passwords, name_of)
+
+    def _by_password(
+        self, realm: str, passwords: Passwords | None, name_of: NameOf | None
+    ) -> Schemes:
+        return Schemes(
+            BasicChallenge(realm),
+            self._rules,
+            passwords=passwords,
+            bearers=self._providers(),
+            name_of=name_of,
+        )
 
     def _with_token_server(
         self, realm: str, passwords: Passwords | None, name_of: NameOf | None
     ) -> Schemes:
         server, seconds = self._settings.token_server, self._reactor.seconds
-        proving = Schemes(BasicChallenge(realm), self._rules, passwords=passwords, name_of=name_of)
+        proving = self._by_password(realm, passwords, name_of)
         self.token_server = TokenIssuer(
             IssuerSettings(
                 realm=realm,
@@ -148,9 +158,28 @@ class Authentication:
             BearerChallenge(place, server.service),
             self._rules,
             passwords=passwords,
-            bearers=[check],
+            bearers=[check, *self._providers()],
             name_of=name_of,
         )
+
+    def _providers(self) -> list[OidcCheck]:
+        fetch, seconds = Fetcher(self._reactor).fetch, self._reactor.seconds
+        return [
+            OidcCheck(
+                Provider(
+                    issuer=each.issuer,
+                    audience=each.audience,
+                    jwks=each.jwks,
+                    name=each.name,
+                    claims=each.claims,
+                    groups=each.groups,
+                ),
+                self._rules,
+                fetch,
+                seconds,
+            )
+            for each in self._settings.oidc
+        ]
 
     def _token_realm(self) -> str:
         token = self._settings.token

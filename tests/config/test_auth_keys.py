@@ -77,6 +77,17 @@ RULE = {
 }
 
 
+#: Likewise of one item of ``oidc``.
+PROVIDER = {
+    "issuer": ("issuer", "https://ci.example/x", "https://ci.example/x", ["http://a", "x", ["x"]]),
+    "audience": ("audience", "r", "r", [["x"]]),
+    "jwks": ("jwks", "https://ci.example/k", "https://ci.example/k", ["http://ci.example/k"]),
+    "name": ("name", "ci:{repository}", "ci:{repository}", [["x"]]),
+    "claims": ("claims", {"a": "b/*"}, {"a": "b/*"}, ["a", {}, {"a": ["b"]}]),
+    "groups": ("groups", ["ci"], ("ci",), ["ci"]),
+}
+
+
 def as_yaml(path, value):
     """The section with one key set beside what it can't do without."""
     section = {name: dict(keys) for name, keys in KEYS[path][0].items()}
@@ -90,7 +101,8 @@ def as_yaml(path, value):
 
 def test_table_has_every_key():
     """No key without a test."""
-    assert {*KEYS, *(f"access.{name}" for name in RULE)} == {*leaves(Auth)}
+    items = {*(f"access.{name}" for name in RULE), *(f"oidc.{name}" for name in PROVIDER)}
+    assert {*KEYS, *items} == {*leaves(Auth)}
 
 
 @pytest.mark.parametrize("path", KEYS)
@@ -205,6 +217,7 @@ def test_immutable_tags_are_read_strictly():
         ({**HTPASSWD, "tokenserver": {"enabled": True}}, "auth.tokenserver needs http.host"),
         ({**SILLY, "tokenserver": {"enabled": True}}, "has nobody to issue tokens to with auth.si"),
         ({"tokenserver": {"enabled": True}}, "auth names no scheme, so nobody could log in"),
+        ({**SILLY, "oidc": [{"issuer": "https://a"}]}, "auth.oidc has no effect with auth.silly"),
         (
             {**HTPASSWD, "certificates": {"name": "dns"}},
             "auth.certificates needs http.tls.clientcas, since nothing else verifies them",
@@ -227,3 +240,37 @@ def test_realms_may_follow_from_the_host():
     ):
         text = yaml.safe_dump({"http": {"host": "https://r.example"}, "auth": auth})
         assert read_keys(text).auth.scheme
+
+
+def with_provider(*, access=True, **keys):
+    provider = {
+        "issuer": "https://ci.example",
+        "audience": "r",
+        "claims": {"repository": "acme/*"},
+        **keys,
+    }
+    provider = {name: value for name, value in provider.items() if value is not None}
+    rules = [{"authenticated": True, "actions": ["pull"]}] if access else []
+    return yaml.safe_dump({"auth": {"oidc": [provider], "access": rules}})
+
+
+@pytest.mark.parametrize("name", PROVIDER)
+def test_key_of_a_provider_is_read_strictly(name):
+    attribute, value, expected, wrong = PROVIDER[name]
+    [provider] = read_keys(with_provider(**{name: value})).auth.oidc
+    assert attrgetter(attribute)(provider) == expected
+    for each in wrong:
+        assert f": auth.oidc.0.{name} wants " in refusal_of_keys(with_provider(**{name: each}))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (with_provider(issuer=None), "auth.oidc.0.issuer is missing"),
+        (with_provider(audience=None), "auth.oidc.0.audience is missing"),
+        (with_provider(claims=None), "auth.oidc.0.claims is missing"),
+        (with_provider(access=False), "auth.oidc without auth.access would let every job"),
+    ],
+)
+def test_provider_that_lets_too_much_in_is_refused(text, part):
+    assert part in refusal_of_keys(text)

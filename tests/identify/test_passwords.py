@@ -160,6 +160,7 @@ async def test_queue_of_checks_is_bounded(monkeypatch):
         return waiting[-1]
 
     monkeypatch.setattr("txregistry.identify.hashing.deferToThreadPool", in_pool)
+    monkeypatch.setattr("twisted.python.threadpool.ThreadPool.start", lambda self: None)
     hashing = Hashing(None, queue=2)
     check = Check(b"x", dummy_hash(4))
     asked = [Deferred.fromCoroutine(hashing.is_right(check)) for _ in range(4)]
@@ -183,7 +184,6 @@ async def test_real_threads_check_real_passwords():
     from twisted.internet import reactor  # noqa: PLC0415
 
     hashing = Hashing(reactor)
-    hashing.start()
     assert await hashing.is_right(Check(b"secret", hashed("secret")))
     assert not await hashing.is_right(Check(b"wrong", hashed("secret")))
     await hashing.stop()

@@ -42,16 +42,21 @@ def judge_auth(auth: Auth, http: Http, tree: Node, origin: Origin) -> Auth:
     scheme = named[0] if named else ""
     if scheme:
         _judge_scheme(auth, scheme, http, entries[scheme].origin)
-    elif entries and auth.certificates.name == "none":
+    elif entries and auth.certificates.name == "none" and not auth.oidc:
         raise refusal(
             where,
             "auth names no scheme, so nobody could log in",
             f"add one of {', '.join(SCHEMES)}",
         )
-    if scheme in ("none", "silly") and auth.certificates.name != "none":
-        raise refusal(
-            where, f"auth.certificates has no effect with auth.{scheme}", f"remove auth.{scheme}"
-        )
+    for name, is_asked in (
+        ("certificates", auth.certificates.name != "none"),
+        ("oidc", bool(auth.oidc)),
+    ):
+        if scheme in ("none", "silly") and is_asked:
+            raise refusal(
+                where, f"auth.{name} has no effect with auth.{scheme}", f"remove auth.{scheme}"
+            )
+    _judge_oidc(auth, entries)
     _judge_certificates(auth, http, where)
     if auth.token_server.enabled:
         _judge_server(auth, scheme, http, entries["tokenserver"].origin)
@@ -84,6 +89,27 @@ def _judge_token(auth: Auth, http: Http, origin: Origin) -> None:
         )
 
 
+def _judge_oidc(auth: Auth, entries: Mapping[str, Node]) -> None:
+    listed = entries.get("oidc")
+    nodes = listed.nodes if isinstance(listed, Items) else ()
+    issuers = {auth.token.issuer, auth.token_server.issuer}
+    for index, (provider, node) in enumerate(zip(auth.oidc, nodes, strict=False)):
+        for name in ("issuer", "audience", "claims"):
+            if not getattr(provider, name):
+                raise refusal(node.origin, f"auth.oidc.{index}.{name} is missing", "add it")
+        if provider.issuer in issuers:
+            raise refusal(
+                node.origin, f"auth.oidc.{index}.issuer is there twice", "keep one of both"
+            )
+        issuers.add(provider.issuer)
+    if auth.oidc and not auth.access:
+        raise refusal(
+            listed.origin if listed else Origin("auth.oidc"),
+            "auth.oidc without auth.access would let every job do everything",
+            "add rules",
+        )
+
+
 def _judge_certificates(auth: Auth, http: Http, origin: Origin) -> None:
     if auth.certificates.name != "none" and not http.tls.client_cas:
         raise refusal(
@@ -94,7 +120,7 @@ def _judge_certificates(auth: Auth, http: Http, origin: Origin) -> None:
 
 
 def _judge_server(auth: Auth, scheme: str, http: Http, origin: Origin) -> None:
-    if scheme not in ("htpasswd", "") or (not scheme and auth.certificates.name == "none"):
+    if scheme not in ("htpasswd", ""):
         raise refusal(
             origin,
             f"auth.tokenserver has nobody to issue tokens to with auth.{scheme or 'none'}",

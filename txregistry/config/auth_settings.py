@@ -30,6 +30,7 @@ SIGNING_ALGORITHMS = (
 # What can stand between quotes in a header without escapes: RFC 9110 section 5.6.4, qdtext,
 # narrowed to ASCII.
 _QUOTABLE = re.compile(r"[ !#-\[\]-~]+")
+_HTTPS = re.compile(r"https://[A-Za-z0-9._~:\[\]-]+(?:/[!-~]*)?")
 # Parts of a repository's name, in which * is any text without a slash, ** any text, and {user} the
 # name of who asks.
 _PATTERN = re.compile(r"(?:[a-z0-9._/*-]|\{user\})+")
@@ -70,6 +71,19 @@ def _read_members(node: Node) -> Mapping[str, tuple[str, ...]]:
     return {name: NAMES.read(members) for name, members in node.entries.items()}
 
 
+def _read_https(node: Node) -> str:
+    text = _text(node)
+    if not _HTTPS.fullmatch(text):
+        raise Misfit
+    return text
+
+
+def _read_claims(node: Node) -> Mapping[str, str]:
+    if not isinstance(node, Branch) or not node.entries:
+        raise Misfit
+    return {name: _text(pattern) for name, pattern in node.entries.items()}
+
+
 QUOTABLE: Kind[str] = Kind("ASCII text without quotes or backslashes", _read_quotable)
 NAMES: Kind[tuple[str, ...]] = _list_of(re.compile(r"[^\x00-\x1f\x7f]+"), "a list of names")
 PATTERNS: Kind[tuple[str, ...]] = _list_of(
@@ -81,6 +95,10 @@ TAG_PATTERNS: Kind[tuple[str, ...]] = _list_of(
 GRANTS: Kind[tuple[str, ...]] = _list_of(ACTIONS, "a list of " + ", ".join(ACTIONS))
 SIGNATURES: Kind[tuple[str, ...]] = _list_of(
     SIGNING_ALGORITHMS, "a list of " + ", ".join(SIGNING_ALGORITHMS)
+)
+HTTPS: Kind[str] = Kind("an https URL", _read_https)
+CLAIMS: Kind[Mapping[str, str]] = Kind(
+    "a mapping of claims to patterns", _read_claims, is_free=True
 )
 MEMBERS: Kind[Mapping[str, tuple[str, ...]]] = Kind(
     "a mapping of group names to lists of names", _read_members, is_free=True
@@ -145,6 +163,27 @@ class TokenServer:
 
 
 @frozen
+class Oidc:
+    """One item of ``auth.oidc``: tokens that a provider gives to jobs of a continuous integration.
+    Ours.
+
+    Attributes:
+        issuer: the provider's URL, as its tokens have it.
+        jwks: URL of its keys; empty: its discovery document says.
+        name: of who shows a token; ``{claim}`` stands for a claim.
+        claims: claim -> pattern that it must match.
+        groups: that who shows a token is in.
+    """
+
+    issuer: str = key(HTTPS, "")
+    audience: str = key(QUOTABLE, "")
+    jwks: str = key(HTTPS, "")
+    name: str = key(QUOTABLE, "{sub}")
+    claims: Mapping[str, str] = key(CLAIMS, {})
+    groups: tuple[str, ...] = key(NAMES, ())
+
+
+@frozen
 class Certificates:
     """``auth.certificates``: verified certificates of clients. Ours.
 
@@ -195,6 +234,7 @@ class Auth:
     htpasswd: Htpasswd = section(Htpasswd)
     token: Token = section(Token)
     token_server: TokenServer = section(TokenServer)
+    oidc: tuple[Oidc, ...] = sections(Oidc)
     certificates: Certificates = section(Certificates)
     failures: Failures = section(Failures)
     groups: Mapping[str, tuple[str, ...]] = key(MEMBERS, {})

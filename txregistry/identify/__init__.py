@@ -13,6 +13,7 @@ Room: identify. Must not know HTTP beyond the text of two headers, nor what an i
 ``keys``       keys of tokens;  ``chains`` certificates that vouch for one
 ``jwts``       tokens taken apart and verified;  ``claims`` what they say;  ``tokens`` both
 ``scopes``     rights as text;  ``issuing`` the token server that is built in
+``oidc``       tokens of a provider's jobs;  ``fetching`` its keys
 ``certificates`` names in certificates of clients
 ``challenges`` how clients are told to log in;  ``remembered`` what holds for a while
 ``watching``   files that are read again when they change

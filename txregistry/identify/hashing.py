@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import bcrypt
 from attrs import frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.storage.blocking import shielded
-
-T = TypeVar("T")
 
 #: Checks at work, and checks that wait. Arbitrary: two leave a processor to the reactor on most
 #: hosts; the queue is a few seconds' work at cost 10.
@@ -64,18 +61,13 @@ class Hashing:
         self._pool = ThreadPool(0, THREADS, "bcrypt")
         self._queue = queue
         self._waiting = 0
+        self._is_started = False
 
-    def start(self) -> None:
-        """Begin; there are no threads until the first check."""
-        self._pool.start()
-
-    def stop(self) -> Deferred[None]:
+    async def stop(self) -> None:
         """End the threads, once they have done what they are at."""
-        # ThreadPool.stop joins its threads, which may take as long as one check.
-        return self._reactor_thread(self._pool.stop)
-
-    def _reactor_thread(self, work: Callable[[], T]) -> Deferred[T]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+        if self._is_started:
+            # It joins its threads, which may take as long as one check.
+            await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._pool.stop)
 
     async def is_right(self, check: Check) -> bool:
         """Compare one password.
@@ -86,6 +78,9 @@ class Hashing:
         if self._waiting >= self._queue + THREADS:
             raise OciError(Code.TOOMANYREQUESTS, "too many logins at once", retry_after=1)
         self._waiting += 1
+        if not self._is_started:
+            self._is_started = True
+            self._pool.start()
         # A client that leaves frees no thread, so its check counts until it is done.
         return await shielded(self._run(check))
 
