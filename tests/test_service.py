@@ -113,6 +113,8 @@ class TranslationTests:
 class Opened:
     """A driver in this process, whose hello the test gives."""
 
+    decides = True
+
     def __init__(self, events):
         async def run_now(work):
             return work()
@@ -124,6 +126,9 @@ class Opened:
     async def hello(self):
         self._events.append("hello")
         return await self.greeting
+
+    async def decides_conditions(self):
+        return self.decides
 
     def status(self):
         return DriverStatus(
@@ -217,6 +222,23 @@ class LifeTests:
         service.startService()
         opened.greeting.errback(StartError("the driver refuses; mend it"))
         assert events == ["hello", "failed: the driver refuses; mend it"]
+
+    def test_storage_where_hosts_can_not_agree_needs_a_secret(self, make, events):
+        """The sentence names the key."""
+        service, opened = make()
+        opened.decides = False
+        service.startService()
+        opened.greeting.callback({"protocol": 1})
+        assert events[1].startswith("failed: http.secret is not set, and hosts can't agree")
+        assert "listening" not in events
+
+    def test_configured_secret_is_enough_there(self, make, events):
+        text = "version: 0.1\nhttp: {addr: '127.0.0.1:0', secret: ours}\nstorage: inmemory"
+        service, opened = make(load_text(text, {}))
+        opened.decides = False
+        service.startService()
+        opened.greeting.callback({"protocol": 1})
+        assert events == ["hello", "listening"]
 
     def test_fault_of_ours_is_told_too(self, make, events):
         """The process must not stay without serving."""

@@ -37,10 +37,10 @@ from txregistry.purging import start_purging
 from txregistry.redis_cache import RedisCache
 from txregistry.registry import (
     Registry,
+    SecretRequired,
     load_or_create_secret,
 )
 from txregistry.reloading import Prepare, Reloading
-from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
 from txregistry.systemd import Systemd
 from txregistry.tls import TlsError
@@ -183,11 +183,11 @@ class RegistryService(Service):
                 self._cache,
             )
             # A storage that does not answer for the moment holds up its own requests only.
-            is_agreed = is_ready and await self._agree_on_secret(registry, opened.driver)
+            is_agreed = is_ready and await self._agree_on_secret(registry, opened)
             self._serve(registry)
             while not is_agreed:
                 await deferLater(self._reactor, SECRET_RETRY)
-                is_agreed = await self._agree_on_secret(registry, opened.driver)
+                is_agreed = await self._agree_on_secret(registry, opened)
         except CancelledError:
             raise
         except StartError as error:
@@ -198,14 +198,26 @@ class RegistryService(Service):
                 "the registry can't be started because of a fault of its own; its log has the traceback"
             )
 
-    async def _agree_on_secret(self, registry: Registry, driver: Driver) -> bool:
+    async def _agree_on_secret(self, registry: Registry, opened: OpenedDriver) -> bool:
         """Learn the key of upload tokens; False if the storage, which holds it, can't be asked
         now.
+
+        Raises:
+            StartError: hosts could not agree on one here.
         """
         try:
-            secret = await load_or_create_secret(driver, self._configuration.http.secret)
+            secret = await load_or_create_secret(
+                opened.driver,
+                self._configuration.http.secret,
+                is_decided=opened.decides_conditions,
+            )
             registry.use_secret(secret)
             self._authentication.use_secret(secret)
+        except SecretRequired as error:
+            raise StartError(
+                "http.secret is not set, and hosts can't agree on one in a storage without"
+                " conditional puts: set http.secret to the same long random text on all hosts"
+            ) from error
         except StorageError as error:
             _log.warn(
                 "uploads are refused until the token key can be read: {error}", error=str(error)

@@ -54,6 +54,9 @@ class OpenedDriver(Protocol):
     async def hello(self) -> object:
         """Wait until it is ready."""
 
+    async def decides_conditions(self) -> bool:
+        """Whether its conditional puts hold between hosts."""
+
     def status(self) -> DriverStatus:
         """How it is now."""
 

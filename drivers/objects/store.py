@@ -114,6 +114,11 @@ class ObjectStore:
         self.flusher = Flusher(limit=self._tuning.unstored_limit, clock=clock)
 
     @property
+    def has_local_conditions(self) -> bool:
+        """Whether other hosts' puts may come between a look and a put."""
+        return not self._bucket.capabilities.if_absent
+
+    @property
     def window(self) -> int:
         """Bytes of one upload that may wait to be stored."""
         return (DEPTH + 1) * self._resources.part_size

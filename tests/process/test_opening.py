@@ -50,7 +50,7 @@ def create(options):
 main(create)
 """
 
-#: Its backend comes up when a file does.
+#: Its backend comes up when a file does, and has no conditional puts then.
 LATE = """
 import os
 from txregistry.driver import MemoryStore, Unavailable, main
@@ -59,7 +59,9 @@ hosting.MAKE_INTERVAL = 0.05
 def create(options):
     if not os.path.exists(options["file"]):
         raise Unavailable("the backend is away")
-    return MemoryStore()
+    store = MemoryStore()
+    store.has_local_conditions = True
+    return store
 main(create)
 """
 
@@ -192,6 +194,13 @@ class StartTests:
             await opened.driver.stat("/")
         (tmp_path / "up").touch()
         assert (await _patiently(lambda: opened.driver.stat("/"))).is_directory
+        assert await opened.decides_conditions() is False
+
+    @pytest_twisted.ensureDeferred
+    async def test_conditions_hold_between_hosts_unless_a_driver_says_otherwise(self, house):
+        opened = house.filesystem()
+        await opened.hello()
+        assert await opened.decides_conditions() is True
 
 
 class LifeTests:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from txregistry.oci.errors import Code
-from txregistry.registry import load_or_create_secret, open_registry
+from txregistry.registry import SecretRequired, load_or_create_secret, open_registry
 from txregistry.storage.errors import Changed, Unavailable
 from txregistry.storage.paths import TOKEN_KEY
 
@@ -65,6 +65,19 @@ class SecretTests:
             world.driver.fail("^put", Changed())
         with pytest.raises(Changed):
             done(load_or_create_secret(world.driver))
+
+    def test_storage_that_can_not_tell_hosts_apart_needs_a_configured_one(self, world):
+        """None is made there; one that lies there already is the same for all hosts."""
+
+        async def is_decided():
+            return False
+
+        with pytest.raises(SecretRequired):
+            done(load_or_create_secret(world.driver, is_decided=is_decided))
+        assert not [call for call in world.calls if call.startswith("put")]
+        assert done(load_or_create_secret(world.driver, "ours", is_decided=is_decided)) == b"ours"
+        world.put(TOKEN_KEY, b"a" * 64)
+        assert done(load_or_create_secret(world.driver, is_decided=is_decided)) == b"a" * 64
 
     def test_backend_that_is_away(self, world):
         world.driver.fail("^get", Unavailable())

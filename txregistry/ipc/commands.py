@@ -150,6 +150,10 @@ class _Command(amp.Command):
         return answer
 
 
+#: The feature that is a lack: conditions of changes hold within one process of the driver only.
+LOCAL_CONDITIONS = "local-conditions"
+
+
 class Hello(_Command):
     """First on every connection: agree on a version, learn who answers."""
 

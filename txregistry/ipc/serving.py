@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 
+from txregistry.ipc.commands import LOCAL_CONDITIONS
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
 
@@ -47,10 +48,13 @@ class Serving:
             raise self.driver.with_traceback(None)
 
     def features(self) -> list[str]:
-        """What Hello says that the driver can do besides what it must."""
-        return ["get-several", "records"] + ["redirects"] * getattr(
-            self.driver, "has_redirects", True
-        )
+        """What Hello says that the driver can do besides what it must, or can't do."""
+        features = ["get-several", "records"]
+        if getattr(self.driver, "has_redirects", True):
+            features.append("redirects")
+        if getattr(self.driver, "has_local_conditions", False):
+            features.append(LOCAL_CONDITIONS)
+        return features
 
     def begin(self) -> int:
         """Note an operation; returns its number for :meth:`end`."""

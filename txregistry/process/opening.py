@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from txregistry.ipc import commands
 from txregistry.ipc.admission import Admission
 from txregistry.ipc.attempts import Attempts
 from txregistry.ipc.budget import ReplayBudget
@@ -89,7 +90,7 @@ class OpenDriver:
         self.attempts = Attempts(
             self.links, reactor, policy.poison_deaths, Admission(policy.operations, policy.queue)
         )
-        self.driver: Driver = RemoteDriver(
+        self._remote = RemoteDriver(
             reactor,
             reactor,
             self.links,
@@ -98,6 +99,23 @@ class OpenDriver:
             deadlines=policy.deadlines,
             attempts=self.attempts,
         )
+        self.driver: Driver = self._remote
+
+    async def decides_conditions(self) -> bool:
+        """Whether the conditional puts of its storage hold between hosts.
+
+        Asked anew: a driver whose backend was away when it said hello did not know yet.
+
+        Raises:
+            StorageError: it can't be asked.
+        """
+        hello = await self._remote.ask(
+            commands.Hello,
+            "/",
+            protocol_min=commands.PROTOCOL_MIN,
+            protocol_max=commands.PROTOCOL_MAX,
+        )
+        return commands.LOCAL_CONDITIONS not in hello["features"]
 
     def status(self) -> DriverStatus:
         """How the driver is now; a value."""

@@ -20,7 +20,7 @@ from txregistry.registry.observer import (
 from txregistry.registry.purge import PurgeReport, purge_uploads
 from txregistry.registry.referrers import Referrers, ReferrersPage
 from txregistry.registry.registry import Options, Registry, new_upload_id, open_registry
-from txregistry.registry.secret import load_or_create_secret
+from txregistry.registry.secret import SecretRequired, load_or_create_secret
 from txregistry.registry.tags import Tags
 from txregistry.registry.uploaders import Uploader
 from txregistry.registry.uploads import Upload, Uploads
@@ -43,6 +43,7 @@ __all__ = [
     "Referrers",
     "ReferrersPage",
     "Registry",
+    "SecretRequired",
     "SharedCache",
     "StoredManifest",
     "Tags",
