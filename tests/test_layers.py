@@ -224,7 +224,10 @@ def _library(path: Path, room: str, name: str) -> str | None:
     if above and room not in LIBRARIES[library := max(above, key=len)]:
         return f"{library} belongs to {', '.join(sorted(LIBRARIES[library]))}, not to {room}"
     top = name.partition(".")[0]
-    owner = {"boto3": "s3", "botocore": "s3", "google": "gcs", "swiftclient": "swift"}.get(top)
+    owner = {
+        **{"boto3": "s3", "botocore": "s3", "google": "gcs"},
+        **{"azure": "azure", "swiftclient": "swift"},
+    }.get(top)
     if owner is not None and path.relative_to(ROOT).parts[:2] != ("drivers", owner):
         return f"{name} belongs to drivers/{owner}"
     if top in FORBIDDEN.get(room, ()):

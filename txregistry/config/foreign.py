@@ -113,7 +113,7 @@ FOREIGN_VALUES: dict[tuple[str, str], str] = {
 }
 
 #: Storage drivers of registry:2 and registry:3 that are not installed with us.
-FOREIGN_DRIVERS = ("azure", "oss", "rados")
+FOREIGN_DRIVERS = ("oss", "rados")
 
 #: Go's names of fields where environment variables spell a key otherwise than the file does.
 GO_NAMES: dict[tuple[str, str], str] = {
