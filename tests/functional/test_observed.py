@@ -76,7 +76,7 @@ class Watched:
         client: of the debug port.
     """
 
-    def __init__(self, directory, storage=None):
+    def __init__(self, directory, storage=None, **configuration):
         self.debug = DebugPort()
         self.flag = directory / "maintenance"
         self.server = Registry(
@@ -87,6 +87,7 @@ class Watched:
                     "storagedriver": {"enabled": True, "interval": "50ms"},
                     "file": [{"file": str(self.flag), "interval": "50ms"}],
                 },
+                **configuration,
             },
             storage,
         )

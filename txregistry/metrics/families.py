@@ -116,6 +116,24 @@ _ALL = (
         ("driver",),
         "Ends of the driver's process that nobody asked for.",
     ),
+    Family(
+        "registry_driver_ping_seconds",
+        _GAUGE,
+        ("driver",),
+        "What the newest ping took, there and back: the latency between the processes.",
+    ),
+    Family(
+        "registry_driver_refused_operations",
+        _COUNTER,
+        ("driver",),
+        "Operations for which there was no place left to wait for the driver.",
+    ),
+    Family(
+        "registry_driver_given_up_operations",
+        _COUNTER,
+        ("driver",),
+        "Operations that were in flight at too many of its deaths.",
+    ),
     Family("registry_driver_operations", _GAUGE, ("driver",), "Operations in progress in it."),
     Family(
         "registry_driver_oldest_operation_seconds",

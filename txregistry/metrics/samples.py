@@ -34,6 +34,8 @@ def driver_samples(status: DriverStatus) -> Iterator[Sample]:
     yield Sample("registry_driver_breaker_open", (name,), float(status.is_breaker_open))
     yield Sample("registry_driver_greetings", (name,), status.greetings)
     yield Sample("registry_driver_deaths", (name,), status.deaths)
+    yield Sample("registry_driver_refused_operations", (name,), status.refused)
+    yield Sample("registry_driver_given_up_operations", (name,), status.given_up)
     yield Sample("registry_replay_window_bytes", (name,), status.windows.used)
     yield Sample("registry_replay_window_limit_bytes", (name,), status.windows.total)
     yield Sample("registry_replay_unprotected_uploads", (name,), status.windows.unprotected)
@@ -45,6 +47,7 @@ def _pong_samples(status: DriverStatus) -> Iterator[Sample]:
     name, pong = status.name, status.pong
     if pong is None:
         return
+    yield Sample("registry_driver_ping_seconds", (name,), pong.round_trip)
     yield Sample("registry_driver_operations", (name,), pong.operations)
     yield Sample("registry_driver_oldest_operation_seconds", (name,), pong.oldest_ms / 1000)
     yield Sample("registry_driver_moved_bytes", (name,), pong.bytes_moved)

@@ -117,6 +117,11 @@ class LinkKeeper:
         return self._pulse.pong if self._pulse is not None else {}
 
     @property
+    def round_trip(self) -> float:
+        """Seconds from its question to that answer; 0 before the first."""
+        return self._pulse.round_trip if self._pulse is not None else 0.0
+
+    @property
     def state(self) -> State:
         """What can be asked of the driver now."""
         if self._is_stopped:

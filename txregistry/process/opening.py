@@ -131,7 +131,7 @@ class OpenDriver:
             greetings=links.greetings,
             is_breaker_open=links.breaker.is_open,
             retry_in=links.retry_in,
-            pong=_pong(links.last_ping),
+            pong=_pong(links.last_ping, links.round_trip),
             given_up=self.attempts.given_up,
             refused=self.attempts.admission.refused,
             windows=Windows(budget.used, budget.total, budget.unprotected),
@@ -217,7 +217,7 @@ def _measures(hello: Answer) -> tuple[str, ...]:
     return tuple(measure for measure in told.split(",") if measure not in ("", "none"))
 
 
-def _pong(ping: Answer) -> Pong | None:
+def _pong(ping: Answer, round_trip: float) -> Pong | None:
     if not ping:
         return None
     return Pong(
@@ -227,4 +227,5 @@ def _pong(ping: Answer) -> Pong | None:
         resident=ping["resident"],
         descriptors=ping["descriptors"],
         storage=ping["state"],
+        round_trip=round_trip,
     )

@@ -41,6 +41,7 @@ class Pulse:
 
     Attributes:
         pong: the newest answer; empty before the first.
+        round_trip: seconds from its question to it.
         is_quiet: it gets no new work.
     """
 
@@ -71,6 +72,7 @@ class Pulse:
         self._seen: tuple[int, int] = (-1, -1)
         self._seen_at = 0.0
         self.pong: Answer = {}
+        self.round_trip = 0.0
         self.is_quiet = False
 
     def start(self) -> None:
@@ -95,6 +97,7 @@ class Pulse:
             Deferred.fromCoroutine(self._ping())
 
     async def _ping(self) -> None:
+        asked = self._clock.seconds()
         try:
             # It ends with the connection, at the latest when that is aborted.
             pong = await self._link.call(commands.Ping, timeout=math.inf)
@@ -105,6 +108,7 @@ class Pulse:
                 self._link.abort()
             return
         self._is_waiting = False
+        self.round_trip = self._clock.seconds() - asked
         self.pong = pong
         if self._is_stuck:
             return

@@ -46,6 +46,7 @@ class Pong:
         descriptors: open ones; None likewise.
         storage: what its storage takes, such as ``ok``, ``no-space``, ``read-only`` or ``suspect``;
             None if it does not tell.
+        round_trip: seconds from the question to this answer.
     """
 
     operations: int
@@ -54,6 +55,7 @@ class Pong:
     resident: int | None
     descriptors: int | None
     storage: str | None
+    round_trip: float = 0.0
 
 
 @frozen
