@@ -6,6 +6,8 @@ Must not decide or check anything.
     load      read the files that are named          StartError: nothing runs
     start     watch them
     stop      end what runs
+
+A configuration that is read again makes another one, which takes over if its files are good.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 
 from txregistry.auth.asking import Everybody, Identify
 from txregistry.auth.rules import ALL_OR_NOTHING, AccessRule, Rules
-from txregistry.config import Auth, Http
+from txregistry.config import Auth, Configuration, Http
 from txregistry.identify.certificates import name_by
 from txregistry.identify.challenges import BasicChallenge, BearerChallenge
 from txregistry.identify.failures import Failures
@@ -40,6 +44,8 @@ T = TypeVar("T")
 #: Seconds between two looks at the files. Arbitrary: an operator who changes one waits no longer.
 LOOK_EVERY = 2.0
 
+log = Logger()
+
 
 class Authentication:
     """What identifies clients, as configured.
@@ -53,6 +59,7 @@ class Authentication:
         self._settings = settings
         self._http = http
         self._reactor = reactor
+        self._secret: bytes | None = None
         self._files: list[WatchedFile[Any]] = []
         self._hashing = Hashing(reactor)
         self._watching: list[Repeated] = []
@@ -93,8 +100,33 @@ class Authentication:
 
     def use_secret(self, secret: bytes) -> None:
         """Learn the secret that all hosts of the storage have."""
+        self._secret = secret
         if self.token_server is not None:
             self.token_server.use_secret(secret)
+
+    def changed_to(self, configuration: Configuration) -> Authentication:
+        """Return what another configuration asks for, its files read: this one if that is the same.
+
+        Raises:
+            StartError: one sentence.
+        """
+        http = configuration.http
+        is_same = (self._http.host, self._http.prefix) == (http.host, http.prefix)
+        if configuration.auth == self._settings and is_same:
+            return self
+        other = Authentication(configuration.auth, http, self._reactor)
+        other.load()
+        return other
+
+    def give_way_to(self, other: Authentication) -> Authentication:
+        """Let another one take over; returns it. What this one remembered is forgotten."""
+        if other is not self:
+            if self._secret is not None:
+                other.use_secret(self._secret)
+            other.start()
+            ending = Deferred.fromCoroutine(self.stop())
+            ending.addErrback(lambda failure: log.failure("the end of a login", failure))
+        return other
 
     def _build(self) -> Identify:
         settings = self._settings

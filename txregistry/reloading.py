@@ -28,6 +28,7 @@ Prepare = Callable[[Configuration], Callable[[], None]]
 
 #: Keys that change while serving, with all below them; docs/operate/reload.md lists them.
 LIVE = (
+    "auth",
     "catalog",
     "http.acme.webroot",
     "http.draintimeout",

@@ -227,7 +227,9 @@ class RegistryService(Service):
 
     def _serve(self, registry: Registry) -> None:
         configuration = self._configuration
-        site = make_site(registry, self._web_settings(configuration), self._reactor)
+        site = make_site(
+            registry, self._web_settings(configuration, self._authentication), self._reactor
+        )
         acme = make_site(registry, attrs.evolve(site.settings, challenges_only=True), self._reactor)
         site.noisy = acme.noisy = False
         assert self._ports is not None
@@ -246,11 +248,13 @@ class RegistryService(Service):
         self._status = sentence
         self._systemd.ready(sentence)
 
-    def _web_settings(self, configuration: Configuration) -> WebSettings:
+    def _web_settings(
+        self, configuration: Configuration, authentication: Authentication
+    ) -> WebSettings:
         settings = attrs.evolve(
             self._watch.settings_of(web_settings(configuration, self._access_log)),
-            identifying=self._authentication.identifying,
-            token_server=self._authentication.token_server,
+            identifying=authentication.identifying,
+            token_server=authentication.token_server,
         )
         webroot = configuration.http.acme.webroot
         if not webroot:
@@ -270,9 +274,11 @@ class RegistryService(Service):
 
     def _make_reloading(self, ports: Ports, site: RegistrySite, acme: RegistrySite) -> Reloading:
         def prepare_web(configuration: Configuration) -> Callable[[], None]:
-            settings = self._web_settings(configuration)
+            authentication = self._authentication.changed_to(configuration)
+            settings = self._web_settings(configuration, authentication)
 
             def apply() -> None:
+                self._authentication = self._authentication.give_way_to(authentication)
                 site.adopt(settings)
                 acme.adopt(attrs.evolve(settings, challenges_only=True))
 
@@ -283,7 +289,7 @@ class RegistryService(Service):
             prepare_web,
             lambda configuration: lambda: self._adjust_log(configuration.log),
         ]
-        return Reloading(self._configuration, self._reread, parts, (TlsError,))
+        return Reloading(self._configuration, self._reread, parts, (TlsError, StartError))
 
     def stacks(self, interrupted: FrameType | None = None) -> str:
         """Return what every request and every thread is at, as text."""

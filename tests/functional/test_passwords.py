@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import subprocess
 
 import bcrypt
@@ -97,3 +98,23 @@ def test_changed_file_is_taken_while_serving(registry):
         assert client.get("/v2/", basic("carol", "new")).status == 200
     finally:
         write_users(registry.users, USERS)
+
+
+def test_rules_change_with_a_reload(registry):
+    """SIGHUP takes new rules and schemes without a restart; a mistake leaves the old ones."""
+    client = Client(registry)
+    before = registry.configuration.read_text()
+    assert client.get("/v2/_catalog", basic("bob", "hunter2")).status == 200
+    try:
+        access = [{"users": ["alice"], "actions": ["pull", "catalog"]}]
+        registry.reconfigure({"auth": {"access": access}})
+        registry.process.send_signal(signal.SIGHUP)
+        registry.wait_for_log("reloaded ")
+        assert client.get("/v2/_catalog", basic("bob", "hunter2")).status == 403
+        assert client.get("/v2/_catalog", basic("alice", "secret")).status == 200
+        registry.reconfigure({"auth": {"htpasswd": {"path": "/nowhere"}}})
+        registry.process.send_signal(signal.SIGHUP)
+        registry.wait_for_log("not reloaded, everything stays as it was: /nowhere can't be read")
+        assert client.get("/v2/_catalog", basic("alice", "secret")).status == 200
+    finally:
+        registry.configuration.write_text(before)

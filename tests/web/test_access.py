@@ -24,7 +24,7 @@ class Trusting:
     async def is_good(self, login, address):
         if login.password == "slow down":
             raise OciError(Code.TOOMANYREQUESTS, retry_after=7)
-        return login.password == "right"
+        return login.name != "" and login.password == "right"
 
 
 RULES = Rules(
@@ -113,6 +113,38 @@ async def test_wrong_password_is_refused_even_where_none_is_needed(house):
     guarded(house)
     reply = await house.ask("GET", "/v2/public/app/tags/list", headers=[basic("alice:wrong")])
     assert (reply.status, code_of(reply)) == (401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Basic", "Basic !", "Basic YWxpY2U=", "Basic //46eA==", "Basic YQBiOng=", "Basic é"),
+        *("Bearer", "Bearer x", "Bearer a.b.c", "Bearer " + "." * 8000, "Digest x", "x", "Basic :"),
+        basic("alice:").removeprefix("Authorization: "),
+        basic(":right").removeprefix("Authorization: "),
+        basic("alice:" + "x" * 4000).removeprefix("Authorization: "),
+        f"Basic x\r\n{ALICE}",
+        f"{ALICE.removeprefix('Authorization: ')}\r\n{ALICE}",
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_header_that_proves_nothing_is_refused(house, header):
+    """B-130: malformed, empty, or there twice; nobody is told which."""
+    guarded(house)
+    for path in ("/v2/", "/v2/public/app/tags/list"):
+        reply = await house.ask("GET", path, headers=[f"Authorization: {header}"])
+        assert (reply.status, code_of(reply)) == (401, "UNAUTHORIZED")
+        assert reply.headers["www-authenticate"] == 'Basic realm="R"'
+
+
+@pytest.mark.parametrize("method", ["PROPFIND", "LINK", "get", "TRACE"])
+@pytest_twisted.ensureDeferred
+async def test_unknown_method_is_refused_whoever_asks(house, method):
+    """B-123: what there is no rule for is nobody's."""
+    guarded(house)
+    for who, status in ((ALICE, 405), ("X: nobody", 401)):
+        reply = await house.ask(method, "/v2/team/app/manifests/v1", headers=[who])
+        assert reply.status == status
 
 
 @pytest_twisted.ensureDeferred

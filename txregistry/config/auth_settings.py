@@ -178,7 +178,7 @@ class Oidc:
     issuer: str = key(HTTPS, "")
     audience: str = key(QUOTABLE, "")
     jwks: str = key(HTTPS, "")
-    name: str = key(QUOTABLE, "{sub}")
+    name: str = key(QUOTABLE, "oidc:{sub}")
     claims: Mapping[str, str] = key(CLAIMS, {})
     groups: tuple[str, ...] = key(NAMES, ())
 

@@ -67,7 +67,7 @@ class Provider:
     issuer: str
     audience: str
     jwks: str = ""
-    name: str = "{sub}"
+    name: str = "oidc:{sub}"
     claims: Mapping[str, str]
     groups: tuple[str, ...] = ()
 
