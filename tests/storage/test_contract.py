@@ -304,7 +304,7 @@ class SuiteTests:
                 return ""
 
         class Recordless(HostedDriver):
-            async def commit(self, path, destination, *, size, digest, record=None):
+            async def commit(self, path, destination, *, size, digest, record=None, states=None):
                 await super().commit(path, destination, size=size, digest=digest)
 
             async def put(self, path, data, *, record=None, **conditions):

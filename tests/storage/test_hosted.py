@@ -152,6 +152,35 @@ class HostedDriverTests:
             await driver.commit("/u", "/blob", size=6, digest=sha256(b"liedef"))
 
     @pytest_twisted.ensureDeferred
+    async def test_commit_after_a_restart_goes_on_from_the_state(self, driver, store):
+        """A driver that dies at the end of a hundred gigabytes does not hash them again."""
+        await fill(await driver.open_writer("/u", 0, algorithms=["sha256"], states="/s"), b"abc")
+        later = HostedDriver(store, run=run_inline)
+        store.events.clear()
+        digest = sha256(b"abc")
+        await later.commit("/u", "/blob", size=3, digest=digest, states="/s")
+        assert store.events == [("publish", "/blob")]
+        store.put("/s/sha256/3", b"junk", if_absent=False, if_version=None)
+        store.events.clear()
+        await HostedDriver(store, run=run_inline).commit(
+            "/u", "/blob", size=3, digest=digest, states="/s"
+        )
+        assert store.events == [("open", "/u"), ("publish", "/blob")]
+        with pytest.raises(InvalidPath):
+            await later.commit("/u", "/blob", size=3, digest=digest, states="s")
+
+    @pytest_twisted.ensureDeferred
+    async def test_state_that_lies_to_a_commit_is_found_out(self, driver, store):
+        """Neither are right bytes refused, nor wrong ones published."""
+        await fill(
+            await driver.open_writer("/other", 0, algorithms=["sha256"], states="/s"), b"lie"
+        )
+        store.append("/u", 0).append(memoryview(b"abc"))
+        store.events.clear()
+        await driver.commit("/u", "/blob", size=3, digest=sha256(b"abc"), states="/s")
+        assert store.events == [("open", "/u"), ("publish", "/blob")]
+
+    @pytest_twisted.ensureDeferred
     async def test_digest_that_went_too_far_is_no_answer(self, driver, store):
         """A digest of more than what is staged verifies nothing; a repetition will."""
         await fill(await driver.open_writer("/u", 0, algorithms=["sha256"]), b"abc")

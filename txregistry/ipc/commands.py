@@ -346,6 +346,7 @@ class Commit(_Command):
         (b"digest", amp.Unicode()),
         (b"record_path", amp.Unicode(optional=True)),
         (b"record", amp.String(optional=True)),
+        (b"states", amp.Unicode(optional=True)),
     ]
     response: ClassVar = []
 

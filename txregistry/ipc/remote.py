@@ -404,6 +404,7 @@ class RemoteDriver:
         size: int,
         digest: str,
         record: tuple[str, bytes] | None = None,
+        states: str | None = None,
     ) -> None:
         record_path, content = record or (None, None)
         await self.ask(
@@ -416,6 +417,7 @@ class RemoteDriver:
             digest=digest,
             record_path=record_path,
             record=content,
+            states=None if states is None else check_path(states),
             timeout=self._deadlines.commit_of(size),
         )
 

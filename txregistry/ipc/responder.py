@@ -449,12 +449,13 @@ class Responder(DescriptorKeeper):
         digest: str,
         record_path: str | None,
         record: bytes | None,
+        states: str | None,
     ) -> Deferred[Answer]:
         kept = record_of(record_path, record)
         return self._answer(
             _nothing(
                 lambda driver: driver.commit(
-                    path, destination, size=size, digest=digest, record=kept
+                    path, destination, size=size, digest=digest, record=kept, states=states
                 )
             )
         )

@@ -129,8 +129,11 @@ class MeasuredDriver:
         size: int,
         digest: str,
         record: tuple[str, bytes] | None = None,
+        states: str | None = None,
     ) -> Coroutine[Any, Any, None]:
-        work = self._driver.commit(path, destination, size=size, digest=digest, record=record)
+        work = self._driver.commit(
+            path, destination, size=size, digest=digest, record=record, states=states
+        )
         return self._time("Commit", work)
 
     def move(self, source: str, destination: str) -> Coroutine[Any, Any, None]:

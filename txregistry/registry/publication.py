@@ -90,6 +90,7 @@ class Publication:
                 size=size,
                 digest=str(digest),
                 record=(size_path(digest), size_record(size)),
+                states=place.states,
             )
         except (Mismatch, Unsupported) as error:
             raise OciError(Code.DIGEST_INVALID) from error

@@ -265,6 +265,7 @@ class Driver(Protocol):
         size: int,
         digest: str,
         record: tuple[str, bytes] | None = None,
+        states: str | None = None,
     ) -> None:
         """Verify what is staged at ``path``, make it durable and publish it as ``destination``, in
         that order; idempotent.
@@ -279,6 +280,8 @@ class Driver(Protocol):
             record: a path in the directory of ``destination``, and what it is to hold, at most
                 :data:`RECORD_LIMIT` bytes: it is there, durably, before ``destination`` is, also if
                 that stays as it is. A driver may leave it out.
+            states: where the writers of ``path`` kept their hash states, so that a driver that was
+                started since need not hash all of it again; None if they kept none.
 
         Raises:
             Missing: nothing is staged at ``path``.

@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from txregistry.storage.blocking import Run, guarded, shielded
@@ -64,6 +65,17 @@ _REMEMBERED = 1024
 _PROBE_SIZE = 64 * 1024
 
 T = TypeVar("T")
+
+
+@frozen
+class _Staging:
+    """What is to be published: ``size`` bytes at ``path``, and what they are said to be."""
+
+    path: str
+    size: int
+    algorithm: str
+    encoded: str
+    states: str | None
 
 
 class HostedDriver:
@@ -228,15 +240,19 @@ class HostedDriver:
         size: int,
         digest: str,
         record: tuple[str, bytes] | None = None,
+        states: str | None = None,
     ) -> None:
         check_path(path)
         check_path(destination)
         if record is not None:
             _check_record(*record, destination)
+        if states is not None:
+            check_path(states)
         algorithm, _, encoded = digest.partition(":")
         _check_algorithm(algorithm)
         self._writability.check_change(path)
-        await shielded(self._commit(path, destination, size, algorithm, encoded, record))
+        staging = _Staging(path, size, algorithm, encoded, states)
+        await shielded(self._commit(staging, destination, record))
 
     async def move(self, source: str, destination: str) -> None:
         check_path(source)
@@ -346,20 +362,15 @@ class HostedDriver:
             raise
 
     async def _commit(
-        self,
-        path: str,
-        destination: str,
-        size: int,
-        algorithm: str,
-        encoded: str,
-        record: tuple[str, bytes] | None,
+        self, staging: _Staging, destination: str, record: tuple[str, bytes] | None
     ) -> None:
+        path = staging.path
         async with self._turns.of(path):
             await self._fence(path)
             await self._fence(destination)
-            await self._verify(path, size, algorithm, encoded)
+            await self._verify(staging)
             self._forget(destination)
-            await self._run(lambda: self._publish(path, destination, size, record))
+            await self._run(lambda: self._publish(path, destination, staging.size, record))
 
     def _put_recorded(self, path: str, data: bytes, record_path: str, record: bytes) -> str:
         """Put a record and what it is of; called in a thread."""
@@ -379,7 +390,8 @@ class HostedDriver:
             self._store.put(*record, if_absent=False, if_version=None)
         self._store.publish(path, destination, size)
 
-    async def _verify(self, path: str, size: int, algorithm: str, encoded: str) -> None:
+    async def _verify(self, staging: _Staging) -> None:
+        path, size = staging.path, staging.size
         entry = await self._run(lambda: self._store.stat(path))
         if entry.is_directory:
             raise Missing("a directory is there", path=path)
@@ -388,15 +400,22 @@ class HostedDriver:
         staged = self._staged.get(path)
         if staged is None or (staged.size, staged.version) != (size, entry.version):
             staged = self._new_staged(path)
-        found = await self._digest(path, staged, algorithm, size)
-        if found != encoded and staged.digests.is_restored:
+            await self._restore(staged, staging)
+        found = await self._digest(path, staged, staging.algorithm, size)
+        if found != staging.encoded and staged.digests.is_restored:
             # The state that was loaded may be at fault: one full hash decides.
             staged = self._new_staged(path)
-            found = await self._digest(path, staged, algorithm, size)
+            found = await self._digest(path, staged, staging.algorithm, size)
         staged.size, staged.version = size, entry.version
         self._remember(path, staged)
-        if found != encoded:
-            raise Mismatch(f"the staged bytes are {algorithm}:{found}", path=path)
+        if found != staging.encoded:
+            raise Mismatch(f"the staged bytes are {staging.algorithm}:{found}", path=path)
+
+    async def _restore(self, staged: Staged, staging: _Staging) -> None:
+        """Go on from the states that an earlier process has saved."""
+        algorithms, states = (staging.algorithm,), staging.states
+        if states is not None:
+            await self._run(lambda: staged.digests.compute(algorithms, states, staging.size))
 
     async def _digest(self, path: str, staged: Staged, algorithm: str, size: int) -> str:
         await self._run(lambda: staged.digests.compute_also(algorithm))

@@ -116,9 +116,12 @@ class TracedDriver:
         size: int,
         digest: str,
         record: tuple[str, bytes] | None = None,
+        states: str | None = None,
     ) -> None:
         def work() -> Coroutine[Any, Any, None]:
-            return self._driver.commit(path, destination, size=size, digest=digest, record=record)
+            return self._driver.commit(
+                path, destination, size=size, digest=digest, record=record, states=states
+            )
 
         await self._trace("Commit", destination, work)
 
