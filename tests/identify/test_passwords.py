@@ -83,6 +83,27 @@ async def test_good_password_is_hashed_once_in_five_minutes():
 
 
 @pytest_twisted.ensureDeferred
+async def test_same_login_many_times_at_once_is_hashed_once():
+    """A cluster that starts pulls with one account, and the queue of checks is short."""
+    world, release = World(), Deferred()
+
+    class SlowHasher(CountingHasher):
+        async def is_right(self, check):
+            self.checks.append(check)
+            await release
+            return compare(check)
+
+    world.passwords._hasher = slow = SlowHasher()
+    logins = [Deferred.fromCoroutine(world.login("alice", "secret")) for _ in range(50)]
+    wrong = [Deferred.fromCoroutine(world.login("alice", "wrong")) for _ in range(2)]
+    assert len(slow.checks) == 2
+    release.callback(None)
+    assert [await each for each in logins] == [True] * 50
+    assert [await each for each in wrong] == [False] * 2
+    assert len(slow.checks) == 3
+
+
+@pytest_twisted.ensureDeferred
 async def test_changed_hash_forgets_who_was_let_in():
     """A password that was changed or taken away ceases to work at once."""
     world = World()

@@ -4,6 +4,7 @@
 Room: identify. Must not know where they came from, nor what they open.
 
     was the same let in lately?          yes -> good             (5 minutes; nothing is hashed)
+    is the same just being hashed?       yes -> wait for that
     did the address, or the name, fail
     too often?                           yes -> TOOMANYREQUESTS
     is it right?   hashed, whether or not there is such a name
@@ -28,6 +29,7 @@ from txregistry.identify.failures import Failures
 from txregistry.identify.hashing import Check, dummy_hash
 from txregistry.identify.htpasswd import Htpasswd
 from txregistry.identify.remembered import Remembered
+from txregistry.storage.blocking import Bell
 
 #: Seconds for which somebody who was let in is let in again unchecked.
 REMEMBERED_FOR = 300.0
@@ -66,6 +68,7 @@ class Passwords:
         self._by_name = by_name
         self._key = secrets.token_bytes(32)
         self._remembered: Remembered[bytes, bool] = Remembered(REMEMBERED, seconds)
+        self._checking: dict[bytes, Bell] = {}
 
     async def is_good(self, login: Login, address: str) -> bool:
         """Say whether name and password belong together.
@@ -79,18 +82,33 @@ class Passwords:
         file = self._file()
         stored = file.hashes.get(login.name)
         proof = self._proof(login, stored)
-        if proof is not None and self._remembered.get(proof):
-            return True
+        while proof is not None:
+            if self._remembered.get(proof):
+                return True
+            if proof not in self._checking:
+                break
+            await self._checking[proof].rung()
         self._by_address.check(address)
         self._by_name.check(login.name)
-        if await self._hasher.is_right(_check_of(login, stored, file.cost)):
-            assert proof is not None
-            # The file may have changed meanwhile; then this is never found again.
-            self._remembered.put(proof, True, REMEMBERED_FOR)
+        if await self._is_right(_check_of(login, stored, file.cost), proof):
             return True
         self._by_address.count(address)
         self._by_name.count(login.name)
         return False
+
+    async def _is_right(self, check: Check, proof: bytes | None) -> bool:
+        if proof is None:
+            return await self._hasher.is_right(check)
+        bell = self._checking[proof] = Bell()
+        try:
+            is_right = await self._hasher.is_right(check)
+            if is_right:
+                # The file may have changed meanwhile; then this is never found again.
+                self._remembered.put(proof, True, REMEMBERED_FOR)
+            return is_right
+        finally:
+            del self._checking[proof]
+            bell.ring()
 
     def mark_of(self, name: str) -> str | None:
         """Return what stands for a name's present password: another one if that changes; None if

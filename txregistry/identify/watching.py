@@ -65,9 +65,7 @@ class WatchedFile(Generic[T]):
         Raises:
             FileError: it can't be used.
         """
-        seen, data = self._read()
-        self._value, warnings = self._parse(data, self._path)
-        self._seen = seen
+        self._seen, self._value, warnings = self._read_and_parse()
         self._warn(warnings)
 
     async def refresh(self) -> None:
@@ -77,13 +75,10 @@ class WatchedFile(Generic[T]):
             if state == self._seen:
                 return
             self._seen = state
-            seen, data = await self._run(self._read)
-            # Large files are rare, and parsing one is some milliseconds.
-            value, warnings = self._parse(data, self._path)
+            self._seen, self._value, warnings = await self._run(self._read_and_parse)
         except FileError as error:
             log.error("{error}; what was read before stays in force", error=str(error))
             return
-        self._seen, self._value = seen, value
         self._warn(warnings)
         log.info("{path} was read again", path=self._path)
         for tell in self.changed:
@@ -92,6 +87,11 @@ class WatchedFile(Generic[T]):
     def _warn(self, warnings: tuple[str, ...]) -> None:
         for warning in warnings:
             log.warn("{warning}", warning=warning)
+
+    def _read_and_parse(self) -> tuple[tuple[int, ...], T, tuple[str, ...]]:
+        seen, data = self._read()
+        value, warnings = self._parse(data, self._path)
+        return seen, value, warnings
 
     def _look(self) -> tuple[int, ...]:
         try:
