@@ -20,11 +20,15 @@ The rooms, lowest first; each imports only what stands above it in this list
                (imports oci, errand, registry, and of storage how threads are waited for)
 ``web``        HTTP: the routing table, bodies in and out, errors as answers
                (imports registry, auth, oci, errand)
+``health``     whether this host may be sent requests (imports of storage the contract)
+``metrics``    what is counted (imports errand, and values of storage, process, events, web)
+``tracing``    spans, an extra of the package (imports errand, storage)
 ``config``     the configuration file
 ``tls``        certificates, contexts, the transport
 ``listening``  one socket;  ``ports`` all of them;  ``systemd`` what it passes and wants to hear
 ``reloading``  what SIGHUP changes;  ``telemetry`` logs;  ``upkeep`` what repeats, ``purging`` one of it
-``notifying``  the wiring of ``events``
+``access_log`` a line for each request;  ``stacks`` what every thread is at
+``notifying``  the wiring of ``events``;  ``watching`` that of ``health``, ``metrics``, ``tracing``
 ``authentication`` the wiring of ``auth`` and ``identify``
 ``translation``  what the configuration says, in each room's words
 ``service``    the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;
