@@ -18,7 +18,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests-$(STATE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test lint faults badinputs events bench clean
+.PHONY: help serve test lint faults badinputs events hosts bench clean
 
 help:
 	@echo "make serve   serve a registry on 127.0.0.1:5000 that stores in ./registry-data"
@@ -26,6 +26,7 @@ help:
 	@echo "make lint    check the code only"
 	@echo "make faults  try to make it lose something, in the long form; FAULTS_RESULTS=FILE keeps the figures"
 	@echo "make events  the part of that which is about notifications: 10,000 pushes while everything dies"
+	@echo "make hosts   many registries on one bucket, and slow uploads to it, in the long form; prints figures"
 	@echo "make badinputs  send what hostile clients send; writes docs/reference/bad-inputs.md"
 	@echo "make bench   measure against registry:2 or registry:3"
 	@echo "make clean   remove what was installed and built; the data stays"
@@ -46,6 +47,9 @@ faults: $(INSTALLED_TESTS)
 
 events: $(INSTALLED_TESTS)
 	FAULTS=long $(BIN)/python -m pytest -s tests/faults/test_notifications.py $(PYTEST_ARGS)
+
+hosts: $(INSTALLED_TESTS)
+	HOSTS=long $(BIN)/python -m pytest -s tests/hosts $(PYTEST_ARGS)
 
 badinputs: $(INSTALLED_TESTS)
 	$(BIN)/python -m tests.hostile.campaign --page docs/reference/bad-inputs.md $(ARGS)
