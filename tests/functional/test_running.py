@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 
+import bcrypt
 import pytest
 import yaml
 
@@ -72,6 +73,23 @@ class ReloadTests:
             assert lines(registry, "http.addr has changed, and is taken at the next start")
             assert ask(registry).getheader("X-Site") == "one"
             assert ask(registry, "POST", "/v2/a/blobs/uploads/").status == 405
+
+    def test_access_rules_change(self, tmp_path):
+        passwords = tmp_path / "htpasswd"
+        passwords.write_bytes(b"keeper:" + bcrypt.hashpw(b"secret", bcrypt.gensalt(5)) + b"\n")
+        everybody = [{"anonymous": True, "actions": ["pull"]}]
+        auth = {"htpasswd": {"realm": "r", "path": str(passwords)}, "access": everybody}
+        manifest = "/v2/a/manifests/b"
+        registry = Registry(tmp_path, {"auth": auth})
+        registry.check = "/"
+        with registry:
+            assert ask(registry, path=manifest).status == 404
+            everybody[0]["repositories"] = ["public/*"]
+            change(registry, auth__access=everybody)
+            reload(registry)
+            assert ask(registry, path=manifest).status == 401
+            assert ask(registry, path="/v2/public/a/manifests/b").status == 404
+            assert not lines(registry, "is taken at the next start")
 
     def test_bad_file_changes_nothing(self, tmp_path):
         with Registry(tmp_path) as registry:
