@@ -240,7 +240,7 @@ class SuiteTests:
                 pass
 
         class Credulous(HostedDriver):
-            async def _verify(self, path, size, algorithm, encoded):
+            async def _verify(self, staging):
                 pass
 
         planted = (

@@ -387,6 +387,19 @@ class StateTests:
         assert self.saved(store) == [2000, 2100, 2500]
 
     @pytest_twisted.ensureDeferred
+    async def test_driver_that_dies_between_checkpoints_gets_on(self, store):
+        """However short its lives are, the next one has less than a checkpoint to hash."""
+        hashed = []
+        store.open, opened = lambda path, at: hashed.append(at) or opened(path, at), store.open
+        for offset in range(0, 4000, 400):
+            fresh = HostedDriver(store, run=run_inline, checkpoint=1000)
+            writer = await fresh.open_writer(DATA, offset, algorithms=["sha256"], states=STATES)
+            await writer.write(b"x" * 400)  # and no close
+        # One life in a few gets as far as a checkpoint, and the next goes on from there.
+        assert self.saved(store) == [1200, 2400, 3600]
+        assert hashed == [0, 0, 1200, 1200, 2400, 2400]
+
+    @pytest_twisted.ensureDeferred
     async def test_states_of_many_pages_are_surveyed(self, driver, store):
         """A directory with thousands of foreign states is read page by page."""
         state = RunningHash("sha256")

@@ -38,7 +38,7 @@ WINDOW = 2 * 1024 * 1024
 #: meanwhile.
 BATCH = WINDOW // 2
 
-#: New bytes after which they are synced and the hash states saved.
+#: Bytes that were hashed since the last state after which all is synced and another one saved.
 CHECKPOINT = 64 * 1024 * 1024
 
 log = Logger()
@@ -101,7 +101,8 @@ class HostedWriter:
         self._checkpoint = checkpoint
         self._ended = ended
         self._offset = self._stored = self._appended = offset
-        self._taken = self._saved_at = offset  # these two are the threads'
+        # These two are the threads'. What trails goes on from a state that was saved.
+        self._taken, self._saved_at = offset, offset - lag
         self._lag = lag
         self._queue: deque[bytes] = deque()
         self._is_draining = False
@@ -232,11 +233,14 @@ class HostedWriter:
             stored = self._appender.append(memoryview(data))
             self.staged.digests.feed(self._taken, data)
             self._taken += len(data)
-        if self._keeps_states and self._taken - self._saved_at >= self._checkpoint:
-            self._saved_at = self._taken
+        lag = self.staged.digests.lag(self._taken)
+        # Counted from the last state and not from the opening of this writer: a driver that never
+        # lives for a whole checkpoint would have to hash more and more at each start.
+        if self._keeps_states and self._taken - lag - self._saved_at >= self._checkpoint:
+            self._saved_at = self._taken - lag
             stored = self._appender.sync()
             self.staged.digests.save(stored)
-        return stored, self.staged.digests.lag(self._taken)
+        return stored, lag
 
     def _keep(self) -> Closing:
         """Store what was taken, and its hash states; returns what the bytes amount to."""
