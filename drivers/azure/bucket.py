@@ -115,9 +115,10 @@ class AzureBucket:
                 answers = self._container.delete_blobs(
                     *group, delete_snapshots="include", raise_on_any_failure=False
                 )
-            for key, answer in zip(group, answers, strict=True):
-                if answer.status_code not in (202, 404):
-                    self.delete(key)  # again, or with a refusal
+                statuses = [answer.status_code for answer in answers]
+            if len(statuses) != len(group) or not {202, 404}.issuperset(statuses):
+                for key in group:  # again, or with a refusal
+                    self.delete(key)
 
     def copy(self, source: str, destination: str) -> None:
         self._composer.copy(source, destination)

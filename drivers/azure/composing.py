@@ -161,7 +161,7 @@ class Composer:
         Firewalls that let this process through do not let Azure through.
         """
         is_lacking = status_of(error) == 501 or (
-            status_of(error) == 403 and code_of(error) == "CannotVerifyCopySource"
+            status_of(error) in (401, 403) and code_of(error) == "CannotVerifyCopySource"
         )
         if is_lacking and operation not in self._lacking:
             self._lacking.add(operation)

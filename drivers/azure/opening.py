@@ -60,15 +60,17 @@ def make_bucket(options: AzureOptions, credential: Any = None) -> AzureBucket:
         BadOptions: it is not there, or may not be read.
         Unavailable: the service can't be reached.
     """
-    credential = credential or _credential(options)
+    credential = credential or credential_of(options)
     service = BlobServiceClient(
         options.serviceurl,
         credential=credential,
-        transport=RequestsTransport(session=_session()),
+        transport=RequestsTransport(
+            session=_session(),
+            connection_timeout=options.timeout,
+            read_timeout=options.timeout,
+            connection_verify=not options.skipverify,
+        ),
         retry_policy=_Retries(options),
-        connection_timeout=options.timeout,
-        read_timeout=options.timeout,
-        connection_verify=not options.skipverify,
     )
     container = service.get_container_client(options.container)
     try:
@@ -83,7 +85,9 @@ class _Retries(ExponentialRetry):
     """Waits twice as long each time."""
 
     def __init__(self, options: AzureOptions) -> None:
-        super().__init__(retry_total=options.max_retries)
+        # Each of these is 3 otherwise, whatever the total is.
+        most = options.max_retries
+        super().__init__(retry_total=most, retry_connect=most, retry_read=most, retry_status=most)
         self._delay = options.retry_delay
 
     def get_backoff_time(self, settings: dict[str, Any]) -> float:
@@ -99,7 +103,8 @@ def _session() -> requests.Session:
     return session
 
 
-def _credential(options: AzureOptions) -> Any:
+def credential_of(options: AzureOptions) -> Any:
+    """What Microsoft's library calls a credential."""
     chosen = options.credentials
     if chosen.kind == SHARED_KEY:
         return {"account_name": options.accountname, "account_key": chosen.secret}
