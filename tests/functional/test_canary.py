@@ -234,21 +234,28 @@ def test_secret_of_a_variable_is_kept_from_the_driver(tmp_path):
             assert shown(Path(f"/proc/{pid}/environ").read_bytes()) == []
 
 
-@pytest.mark.parametrize("spoilt", ["http: {secret: [", "nonsense: 1", "storage: {filesystem: }"])
-def test_start_that_is_refused_shows_none(talkative, spoilt, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "spoilt"),
+    [
+        (("serve", "--config"), "nonsense: 1"),
+        (("config", "check"), "http: {secret: ["),
+        (("config", "show"), "storage: {filesystem: }"),
+    ],
+    ids=lambda value: value[0],
+)
+def test_start_that_is_refused_shows_none(talkative, command, spoilt, tmp_path):
     """Of a configuration that is full of them."""
     watched, _ = talkative
     broken = tmp_path / "broken.yml"
     broken.write_text(watched.server.configuration.read_text() + spoilt + "\n")
-    for command in (["serve", "--config"], ["config", "check"], ["config", "show"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "txregistry.cli", *command, str(broken)],
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode
-        assert shown(done.stdout + done.stderr) == []
+    done = subprocess.run(
+        [sys.executable, "-m", "txregistry.cli", *command, str(broken)],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode
+    assert shown(done.stdout + done.stderr) == []
 
 
 def test_configuration_that_is_shown_shows_none(talkative):
