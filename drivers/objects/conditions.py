@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts and deletes under a condition, whether the bucket decides it or not.
 
-Drivers: objects. Where the bucket does, an answer that was lost is recognised: what is there holds
-the token that was put. Where it does not, the calls of this process take turns by key, and look
-before they change something; between processes there is a gap then.
+Drivers: objects. The calls of this process take turns by key: some servers look at a condition first
+and change the object later. Where the bucket decides, an answer that was lost is recognised: what is
+there holds the token that was put. Where it does not, we look before we change something; between
+processes there is a gap then.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ class Conditions:
             Exists: something is.
         """
         marked = {TOKEN: new_token(), **metadata}
-        if not self._bucket.capabilities.if_absent:
-            with self._lock(key):
+        with self._lock(key):
+            if not self._bucket.capabilities.if_absent:
                 if self._look(key) is not None:
                     raise Exists(path=key)
                 return self._bucket.put(key, data, metadata=marked)
-        try:
-            return self._bucket.put(key, data, metadata=marked, if_absent=True)
-        except Exists:
-            return self._own(key, marked, Exists(path=key))
+            try:
+                return self._bucket.put(key, data, metadata=marked, if_absent=True)
+            except Exists:
+                return self._own(key, marked, Exists(path=key))
 
     def replace(self, key: str, data: bytes, version: str, metadata: Mapping[str, str]) -> str:
         """Put over one version; returns the new one.
@@ -56,14 +57,14 @@ class Conditions:
             Changed: another version is there, or nothing.
         """
         marked = {TOKEN: new_token(), **metadata}
-        if not self._bucket.capabilities.if_version:
-            with self._lock(key):
+        with self._lock(key):
+            if not self._bucket.capabilities.if_version:
                 self._check(key, version)
                 return self._bucket.put(key, data, metadata=marked)
-        try:
-            return self._bucket.put(key, data, metadata=marked, if_version=version)
-        except (Changed, Missing):
-            return self._own(key, marked, Changed(path=key))
+            try:
+                return self._bucket.put(key, data, metadata=marked, if_version=version)
+            except (Changed, Missing):
+                return self._own(key, marked, Changed(path=key))
 
     def put(self, key: str, data: bytes) -> str:
         """Put without a condition; in turn with those that have one."""

@@ -7,14 +7,16 @@ import concurrent.futures
 import hashlib
 import http.client
 import os
+import time
 
 import pytest
 
 from ..functional.client import Client
 from ..functional.images import Layout, check_layout
-from ..functional.servers import Registry
+from ..functional.servers import START_TIMEOUT, Registry
 from ..functional.test_clients import copy
 from ..functional.test_interruptions import Content
+from .servers import Moto
 
 MIB = 1024 * 1024
 
@@ -209,6 +211,26 @@ class KillTests:
         connection.close()
         assert f"sha256:{running.hexdigest()}" == digest
         assert kills == 3
+
+
+class AwayTests:
+    def test_a_registry_waits_for_its_bucket(self, tmp_path, tmp_path_factory):
+        """It starts without, answers 503 and when to come again, and heals by itself."""
+        server = Moto(tmp_path_factory.mktemp("late"))
+        options = {"bucket": "late", "regionendpoint": server.url, "accesskey": "a"}
+        storage = {"s3": {**options, "secretkey": "b", "maxattempts": 1}}
+        with Registry(tmp_path, storage=storage) as registry:
+            client = Client(registry)
+            answer = client.get("/v2/a/b/manifests/t")
+            assert (answer.status, answer.codes) == (503, ["UNAVAILABLE"])
+            assert int(answer.headers["Retry-After"]) > 0
+            with server:
+                server.client().create_bucket(Bucket="late")
+                deadline = time.monotonic() + START_TIMEOUT
+                while client.get("/v2/a/b/manifests/t").status == 503:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+                assert client.get("/v2/a/b/manifests/t").status == 404
 
 
 class ExistingTreeTests:
