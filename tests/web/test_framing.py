@@ -222,7 +222,7 @@ class SlowUploads:
         self.uploads = self
         self.gate = Deferred()
 
-    async def append(self, repository, upload_id, token, span, body):
+    async def append(self, repository, upload_id, token, span, body, *, by):
         received = len(await anext(body))
         await self.gate
         async for data in body:
