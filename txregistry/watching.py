@@ -132,7 +132,7 @@ class Watch:
         self._watched = watched
         self._notifications = notifications
         name = storage_name(watched)
-        self.board.add_condition(name, "storage", lambda: watched.status().reason)
+        self.board.add_condition(name, "storage", lambda: watched.status().trouble)
         for check in make_checks(self._configuration.health, watched, self._reactor):
             self.board.add_check(check)
         self.board.start()

@@ -33,9 +33,9 @@ async def test_ping_tells_the_state():
 
 
 @pytest_twisted.ensureDeferred
-async def test_ping_of_a_driver_without_a_store_tells_none():
-    """It is optional."""
+async def test_ping_of_a_driver_without_a_store_says_so():
+    """Its backend can't be reached yet; the registry is not ready as long as that is so."""
     loopback = Loopback(lambda run: Unavailable("not yet"))
     link = await loopback.link()
-    assert (await link.call(commands.Ping))["state"] is None
+    assert (await link.call(commands.Ping))["state"] == "unreachable"
     await loopback.end()

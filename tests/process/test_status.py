@@ -22,6 +22,13 @@ def create(options):
 main(create)
 """
 
+WAITING = """
+from txregistry.driver import Unavailable, main
+def create(options):
+    raise Unavailable("no route to the bucket")
+main(create)
+"""
+
 
 @pytest_twisted.async_yield_fixture
 async def opened(request):
@@ -87,6 +94,16 @@ class StatusTests:
             "the driver refused: no bucket",
         )
         assert status.retry_in > 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_whose_storage_is_away_is_ready_and_in_trouble(self, opened):
+        """It answers, so it is not started again; what needs the storage can't be served."""
+        one = opened(DriverSpec("tested", command=driver(WAITING)))
+        await one.hello()
+        await until(lambda: one.status().pong)
+        status = one.status()
+        assert (status.is_ready, status.reason) == (True, "")
+        assert status.trouble == "the driver can't reach its storage"
 
     @pytest_twisted.ensureDeferred
     async def test_driver_that_never_comes_up_is_broken(self, opened):

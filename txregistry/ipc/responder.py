@@ -190,7 +190,7 @@ class Responder(DescriptorKeeper):
             "bytes_moved": self._serving.bytes_moved,
             "resident": resident(),
             "descriptors": descriptors(),
-            "state": getattr(self._serving.driver, "state", None),
+            "state": self._serving.storage_state(),
         }
 
     # -- looking

@@ -14,6 +14,9 @@ from txregistry.ipc.commands import LOCAL_CONDITIONS
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
 
+#: The state of a storage whose backend the driver has not reached yet.
+UNREACHABLE = "unreachable"
+
 
 @define(eq=False)
 class Serving:
@@ -55,6 +58,12 @@ class Serving:
         if getattr(self.driver, "has_local_conditions", False):
             features.append(LOCAL_CONDITIONS)
         return features
+
+    def storage_state(self) -> str | None:
+        """What a ping tells of the storage; None if the driver does not say."""
+        if isinstance(self.driver, StorageError):
+            return UNREACHABLE
+        return getattr(self.driver, "state", None)
 
     def begin(self) -> int:
         """Note an operation; returns its number for :meth:`end`."""

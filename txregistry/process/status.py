@@ -21,6 +21,8 @@ import enum
 
 from attrs import frozen
 
+from txregistry.ipc.serving import UNREACHABLE
+
 
 class State(enum.Enum):
     """What can be asked of a driver now."""
@@ -44,8 +46,8 @@ class Pong:
         bytes_moved: over lanes, since its start.
         resident: memory, in bytes; None if it does not tell.
         descriptors: open ones; None likewise.
-        storage: what its storage takes, such as ``ok``, ``no-space``, ``read-only`` or ``suspect``;
-            None if it does not tell.
+        storage: how its storage is, such as ``ok``, ``no-space``, ``read-only``, ``suspect`` or
+            ``unreachable``; None if it does not tell.
         round_trip: seconds from the question to this answer.
     """
 
@@ -108,6 +110,13 @@ class DriverStatus:
     windows: Windows
     given_up: int = 0
     refused: int = 0
+
+    @property
+    def trouble(self) -> str:
+        """Why requests that need the storage can't be served now, one sentence; empty if they can."""
+        if not self.reason and self.pong is not None and self.pong.storage == UNREACHABLE:
+            return "the driver can't reach its storage"
+        return self.reason
 
     @property
     def is_ready(self) -> bool:
