@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, wait
 from typing import Any
@@ -45,8 +46,9 @@ CONTENT = ContentSettings(content_type="application/octet-stream")
 #: Times that a composition is begun anew.
 _TRIES = 5
 
-#: Bytes of a block that goes through this process, which each thread holds.
+#: Bytes of a block that goes through this process, and how many of them do at a time.
 _THROUGH = 4 * 1024 * 1024
+_CARRIED = 4
 
 _BLOCK, _COPY = "Put Block From URL", "Copy Blob From URL"
 
@@ -64,6 +66,7 @@ class Composer:
         self._signer = signer
         self._threads = threads
         self._lacking: set[str] = set()
+        self._carrying = threading.Semaphore(_CARRIED)
 
     def copy(self, source: str, destination: str) -> None:
         """As :meth:`Bucket.copy <txregistry_drivers.objects.Bucket.copy>`."""
@@ -145,14 +148,15 @@ class Composer:
 
     def _carry(self, blob: Any, name: str, origin: Any, piece: Piece) -> list[str]:
         """Make blocks of a piece whose bytes go through this process."""
-        opened = AzureObject(origin, piece.start)
         left = piece.size
         names: list[str] = []
-        while left:
-            data = _exactly(opened, min(left, _THROUGH))
-            names.append(f"{name}-{len(names):06}")
-            blob.stage_block(names[-1], data)
-            left -= len(data)
+        with self._carrying:
+            opened = AzureObject(origin, piece.start)
+            while left:
+                data = _exactly(opened, min(left, _THROUGH))
+                names.append(f"{name}-{len(names):06}")
+                blob.stage_block(names[-1], data)
+                left -= len(data)
         return names
 
     def _is_lacking(self, operation: str, error: BaseException) -> bool:

@@ -23,7 +23,7 @@ from attrs import field, frozen
 from azure.storage.blob import BlobPrefix
 
 from txregistry_drivers.azure.reading import modified_of, version_of
-from txregistry_drivers.azure.refusals import translated
+from txregistry_drivers.azure.refusals import BAD_REQUEST, FAILURES, refusal, status_of
 from txregistry_drivers.objects import KeyPage, ListedObject
 
 #: What is behind all keys below a prefix: keys have no such character twice.
@@ -73,6 +73,12 @@ class Bookmarks:
                 _, dropped = self._trails.popitem(last=False)
                 self._count -= len(dropped.keys)
 
+    def forget(self, listing: object) -> None:
+        """Drop the markers of a listing."""
+        with self._lock:
+            dropped = self._trails.pop(listing, None)
+            self._count -= len(dropped.keys) if dropped is not None else 0
+
     def nearest(self, listing: object, after: str) -> tuple[str, str]:
         """The greatest known key that is not greater than ``after``, and its marker; both empty if
         there is none.
@@ -99,10 +105,18 @@ class Lister:
 
     def page(self, prefix: str, after: str, limit: int, *, is_deep: bool) -> KeyPage:
         """As :meth:`Bucket.list <txregistry_drivers.objects.Bucket.list>`."""
-        key, marker = self._bookmarks.nearest((prefix, is_deep), after)
+        listing = prefix, is_deep
+        key, marker = self._bookmarks.nearest(listing, after)
         count = limit if key == after else _NEAR if marker else _FAR
         while True:
-            found, marker = self._ask(prefix, marker, count, is_deep=is_deep)
+            try:
+                found, marker = self._ask(prefix, marker, count, is_deep=is_deep)
+            except FAILURES as err:
+                if not marker or status_of(err) != BAD_REQUEST:
+                    raise refusal(err, prefix, "a listing") from err
+                self._bookmarks.forget(listing)  # Azure does not promise how long one is good
+                marker, count = "", _FAR
+                continue
             told = {end: one for end, one in found.items() if end > after}
             if told or not marker:
                 return _cut(told, limit, has_more=bool(marker))
@@ -112,12 +126,11 @@ class Lister:
     ) -> tuple[dict[str, Any], str]:
         """Some blobs and prefixes, by the keys that end them, and the next marker."""
         named = {"name_starts_with": prefix or None, "results_per_page": count}
-        with translated(prefix, "a listing"):
-            if is_deep:
-                pages = self._container.list_blobs(**named).by_page(marker or None)
-            else:
-                pages = self._container.walk_blobs(**named, delimiter="/").by_page(marker or None)
-            found = {_end(one): one for one in next(pages, ())}
+        if is_deep:
+            pages = self._container.list_blobs(**named).by_page(marker or None)
+        else:
+            pages = self._container.walk_blobs(**named, delimiter="/").by_page(marker or None)
+        found = {_end(one): one for one in next(pages, ())}
         following = str(pages.continuation_token or "")
         if following and found:
             self._bookmarks.add((prefix, is_deep), max(found), following)

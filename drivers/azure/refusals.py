@@ -27,6 +27,7 @@ from txregistry.driver import (
 #: Everything that a call may raise because of the other side.
 FAILURES = (AzureError,)
 
+BAD_REQUEST = 400
 PRECONDITION_FAILED = 412
 BLOB_EXISTS = "BlobAlreadyExists"
 INVALID_BLOB_TYPE = "InvalidBlobType"

@@ -28,14 +28,14 @@ class ComposingTests:
 
     def test_bytes_do_not_travel(self, objects, copying):
         """Each piece is copied from a URL that is signed for it."""
-        parts = [bytes([n]) * (1000 + n) for n in range(40)]
+        parts = [bytes([n]) * (1000 + n) for n in range(18)]
         for n, part in enumerate(parts):
             objects.put(f"u/{n}", part, metadata={})
         pieces = [Piece(f"u/{n}", 0, len(part)) for n, part in enumerate(parts)]
         before = len(copying.asked)
         objects.compose("blob", [*pieces, b"tail", Piece("u/7", 3, 10)], pytest.fail)
         assert read(objects, "blob") == b"".join(parts) + b"tail" + parts[7][3:10]
-        assert copying.copies == 41
+        assert copying.copies == 19
         assert not [row for row in copying.asked[before:-1] if row[0] == "GET"]
         assert objects.head("blob").metadata == {}
 
@@ -166,7 +166,7 @@ class ConditionsTests:
         for n in range(5):
             objects.put(f"a/{n}", b"", metadata={})
         before = len(copying.asked)
-        objects.delete_many([f"a/{n}" for n in range(300)])
+        objects.delete_many([f"a/{n}" for n in range(257)])
         assert len(copying.asked) - before == 2
         assert pages(objects, 10) == []
 
@@ -219,7 +219,7 @@ class ListingTests:
 
     def test_listing_begins_after_any_key(self, options, objects, keys):
         """Whether the key is there or not; also for a process that gave no page before."""
-        for after in ("a", *keys, "d1~", "d3/aa", "z"):
+        for after in ("a", "d0/b", "d1-x", "d1~", "d3/aa", "z"):
             expected = [key for key in keys if key > after]
             assert pages(objects, 2, after=after) == expected
         other = make_bucket(read_options(options))
@@ -231,6 +231,14 @@ class ListingTests:
         for _ in range(4):
             after = objects.list("", after=after, limit=2, is_deep=True).after
         assert copying.listings() == before + 4
+
+    def test_marker_that_is_good_no_more_is_done_without(self, objects, keys, copying):
+        after = objects.list("", after="", limit=2, is_deep=True).after
+        copying.troubles = [lambda *_: (400, "InvalidQueryParameterValue")]
+        assert pages(objects, 2, after=after) == keys[2:]
+        copying.troubles = [lambda *_: (400, "InvalidQueryParameterValue")]
+        with pytest.raises(Unavailable, match="Azure answered a listing with 400"):
+            objects.list("", after="", limit=2, is_deep=True)
 
 
 class BookmarksTests:
