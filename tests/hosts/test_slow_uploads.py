@@ -50,10 +50,13 @@ class Upload:
         self.client = Client(host, timeout=PATIENCE)
         self.location = self.client.start_upload("slow/app")
         self.connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=PATIENCE)
-        self.connection.putrequest("PATCH", self.location)
-        self.connection.putheader("Content-Length", str(size))
-        self.connection.endheaders()
         self.sent = 0
+
+    def begin(self):
+        """Ask; the body has to come at some rate from then on."""
+        self.connection.putrequest("PATCH", self.location)
+        self.connection.putheader("Content-Length", str(self.size))
+        self.connection.endheaders()
 
     def send(self):
         """The next piece; whether there was one."""
@@ -77,6 +80,8 @@ class Upload:
 
 def send(uploads, rate=None):
     """All bytes of all uploads, in turns; not faster than ``rate`` each."""
+    for upload in uploads:
+        upload.begin()
     waiting = uploads
     began, turns = time.monotonic(), 0
     while waiting := [upload for upload in waiting if upload.send()]:
