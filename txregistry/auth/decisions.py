@@ -245,10 +245,11 @@ def decide(identity: Identity, action: Action, resource: Resource, state: State)
     rule = RULES.get(action)
     if rule is None:
         return Decision(Verdict.DENY, "there is no rule for that action")
-    missing = wanted(action, resource)
     if identity.lapsed is not None and not (rule.outlives or rule.is_open):
+        missing = wanted(action, resource)
         return Decision(Verdict.CHALLENGE, "the token has lapsed", missing, "invalid_token")
     if not _holds(identity, rule, resource):
+        missing = wanted(action, resource)
         if identity.by_token:
             return Decision(Verdict.CHALLENGE, _ungranted(action), missing, "insufficient_scope")
         if not identity.name:
