@@ -36,12 +36,13 @@ def errand_of(request: Bearer, trusted: frozenset[str]) -> Errand:
     Args:
         trusted: proxies that are believed about where a request came from.
     """
-    client = _client_of(request, trusted)
+    peer = host_of(request.client)
+    client = _client_behind(peer, request, trusted) if peer in trusted else peer
     return Errand(
         id=_id_of(request.header(REQUEST_ID)),
         method=request.method.decode("ascii"),
         client=client,
-        port=getattr(request.client, "port", 0) if client == host_of(request.client) else 0,
+        port=getattr(request.client, "port", 0) if client == peer else 0,
         host=request.header(b"Host") or "",
         user_agent=request.header(b"User-Agent") or "",
     )
@@ -58,11 +59,9 @@ def _id_of(given: str | None) -> str:
     return new_id()
 
 
-def _client_of(request: Bearer, trusted: frozenset[str]) -> str:
-    """Return the peer, or the last address before our own proxies if the peer is one of them."""
-    host = host_of(request.client)
-    if host in trusted:
-        for hop in reversed((request.header(b"X-Forwarded-For") or "").split(",")):
-            if hop.strip() and hop.strip() not in trusted:
-                return hop.strip()
-    return host
+def _client_behind(proxy: str, request: Bearer, trusted: frozenset[str]) -> str:
+    """Return the last address before our own proxies, that of ``proxy`` if it names none."""
+    for hop in reversed((request.header(b"X-Forwarded-For") or "").split(",")):
+        if hop.strip() and hop.strip() not in trusted:
+            return hop.strip()
+    return proxy
