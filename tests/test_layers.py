@@ -6,6 +6,7 @@ The tables below are the rule; ``txregistry/__init__.py`` says it in words.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,28 @@ def _library(path: Path, room: str, name: str) -> str | None:
 def test_file_imports_only_what_its_room_may(path):
     """A newcomer who opens a room needs to know the rooms below it and no others."""
     assert violations(path) == []
+
+
+@pytest.mark.parametrize("page", ["txregistry/__init__.py", "docs/tour.md"])
+def test_rooms_are_listed_lowest_first(page):
+    """Both lists name every room, and whoever reads down has met what a room imports.
+
+    Rooms of one line or row may import each other.
+    """
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    place = {}
+    for number, line in enumerate(lines):
+        if line.startswith("``") or ";  ``" in line or "               ``" in line:
+            named = re.findall(r"``(\w+)``", line)
+        else:
+            named = re.findall(r"`(\w+)`", line.split("|")[1]) if line.startswith("| ") else []
+        for name in named:
+            place.setdefault(name, number)
+    ours = set(ROOMS) - {"drivers", "plugin", "driver"}
+    assert ours <= set(place)
+    assert {
+        (room, below) for room in ours for below in ROOMS[room] if place[below] > place[room]
+    } == set()
 
 
 def test_rule_notices_what_it_forbids(tmp_path, monkeypatch):

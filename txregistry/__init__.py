@@ -8,9 +8,11 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``errand``     on whose behalf work is done
 ``storage``    what a storage driver promises, its errors, the tree's paths, the suite for every driver
 ``ipc``        that contract over AMP and descriptors: commands, lanes, the remote driver, the responder
+``middleware`` how clients are sent elsewhere for blobs; runs in the driver's process
 ``process``    driver processes: start or attach, hello, liveness, restart
 ``registry``   what a registry does: uploads, blobs, manifests, tags, referrers, catalog
                (imports oci, storage)
+``redis_cache`` content that hosts share, by digest (imports oci)
 ``auth``       who may do what (imports oci)
 ``identify``   who asks: passwords, tokens, certificates as proof
                (imports oci, auth, and of storage how threads are waited for)
@@ -20,19 +22,22 @@ The rooms, lowest first; each imports only what stands above it in this list
                (imports oci, errand, registry, and of storage how threads are waited for)
 ``web``        HTTP: the routing table, bodies in and out, errors as answers
                (imports registry, auth, oci, errand)
-``health``     whether this host may be sent requests (imports of storage the contract)
+``config``     the configuration file
+``upkeep``     work that repeats;  ``purging`` one piece of it, the purge of old uploads
+``health``     whether this host may be sent requests (imports upkeep, and of storage the contract)
 ``metrics``    what is counted (imports errand, and values of storage, process, events, web)
 ``tracing``    spans, an extra of the package (imports errand, storage)
-``config``     the configuration file
+``systemd``    what it passes and wants to hear;  ``challenges`` answers to ACME
 ``tls``        certificates, contexts, the transport
-``listening``  one socket;  ``ports`` all of them;  ``systemd`` what it passes and wants to hear
-``reloading``  what SIGHUP changes;  ``telemetry`` logs;  ``upkeep`` what repeats, ``purging`` one of it
+``listening``  one socket;  ``ports`` all of them
+``reloading``  what SIGHUP changes;  ``telemetry`` logs
 ``access_log`` a line for each request;  ``stacks`` what every thread is at
 ``notifying``  the wiring of ``events``;  ``watching`` that of ``health``, ``metrics``, ``tracing``
 ``authentication`` the wiring of ``auth`` and ``identify``
 ``translation``  what the configuration says, in each room's words
-``service``    the wiring;  ``tap``, ``serving`` and ``cli`` the ways in;
-               ``oneshot`` runs a command's work against a driver;  ``drivertest`` the suite's command
+``service``    the wiring of all;  ``serving`` and ``tap`` the ways in
+``oneshot``    runs a command's work against a driver;  ``drivertest`` the suite's command,
+               ``maintenance`` those of ``admin``;  ``cli`` the command line
 ``driver``     the facade for driver authors
 
 ``docs/tour.md`` walks two requests through them.

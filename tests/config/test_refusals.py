@@ -279,8 +279,8 @@ def test_foreign_value_of_a_known_key_is_refused(path, value):
 @pytest.mark.parametrize("driver", FOREIGN_DRIVERS)
 def test_driver_of_another_registry_is_refused(driver):
     assert refusal(f"version: 0.1\nstorage: {{{driver}: {{bucket: b}}}}") == (
-        f"registry.yml, line 2: storage.{driver}: there is no {driver} driver here yet; use filesystem, or "
-        "storage.external with a driver program of your own"
+        f"registry.yml, line 2: storage.{driver}: there is no {driver} driver here; use s3 if the store "
+        "speaks that, too, or storage.external with a driver program of your own"
     )
 
 

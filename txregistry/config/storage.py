@@ -74,8 +74,8 @@ def _check_name(name: str, origin: Origin, installed: Collection[str]) -> None:
     if name in FOREIGN_DRIVERS:
         raise refusal(
             origin,
-            f"storage.{name}: there is no {name} driver here yet",
-            "use filesystem, or storage.external with a driver program of your own",
+            f"storage.{name}: there is no {name} driver here",
+            "use s3 if the store speaks that, too, or storage.external with a driver program of your own",
         )
     near = nearest(
         f"storage.{name}", [f"storage.{known}" for known in (*installed, "external", *RESERVED)]
