@@ -11,6 +11,7 @@ import jwt
 import pytest
 import pytest_twisted
 
+from txregistry.auth.decisions import Identity
 from txregistry.auth.rules import AccessRule, Rules
 from txregistry.identify.challenges import BasicChallenge, BearerChallenge
 from txregistry.identify.issuing import IssuerSettings, TokenIssuer
@@ -278,3 +279,22 @@ async def test_before_the_secret_is_known_clients_are_told_to_come_back(house):
 @pytest_twisted.ensureDeferred
 async def test_without_a_token_server_there_is_no_such_path(house):
     assert (await house.ask("GET", "/auth/token")).status == 404
+
+
+@pytest_twisted.ensureDeferred
+async def test_lapsed_token_of_a_provider_is_not_exchanged_for_a_fresh_one(house):
+    """It may finish an upload for a week, and nothing else."""
+    server = Server(house)
+
+    class Provider:
+        issuer = "https://ci.example"
+
+        async def identify(self, text, token):
+            return Identity("alice", RULES.rights_of("alice"), lapsed=token.claims["lapsed"])
+
+    server.issuer._prove = Schemes(BasicChallenge("R"), RULES, bearers=[Provider()])
+    for lapsed, status in ((None, 200), (1.0, 401)):
+        text = jwt.encode({"iss": Provider.issuer, "lapsed": lapsed}, "k" * 32)
+        for who in (bearer(text), basic("ci", text)):
+            reply = await server.get("repository:team/app:push", who=who)
+            assert reply.status == status, reply

@@ -123,6 +123,9 @@ class TokenIssuer:
             identity = self._redeem(request.refresh_token)
         else:
             identity = await self._prove.identify(request.asker)
+        if identity.lapsed is not None:
+            # It may finish an upload, and must not be exchanged for a token that has not lapsed.
+            raise Unauthorized(error="invalid_token")
         now = int(self._seconds())
         granted = _granted(request.scopes, identity.rights)
         claims = {
