@@ -28,13 +28,16 @@ def make_rsa():
 
 
 def make_certificate(
-    key, name="signer", *, by=None, authority=False, begins=NOW - 3600, ends=NOW + 3600
+    key, name="signer", *, by=None, authority=False, begins=NOW - 3600, ends=NOW + 3600, also=None
 ):
-    """A certificate for a key; ``by`` is (certificate, key) of its issuer, else it is its own."""
+    """A certificate for a key; ``by`` is (certificate, key) of its issuer, else it is its own.
+
+    ``also`` is an alternative name.
+    """
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer, issuer_key = (subject, key) if by is None else (by[0].subject, by[1])
     moment = [datetime.datetime.fromtimestamp(t, datetime.UTC) for t in (begins, ends)]
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
@@ -43,8 +46,10 @@ def make_certificate(
         .not_valid_before(moment[0])
         .not_valid_after(moment[1])
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .sign(issuer_key, hashes.SHA256())
     )
+    if also is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName([also]), critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
 
 
 def pem(*certificates):

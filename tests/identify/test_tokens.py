@@ -11,6 +11,7 @@ import json
 import jwt
 import pytest
 import pytest_twisted
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twisted.internet.task import Clock
@@ -222,6 +223,30 @@ BAD = {
     "B-147 header key twice": lambda: spell(b'{"alg":"ES256","kid":"first","alg":"none"}', good()),
     "B-147 claim twice": lambda: spell(
         {"alg": "ES256", "kid": "first"}, b'{"iss":"https://auth.example","iss":"x"}'
+    ),
+}
+
+
+def _changed(old, new):
+    """A leaf of which some bytes of its DER are others; its signature is not even looked at."""
+    der = NAMED.public_bytes(Encoding.DER)
+    assert der.count(old) == 1
+    return [base64.b64encode(der.replace(old, new)).decode("ascii")]
+
+
+NAMED = make_certificate(LEAF_KEY, "named", by=(ROOT, ROOT_KEY), also=x509.DNSName("abcdefgh"))
+BAD |= {
+    "B-143 version 6": lambda: sign(
+        good(), OTHER, x5c=_changed(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05")
+    ),
+    "B-143 extension twice": lambda: sign(
+        good(), OTHER, x5c=_changed(b"\x06\x03\x55\x1d\x11", b"\x06\x03\x55\x1d\x13")
+    ),
+    "B-143 name of an odd kind": lambda: sign(
+        good(), OTHER, x5c=_changed(b"\x82\x08abcdefgh", b"\xa3\x08abcdefgh")
+    ),
+    "B-143 common name of another ASN.1 type": lambda: sign(
+        good(), OTHER, x5c=_changed(b"\x0c\x05named", b"\x01\x05named")
     ),
 }
 

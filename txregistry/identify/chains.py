@@ -15,12 +15,20 @@ import warnings
 from collections.abc import Sequence
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import crypto
 
 from txregistry.identify.keys import Key, public_key
 
 #: Most certificates of a chain. Arbitrary: a leaf, its authorities, and one to spare.
 CHAIN_LIMIT = 5
+
+#: All that the libraries raise over a certificate that they can't read: a part is not parsed before
+#: it is asked for, and few of these errors are a ValueError.
+_UNREADABLE = (
+    *(ValueError, binascii.Error, x509.InvalidVersion, x509.DuplicateExtension),
+    *(x509.UnsupportedGeneralNameType, UnsupportedAlgorithm, crypto.Error),
+)
 
 
 class ChainError(ValueError):
@@ -50,14 +58,14 @@ def key_of_chain(encoded: object, roots: Sequence[x509.Certificate], now: float)
         store.add_cert(_foreign(root))
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     store.set_time(datetime.datetime.fromtimestamp(now, datetime.UTC).replace(tzinfo=None))
-    context = crypto.X509StoreContext(store, _foreign(leaf), [_foreign(each) for each in chain[1:]])
     try:
-        context.verify_certificate()
+        others = [_foreign(each) for each in chain[1:]]
+        crypto.X509StoreContext(store, _foreign(leaf), others).verify_certificate()
         return public_key(leaf.public_key())
     except crypto.X509StoreContextError as error:
         raise ChainError("no path to a trusted root") from error
-    except ValueError as error:
-        raise ChainError(str(error)) from error
+    except _UNREADABLE as error:
+        raise ChainError(f"a certificate can't be used ({error})") from error
 
 
 def _load(text: object) -> x509.Certificate:
@@ -65,7 +73,7 @@ def _load(text: object) -> x509.Certificate:
         raise ChainError("a certificate is no text")
     try:
         return x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
-    except (ValueError, binascii.Error) as error:
+    except _UNREADABLE as error:
         raise ChainError("a certificate can't be read") from error
 
 
@@ -74,7 +82,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     except x509.ExtensionNotFound:
         return False
-    except ValueError:
+    except _UNREADABLE:
         return True  # What can't be read is not given the benefit of the doubt.
     return found.value.ca
 
