@@ -18,7 +18,7 @@ from txregistry.identify.oidc import KEYS_FOR, PAUSE, FetchError, OidcCheck, Pro
 from txregistry.identify.schemes import Schemes
 from txregistry.oci.errors import Code, OciError
 
-from .signing import NOW, claims, jwk_of, make_key, sign
+from .signing import NOW, claims, jwk_of, make_key, sign, spell
 
 ISSUER = "https://ci.example"
 KEY, NEXT = make_key(), make_key()
@@ -170,3 +170,17 @@ async def test_many_at_once_fetch_once():
     page.callback({"keys": [jwk_of(KEY, "a")]})
     assert [(await each).name for each in asked[1:]] == ["ci:acme/app"] * 2
     assert world.fetched == [f"{ISSUER}/keys"]
+
+
+@pytest.mark.parametrize("kid", [[], {}, 7, None])
+@pytest_twisted.ensureDeferred
+async def test_key_that_is_named_by_no_text_is_refused(kid):
+    """Nor is anything fetched for it, whether or not keys are known already."""
+    world = World()
+    await world.identify()
+    payload = claims(iss=ISSUER, access=None, repository="acme/app", ref="refs/heads/main")
+    token = spell({"alg": "ES256", "kid": kid}, payload)
+    fetched = len(world.fetched)
+    with pytest.raises(Unauthorized):
+        await world.schemes.identify(Asker(f"Bearer {token}"))
+    assert len(world.fetched) == fetched

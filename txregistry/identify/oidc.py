@@ -106,7 +106,10 @@ class OidcCheck:
             value = token.claims.get(name)
             if not isinstance(value, str) or not matches(pattern, value):
                 raise TokenError(f"its claim {name} is not as required")
-        keys = await self._source.keys(token.header.get("kid"))
+        wanted = token.header.get("kid")
+        if not isinstance(wanted, str):
+            raise TokenError("it names no key")
+        keys = await self._source.keys(wanted)
         now = self._seconds()
         verify(token, keys, _ALLOWED, now)
         check_begun(claims, now)
@@ -142,7 +145,7 @@ class KeySource:
         self._fetching = False
         self._bell = Bell()
 
-    async def keys(self, wanted: object) -> Keys:
+    async def keys(self, wanted: str) -> Keys:
         """Return the keys, fetched anew if they are old or do not have ``wanted``.
 
         Raises:
