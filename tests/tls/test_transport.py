@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 import pytest_twisted
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
@@ -16,6 +17,7 @@ from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClie
 
 from txregistry.config.tls_settings import Tls
 from txregistry.tls import TlsFactory, make_contexts
+from txregistry.tls.transport import _describe
 from txregistry.web.peer import PeerCertificate, peer_certificate
 
 from .authority import DAY, Authority
@@ -183,3 +185,19 @@ async def test_certificate_that_was_renewed_is_shown(place):
         await place.call()
     place.factory.use(place.contexts(place.authority.issue("fresh", "registry.example")))
     await place.call()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x06\x03\x55\x1d\x11", b"\x06\x03\x55\x1d\x13"),
+        (b"\x82\x08abcdefgh", b"\xa3\x08abcdefgh"),
+    ],
+    ids=["extension twice", "name of an odd kind"],
+)
+def test_certificate_whose_names_nobody_can_read_has_none(place, old, new):
+    """An authority may have signed it all the same, and its requests are no errors of ours."""
+    der = place.authority.issue("robot", "abcdefgh", client=True).x509.public_bytes(Encoding.DER)
+    assert der.count(old) == 1
+    peer = _describe(x509.load_der_x509_certificate(der.replace(old, new)))
+    assert (peer.common_name, peer.dns_names) == ("robot", ())

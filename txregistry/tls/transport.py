@@ -41,6 +41,12 @@ NOT_HTTPS = (
     b"this port speaks HTTPS, and the request came as plain HTTP\n"
 )
 
+#: What an authority may have signed all the same: without names, or with some that nobody can read.
+_UNREADABLE = (
+    *(ValueError, x509.ExtensionNotFound),
+    *(x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+)
+
 log = Logger()
 
 
@@ -131,7 +137,7 @@ def _describe(certificate: x509.Certificate) -> PeerCertificate:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         names = extension.value
-    except (x509.ExtensionNotFound, ValueError):
+    except _UNREADABLE:
         names = x509.SubjectAlternativeName([])
     return PeerCertificate(
         subject=certificate.subject.rfc4514_string(),
