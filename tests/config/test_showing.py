@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from txregistry.config import show
+from txregistry.config.kinds import without_secrets
 
 from .reading import read, read_keys
 from .stock import DEBIAN, PASSWORDS, REGISTRY_2, REGISTRY_3
@@ -67,6 +68,32 @@ def test_secrets_are_masked():
     assert document["http"]["secret"] == "***"
     assert document["storage"]["external"]["options"] == {"secretkey": "***", "more": ["***"]}
     assert document["notifications"]["endpoints"][0]["url"] == "***"
+
+
+def test_url_of_others_is_shown_without_what_may_be_secret():
+    """A check's page, or a collector, may want a key in its query."""
+    configuration = read_keys(
+        "health: {http: [{uri: 'https://x.example/ready?key=hunter2#hunter3'}]}\n"
+        "tracing: {endpoint: 'https://x.example/v1/traces#hunter4'}\n"
+    )
+    assert "hunter" not in repr(configuration)
+    document = shown(configuration)
+    assert document["health"]["http"][0]["uri"] == "https://x.example/ready?***"
+    assert document["tracing"]["endpoint"] == "https://x.example/v1/traces#***"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://x/a/b", "https://x/a/b"),
+        ("https://u:p@x:1/a@b", "https://***@x:1/a@b"),
+        ("https://u:p@q@x/", "https://***@x/"),
+        ("https://x?p@q/", "https://x?***"),
+        ("", ""),
+    ],
+)
+def test_users_and_queries_are_masked(url, shown):
+    assert without_secrets(url) == shown
 
 
 def test_options_of_a_driver_that_is_not_ours_are_masked():

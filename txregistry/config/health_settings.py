@@ -14,7 +14,16 @@ from attrs import frozen
 
 from txregistry.config.addresses import Address, parse_address
 from txregistry.config.document import Node
-from txregistry.config.kinds import FLAG, HEADERS, TEXT, Kind, Misfit, duration, whole
+from txregistry.config.kinds import (
+    FLAG,
+    HEADERS,
+    TEXT,
+    URL_OF_OTHERS,
+    Kind,
+    Misfit,
+    duration,
+    whole,
+)
 from txregistry.config.rows import key, section, sections
 
 #: What a page's path may be: unreserved characters of RFC 3986 between slashes.
@@ -97,7 +106,7 @@ class FileHealth:
 class HttpHealth:
     """``health.http``: one of them."""
 
-    uri: str = key(TEXT, "")
+    uri: str = key(URL_OF_OTHERS, "")
     headers: Mapping[str, tuple[str, ...]] = key(_SECRET_HEADERS, {})
     status_code: int = key(whole(100, 599), 200)
     timeout: float = key(duration(), 0.0)

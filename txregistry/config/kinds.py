@@ -25,6 +25,9 @@ T = TypeVar("T")
 # RFC 9110 section 5.6.2: token = 1*tchar
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
+_USER = re.compile(r"//[^/?#]*@")
+_AFTER_PATH = re.compile(r"([?#]).+", re.DOTALL)
+
 
 class Misfit(Exception):
     """A node is not of the kind that the key wants."""
@@ -40,6 +43,7 @@ class Kind(Generic[T]):
         is_free: the names below the key are the operator's own.
         is_list: variables may set one item, by its index.
         is_secret: messages must not quote the value.
+        shown: text -> what people are shown of it, where a part is secret; None: all of it.
         is_duration: the value is seconds, and written as a duration.
         schema: what JSON Schema can say of it; None: what the other attributes say.
     """
@@ -49,6 +53,7 @@ class Kind(Generic[T]):
     is_free: bool = False
     is_list: bool = False
     is_secret: bool = False
+    shown: Callable[[str], str] | None = None
     is_duration: bool = False
     schema: Mapping[str, Any] | None = None
 
@@ -82,6 +87,14 @@ def read_text(node: Node) -> str:
     return text
 
 
+def without_secrets(url: str) -> str:
+    """Return a URL with the user, the password, the query and the fragment masked.
+
+    Source: RFC 3986 section 3.
+    """
+    return _AFTER_PATH.sub(r"\1***", _USER.sub("//***@", url))
+
+
 def _either(*names: str) -> str:
     """An expression for one of some words, in any case; JSON Schema's have no flag for that."""
     words = (
@@ -100,6 +113,7 @@ _FLAG_SCHEMA = {
 
 FLAG: Kind[bool] = Kind("true or false", _read_flag, schema=_FLAG_SCHEMA)
 TEXT: Kind[str] = Kind("text", read_text)
+URL_OF_OTHERS: Kind[str] = Kind("text", read_text, shown=without_secrets)
 SECRET: Kind[str] = Kind("text", read_text, is_secret=True)
 
 

@@ -21,9 +21,14 @@ T = TypeVar("T")
 
 
 def key(kind: Kind[T], default: T) -> T:
-    """A row: one key with its kind and default; a secret one is masked in ``repr``."""
-    masked = {"repr": lambda value: "***" if value else repr(value)} if kind.is_secret else {}
-    row: T = field(default=default, metadata={"kind": kind}, **masked)  # type: ignore[call-overload]  # masked is a dict
+    """A row: one key with its kind and default; what is secret is masked in ``repr``."""
+    shown = kind.shown
+    masked: dict[str, Any] = {}
+    if kind.is_secret:
+        masked = {"repr": lambda value: "***" if value else repr(value)}
+    elif shown is not None:
+        masked = {"repr": lambda value: repr(shown(value))}
+    row: T = field(default=default, metadata={"kind": kind}, **masked)
     return row
 
 

@@ -2,7 +2,7 @@
 """The effective configuration as YAML that can be read again: what was written, else the default.
 
 Room: config. Secrets are masked, and what may hold one: the options of drivers that are not ours,
-and of middlewares.
+and of middlewares, and the user and query of a URL.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ def _section(shape: type[Any], node: Node | None) -> dict[str, Any]:
 def _value(kind: Kind[Any], row: attrs.Attribute[Any], node: Node | None) -> Any:
     if node is None or is_null(node):
         return _default(kind, row.default)
-    return _masked(node) if kind.is_secret else _written(node)
+    if kind.is_secret:
+        return _masked(node)
+    written = _written(node)
+    return written if kind.shown is None else kind.shown(str(written))
 
 
 def _default(kind: Kind[Any], default: Any) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from txregistry.config.document import Node
-from txregistry.config.kinds import HEADERS, TEXT, Kind, Misfit
+from txregistry.config.kinds import HEADERS, TEXT, URL_OF_OTHERS, Kind, Misfit
 from txregistry.config.rows import key
 
 
@@ -41,7 +41,7 @@ class Tracing:
         service: what the spans are shown under.
     """
 
-    endpoint: str = key(TEXT, "")
+    endpoint: str = key(URL_OF_OTHERS, "")
     headers: Mapping[str, tuple[str, ...]] = key(_SECRET_HEADERS, {})
     ratio: float = key(_RATIO, 1.0)
     service: str = key(TEXT, "txregistry")
