@@ -17,7 +17,7 @@ class EndpointCounts:
 
     Attributes:
         name: of the endpoint.
-        where: its URL without what may be secret.
+        where: the origin of its URL.
         queued: put into the queue for it by this process.
         delivered: it accepted them, now and then one twice.
         failures: requests that it did not accept, or that did not reach it.

@@ -60,12 +60,12 @@ class Endpoint:
 
     @property
     def where(self) -> str:
-        """The URL without what may be secret in it."""
+        """The origin of the URL: what follows may be secret, as the path of a chat's webhook is."""
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         host = f"[{host}]" if ":" in host else host
         port = "" if parts.port is None else f":{parts.port}"
-        return f"{parts.scheme}://{host}{port}{parts.path}"
+        return f"{parts.scheme}://{host}{port}"
 
     def wants(self, action: str, media_type: str) -> bool:
         """Say whether an event is for it. Source: registry:3, ``ignore``."""
