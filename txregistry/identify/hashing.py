@@ -61,11 +61,13 @@ class Hashing:
         self._pool = ThreadPool(0, THREADS, "bcrypt")
         self._queue = queue
         self._waiting = 0
-        self._is_started = False
+        self._is_started = self._is_stopped = False
 
     async def stop(self) -> None:
-        """End the threads, once they have done what they are at."""
-        if self._is_started:
+        """End the threads, once they have done what they are at; nothing is checked any more."""
+        is_running = self._is_started and not self._is_stopped
+        self._is_stopped = True
+        if is_running:
             # It joins its threads, which may take as long as one check.
             await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._pool.stop)
 
@@ -73,8 +75,11 @@ class Hashing:
         """Compare one password.
 
         Raises:
-            OciError: TOOMANYREQUESTS: too many wait already.
+            OciError: TOOMANYREQUESTS: too many wait already. UNAVAILABLE: it was stopped, as a
+                reload does while requests wait for one another.
         """
+        if self._is_stopped:
+            raise OciError(Code.UNAVAILABLE, "logins are read anew", retry_after=1)
         if self._waiting >= self._queue + THREADS:
             raise OciError(Code.TOOMANYREQUESTS, "too many logins at once", retry_after=1)
         self._waiting += 1
