@@ -4,6 +4,7 @@
 import pytest
 from twisted.internet.defer import Deferred
 
+from txregistry.auth.asking import Everybody
 from txregistry.oci.pages import Page
 from txregistry.web import Limits
 
@@ -146,6 +147,9 @@ class AccessLogTests:
             (True, "192.0.2.7, 127.0.0.1", "192.0.2.7"),
             (True, "1.1.1.1, 192.0.2.7", "192.0.2.7"),
             (True, "", "127.0.0.1"),
+            (True, "192.0.2.7:41234", "192.0.2.7"),
+            (True, "[2001:db8::7]:41234, 127.0.0.1:80", "2001:db8::7"),
+            (True, "2001:db8::7", "2001:db8::7"),
         ],
     )
     async def test_forwarded_address_is_believed_of_proxies_only(
@@ -155,6 +159,23 @@ class AccessLogTests:
         house.serve(trusted_proxies=frozenset({"127.0.0.1"}) if trusted else frozenset())
         await house.ask("GET", "/v2/", headers=[f"X-Forwarded-For: {forwarded}"])
         assert house.records[0].client == client
+
+    @pytest.mark.parametrize(
+        "forwarded, counted",
+        [("2001:db8::1:2:3:4", "2001:db8::"), ("192.0.2.7:1234", "192.0.2.7")],
+    )
+    async def test_failed_logins_of_a_network_count_together(self, house, forwarded, counted):
+        """An IPv6 client would have a new address for each password that it tries."""
+        askers = []
+
+        class Curious(Everybody):
+            async def identify(self, asker):
+                askers.append(asker)
+                return await super().identify(asker)
+
+        house.serve(identifying=Curious(), trusted_proxies=frozenset({"127.0.0.1"}))
+        await house.ask("GET", "/v2/", headers=[f"X-Forwarded-For: {forwarded}"])
+        assert [asker.address for asker in askers] == [counted]
 
 
 class DrainTests:

@@ -45,7 +45,8 @@ class Asker:
 
     Attributes:
         authorization: the header of that name; None if there is none.
-        address: of the client; empty if it has none.
+        address: that the client's failures count under: its own, or its network where one client
+            has a whole network of them; empty if it has none.
         certificate: that it was verified by; None without one.
     """
 

@@ -16,6 +16,9 @@ from txregistry.web.connections import host_of
 #: What a client's own request id may be: nothing that a log, a header or a terminal minds.
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,127}")
 
+# An address with a port, as some proxies write it.
+_WITH_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
+
 #: By which a request id comes and goes.
 REQUEST_ID = b"X-Request-Id"
 
@@ -62,6 +65,13 @@ def _id_of(given: str | None) -> str:
 def _client_behind(proxy: str, request: Bearer, trusted: frozenset[str]) -> str:
     """Return the last address before our own proxies, that of ``proxy`` if it names none."""
     for hop in reversed((request.header(b"X-Forwarded-For") or "").split(",")):
-        if hop.strip() and hop.strip() not in trusted:
-            return hop.strip()
+        address = _without_port(hop.strip())
+        if address and address not in trusted:
+            return address
     return proxy
+
+
+def _without_port(hop: str) -> str:
+    """Return a hop as an address alone: a port would make each connection another client."""
+    found = _WITH_PORT.fullmatch(hop)
+    return hop if found is None else found[1] or found[2]

@@ -27,6 +27,7 @@ from txregistry.auth.decisions import (
 from txregistry.auth.immutable import ImmutableTags
 from txregistry.oci.names import RepositoryName, Tag
 from txregistry.web.answer import Answer
+from txregistry.web.connections import group_of
 from txregistry.web.faults import refusal
 from txregistry.web.peer import peer_certificate
 from txregistry.web.request import RegistryRequest
@@ -138,4 +139,5 @@ class Gate:
 def asker_of(request: RegistryRequest) -> Asker:
     """Return what a request shows of who sends it."""
     certificate = peer_certificate(request.channel.transport)
-    return Asker(request.header(b"Authorization"), request.errand.client, certificate)
+    address = group_of(request.errand.client)
+    return Asker(request.header(b"Authorization"), address, certificate)
