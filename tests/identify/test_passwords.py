@@ -103,6 +103,27 @@ async def test_same_login_many_times_at_once_is_hashed_once():
     assert len(slow.checks) == 3
 
 
+@pytest.mark.parametrize("name", ["alice", "carol"])
+@pytest_twisted.ensureDeferred
+async def test_wrong_logins_at_once_wait_for_one_another_whoever_they_are_for(name):
+    """Else two at once would tell whether there is such a name: it takes twice as long, or not."""
+    world, releases = World(), []
+
+    class SlowHasher(CountingHasher):
+        async def is_right(self, check):
+            releases.append(Deferred())
+            await releases[-1]
+            return compare(check)
+
+    world.passwords._hasher = SlowHasher()
+    logins = [Deferred.fromCoroutine(world.login(name, "wrong")) for _ in range(2)]
+    assert len(releases) == 1
+    releases[0].callback(None)
+    assert len(releases) == 2
+    releases[1].callback(None)
+    assert [await each for each in logins] == [False] * 2
+
+
 @pytest_twisted.ensureDeferred
 async def test_changed_hash_forgets_who_was_let_in():
     """A password that was changed or taken away ceases to work at once."""
@@ -161,6 +182,21 @@ async def test_failures_for_one_name_are_limited_wherever_they_come_from():
     assert not await world.login("bob", "wrong", "10.0.2.1")
 
 
+def test_failures_at_the_same_time_are_paid_for_later():
+    """Six that were let through together, where three in a minute are allowed."""
+    clock = Clock()
+    failures = Failures(3, clock.seconds)
+    failures.check("a")
+    for _ in range(6):
+        failures.count("a")
+    for left, passed in ((80, 20), (60, 40), (20, 20)):
+        with pytest.raises(OciError) as caught:
+            failures.check("a")
+        assert caught.value.retry_after == left
+        clock.advance(passed)
+    failures.check("a")
+
+
 def test_failures_of_many_are_kept_within_bounds():
     clock = Clock()
     failures = Failures(1, clock.seconds)
@@ -208,6 +244,23 @@ async def test_real_threads_check_real_passwords():
     assert await hashing.is_right(Check(b"secret", hashed("secret")))
     assert not await hashing.is_right(Check(b"wrong", hashed("secret")))
     await hashing.stop()
+    await hashing.stop()
+
+
+@pytest.mark.parametrize("is_used", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_what_comes_after_the_end_is_told_to_come_back(is_used):
+    """Of a reload, after which others check; no thread is left behind by who comes late."""
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    hashing = Hashing(reactor)
+    if is_used:
+        assert not await hashing.is_right(Check(b"wrong", hashed("secret")))
+    await hashing.stop()
+    with pytest.raises(OciError) as caught:
+        await hashing.is_right(Check(b"wrong", hashed("secret")))
+    assert caught.value.code is Code.UNAVAILABLE
+    assert not any(thread.is_alive() for thread in hashing._pool.threads)
 
 
 def test_nothing_shows_a_password():

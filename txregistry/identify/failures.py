@@ -3,8 +3,11 @@
 
 Room: identify. Must not know passwords. For each there is a bucket: full at first, a failure takes
 one out, and it fills again within a minute. Whose bucket is empty is told to come back before
-anything is hashed. Who was let in lately is not asked here at all, so guessing at somebody's
-password does not lock out where that one works.
+anything is hashed. Attempts that are hashed at the same time may take out more than there is, which
+has to flow in again as well: else guessing in bursts would be allowed more than one by one.
+
+Who was let in lately is not asked here at all, so guessing at somebody's password does not lock out
+where that one works.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ class Failures:
         """Note a failure."""
         if not self._limit or not key:
             return
-        self._buckets[key] = (max(self._left(key) - 1.0, 0.0), self._seconds())
+        self._buckets[key] = (self._left(key) - 1.0, self._seconds())
         self._buckets.move_to_end(key)
         if len(self._buckets) > BUCKETS:
             self._buckets.popitem(last=False)

@@ -13,7 +13,8 @@ Room: identify. Must not know where they came from, nor what they open.
 What was let in is remembered under an HMAC with a key of this process, of the name, the password
 and the stored hash: a changed hash forgets it. An unknown name costs a hash of the file's highest
 cost; a wrong password for a hash of a lower one is followed by dummies until it has cost as much:
-cost c takes twice as long as c-1, so c + c + (c+1) + ... + (max-1) = max.
+cost c takes twice as long as c-1, so c + c + (c+1) + ... + (max-1) = max. Whether several at once
+wait for one another tells nothing either: they do for names that there are not, too.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class Passwords:
         """
         file = self._file()
         stored = file.hashes.get(login.name)
-        proof = self._proof(login, stored)
-        while proof is not None:
+        proof = self._proof(login, stored or b"")
+        while True:
             if self._remembered.get(proof):
                 return True
             if proof not in self._checking:
@@ -96,9 +97,7 @@ class Passwords:
         self._by_name.count(login.name)
         return False
 
-    async def _is_right(self, check: Check, proof: bytes | None) -> bool:
-        if proof is None:
-            return await self._hasher.is_right(check)
+    async def _is_right(self, check: Check, proof: bytes) -> bool:
         bell = self._checking[proof] = Bell()
         try:
             is_right = await self._hasher.is_right(check)
@@ -117,9 +116,7 @@ class Passwords:
         stored = self._file().hashes.get(name)
         return None if stored is None else hashlib.sha256(b"mark of " + stored).hexdigest()[:32]
 
-    def _proof(self, login: Login, stored: bytes | None) -> bytes | None:
-        if stored is None:
-            return None
+    def _proof(self, login: Login, stored: bytes) -> bytes:
         parts = (login.name.encode(), login.password.encode(), stored)
         framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.digest(self._key, framed, "sha256")
