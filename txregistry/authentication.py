@@ -130,9 +130,7 @@ class Authentication:
 
     def _build(self) -> Identify:
         settings = self._settings
-        if settings.scheme == "none" or not (
-            settings.scheme or settings.certificates.name != "none"
-        ):
+        if settings.is_open:
             return Everybody()
         if settings.scheme == "silly":
             return Silly(settings.silly.realm, settings.silly.service, self._rules)

@@ -226,6 +226,10 @@ def test_immutable_tags_are_read_strictly():
             {"none": None, "certificates": {"name": "dns"}},
             "auth.certificates has no effect with auth.none",
         ),
+        (
+            {"none": None, "access": [{"authenticated": True, "actions": ["pull"]}]},
+            "auth.access has no effect with auth.none; remove auth.none",
+        ),
     ],
 )
 def test_what_can_not_work_together_is_refused(auth, part):
@@ -274,3 +278,24 @@ def test_key_of_a_provider_is_read_strictly(name):
 )
 def test_provider_that_lets_too_much_in_is_refused(text, part):
     assert part in refusal_of_keys(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_open"),
+    [
+        ("", True),
+        ("auth: {none: }", True),
+        (yaml.safe_dump({"auth": HTPASSWD}), False),
+        (yaml.safe_dump({"auth": SILLY}), False),
+        (yaml.safe_dump({"auth": TOKEN}), False),
+        (with_provider(), False),
+        (
+            "auth: {certificates: {name: dns}}\n"
+            "http: {tls: {certificate: /c, key: /k, clientcas: [/a]}}",
+            False,
+        ),
+    ],
+)
+def test_registry_is_open_only_if_nothing_was_said_of_who_may_come_in(text, is_open):
+    """A provider alone is such a word: its jobs are let in, and nobody else."""
+    assert read_keys(text).auth.is_open is is_open

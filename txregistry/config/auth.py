@@ -51,6 +51,7 @@ def judge_auth(auth: Auth, http: Http, tree: Node, origin: Origin) -> Auth:
     for name, is_asked in (
         ("certificates", auth.certificates.name != "none"),
         ("oidc", bool(auth.oidc)),
+        ("access", bool(auth.access) and scheme == "none"),
     ):
         if scheme in ("none", "silly") and is_asked:
             raise refusal(

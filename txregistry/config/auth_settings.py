@@ -242,6 +242,13 @@ class Auth:
     allow_anonymous_writes: bool = key(FLAG, False)
     scheme: str = field(default="")
 
+    @property
+    def is_open(self) -> bool:
+        """Everybody may do everything: that was said, or nothing was said of who may do what."""
+        if self.scheme:
+            return self.scheme == "none"
+        return not (self.certificates.name != "none" or self.oidc or self.access)
+
 
 #: The schemes by their keys.
 SCHEMES = ("none", "silly", "htpasswd", "token")
