@@ -63,6 +63,14 @@ def test_large_data_are_hashed_in_pieces(memory):
     assert summary.totals.bytes_read >= len(data)
 
 
+def test_data_of_manifests_count_as_read(memory):
+    """They are read and hashed in any case, and the summary says how much that was."""
+    it = memory.repository("lib/app")
+    _, summary = memory.check()
+    manifests = ("image", "second", "index", "nested", "referrer")
+    assert summary.totals.bytes_read == sum(it.sizes[name] for name in manifests)
+
+
 def test_manifest_that_is_too_large_to_be_one(memory):
     it = memory.repository("lib/app")
     data = b'{"schemaVersion": 2}' + b" " * (8 * 1024 * 1024)

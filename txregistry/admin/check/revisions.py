@@ -136,6 +136,7 @@ class Revisions:
             return Verdict(
                 (movable(MANIFEST_UNPARSABLE, link.path, f"is for {target}, which is too large"),)
             )
+        self._inspection.totals.bytes_read += len(data)
         if self._inspection.is_damaged(target) or not target.matches(data):
             kind, why = (
                 BLOB_CORRUPT,
