@@ -34,6 +34,7 @@ from txregistry_drivers.objects import (
     ObjectHead,
     Piece,
 )
+from txregistry_drivers.objects.removal import remove_below
 
 #: Seconds for which a call is tried again.
 _RETRIES_FOR = 60.0
@@ -125,13 +126,7 @@ class GcsBucket:
 
     def delete_below(self, prefix: str) -> None:
         """Remove every object whose key begins with ``prefix``."""
-        after = ""
-        while True:
-            page = self.list(prefix, after=after, limit=1000, is_deep=True)
-            self.delete_many([one.key for one in page.objects])
-            after = page.after
-            if not after:
-                return
+        remove_below(self, prefix)
 
     def copy(self, source: str, destination: str) -> None:
         target = self._bucket.blob(destination)

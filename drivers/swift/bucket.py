@@ -29,6 +29,7 @@ from txregistry_drivers.objects import (
     Piece,
 )
 from txregistry_drivers.objects.keys import MARK
+from txregistry_drivers.objects.removal import remove_below
 from txregistry_drivers.swift.composing import MOST_SEGMENTS, Segment, compose, staying_of
 from txregistry_drivers.swift.connections import Connections
 from txregistry_drivers.swift.options import SwiftOptions
@@ -125,13 +126,7 @@ class SwiftBucket:
 
     def delete_below(self, prefix: str) -> None:
         """Remove every object whose key begins with ``prefix``."""
-        after = ""
-        while True:
-            page = self.list(prefix, after=after, limit=1000, is_deep=True)
-            self.delete_many([one.key for one in page.objects])
-            after = page.after
-            if not after:
-                return
+        remove_below(self, prefix)
 
     def copy(self, source: str, destination: str) -> None:
         with translated(source, "a copy"), self._connections.lent() as swift:
