@@ -92,6 +92,9 @@ async def test_origin_that_proves_nothing_is_refused(origin):
         (f"{where}/keys", None),
         ("https://127.0.0.1:1/keys", trust),
         (where.replace("https", "http") + "/keys", trust),
+        (f"{where}/a\nb", trust),
+        ("https://127.0.0.1:port/keys", trust),
+        ("https:///keys", trust),
     ]:
         with pytest.raises(FetchError):
             await Fetcher(reactor, policy).fetch(url)

@@ -26,6 +26,7 @@ SIZE_LIMIT = 1024 * 1024
 _FAILURES = (
     *(ResponseFailed, ConnectError, ConnectTimeout, DNSLookupError),
     *(CancelledError, CollectTimeout),
+    ValueError,  # a URL that is none; a discovery document may name anything below its origin
 )
 
 
