@@ -243,14 +243,20 @@ class Authentication:
     def _watched(
         self, path: str, parse: Callable[[bytes, str], tuple[Keys, tuple[str, ...]]]
     ) -> WatchedFile[Keys]:
-        file = WatchedFile(path, parse, self._in_thread, limit=KEYS_FILE_LIMIT)
+        file = WatchedFile(
+            path,
+            parse,
+            self._in_thread,
+            limit=KEYS_FILE_LIMIT,
+            is_secret=lambda keys: keys.has_secrets,
+        )
         self._files.append(file)
         return file
 
     def _passwords(self) -> Passwords:
         path = self._settings.htpasswd.path
         file: WatchedFile[Htpasswd] = WatchedFile(
-            path, parse_htpasswd, self._in_thread, limit=FILE_LIMIT, is_secret=True
+            path, parse_htpasswd, self._in_thread, limit=FILE_LIMIT, is_secret=lambda _: True
         )
         self._files.append(file)
         failures = self._settings.failures

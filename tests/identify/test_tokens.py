@@ -417,3 +417,11 @@ def test_bundle_that_can_not_be_used_is_refused_in_one_sentence(data, part):
 def test_nothing_shows_a_secret():
     assert "KEY" not in repr(Keys())
     assert "secret" not in repr(Asker("Basic secret"))
+
+
+def test_keys_that_are_secrets_are_told_from_public_ones():
+    """A file of them is nothing that everybody should read."""
+    secret = {"kty": "oct", "kid": "s", "k": base64.urlsafe_b64encode(b"x" * 32).decode()}
+    for jwk, expected in ((secret, True), (jwk_of(KEY, "first"), False)):
+        keys, _ = parse_jwks(json.dumps({"keys": [jwk]}).encode(), "jwks")
+        assert keys.has_secrets is expected

@@ -93,7 +93,7 @@ def test_file_that_can_not_be_used_at_the_start_stops_it(tmp_path):
 
 
 def test_secret_file_that_anybody_may_read_is_warned_of(tmp_path, logged):
-    file = FileOnDisk(tmp_path, is_secret=True)
+    file = FileOnDisk(tmp_path, is_secret=lambda value: value != "two")
     file.watched.load()
     assert logged == []
     file.write("one", 0o644)
@@ -101,3 +101,6 @@ def test_secret_file_that_anybody_may_read_is_warned_of(tmp_path, logged):
     assert [event["warning"] for event in logged] == [
         f"everybody on this host may read {file.path}; chmod o-r it"
     ]
+    file.write("two", 0o644)
+    file.watched.load()
+    assert len(logged) == 1

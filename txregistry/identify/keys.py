@@ -72,6 +72,11 @@ class Keys:
     by_id: Mapping[str, Key] = field(factory=dict)
     roots: tuple[x509.Certificate, ...] = ()
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whoever knows one of them could sign, too."""
+        return any(key.algorithms & HMAC for key in self.by_id.values())
+
     def __or__(self, other: Keys) -> Keys:
         return Keys({**self.by_id, **other.by_id}, self.roots + other.roots)
 

@@ -32,7 +32,8 @@ class WatchedFile(Generic[T]):
     Args:
         parse: content and path -> value and warnings; raises FileError.
         run: runs what blocks.
-        is_secret: others than its owner and group should not read it.
+        is_secret: says of a value whether others than the file's owner and group should not read
+            it.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class WatchedFile(Generic[T]):
         run: Run,
         *,
         limit: int,
-        is_secret: bool = False,
+        is_secret: Callable[[T], bool] = lambda value: False,
     ) -> None:
         self._path = path
         self._parse = parse
@@ -91,6 +92,8 @@ class WatchedFile(Generic[T]):
     def _read_and_parse(self) -> tuple[tuple[int, ...], T, tuple[str, ...]]:
         seen, data = self._read()
         value, warnings = self._parse(data, self._path)
+        if self._is_secret(value) and seen[-1] & stat.S_IROTH:
+            warnings += (f"everybody on this host may read {self._path}; chmod o-r it",)
         return seen, value, warnings
 
     def _look(self) -> tuple[int, ...]:
@@ -113,8 +116,6 @@ class WatchedFile(Generic[T]):
             raise FileError(f"{self._path} is larger than {self._limit} bytes; name another file")
         if found.st_mode & stat.S_IWOTH:
             raise FileError(f"everybody on this host may write to {self._path}; chmod o-w it")
-        if self._is_secret and found.st_mode & stat.S_IROTH:
-            self._warn((f"everybody on this host may read {self._path}; chmod o-r it",))
         return _state(found), data
 
 
