@@ -99,3 +99,14 @@ def test_every_document_is_in_the_readme():
 def test_linked_file_is_there(document):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
         assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_linked_heading_is_there(document):
+    for target, anchor in re.findall(
+        r"\]\(([^)#:]*)#([^)]+)\)", document.read_text(encoding="utf-8")
+    ):
+        text = (document.parent / target if target else document).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        anchors = [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
+        assert anchor in anchors, f"{document.name}: {target}#{anchor}"
