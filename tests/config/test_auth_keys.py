@@ -236,6 +236,16 @@ def test_what_can_not_work_together_is_refused(auth, part):
     assert part in refusal_of_keys(yaml.safe_dump({"auth": auth}))
 
 
+@pytest.mark.parametrize(("length", "is_taken"), [(31, False), (32, True)])
+def test_tokens_are_not_signed_with_what_can_be_guessed(length, is_taken):
+    """Each token tells whether a guess was right, wherever it is made."""
+    text = yaml.safe_dump({"http": {"secret": "x" * length}, "auth": SERVER})
+    if is_taken:
+        assert read_keys(text).auth.token_server.enabled
+    else:
+        assert "http.secret, which is shorter than 32 bytes" in refusal_of_keys(text)
+
+
 def test_realms_may_follow_from_the_host():
     """Where clients are sent comes from the configuration, never from a request."""
     for auth in (

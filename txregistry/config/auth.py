@@ -15,6 +15,9 @@ from txregistry.config.document import Branch, Items, Node, lookup
 from txregistry.config.errors import Origin, refusal
 from txregistry.config.settings import Http
 
+#: Least bytes of a secret that tokens are signed with. Source: RFC 7518 section 3.2.
+LEAST_SECRET = 32
+
 #: What each scheme can't do without.
 _NEEDED = {
     "silly": ("realm", "service"),
@@ -133,6 +136,14 @@ def _judge_server(auth: Auth, scheme: str, http: Http, origin: Origin) -> None:
             "auth.tokenserver needs http.host, since the Host of a request is not trusted",
             "set http.host to the URL that clients use, or auth.tokenserver.realm to that of the"
             " token server",
+        )
+    if http.secret and len(http.secret.encode("utf-8")) < LEAST_SECRET:
+        raise refusal(
+            origin,
+            f"auth.tokenserver signs with http.secret, which is shorter than {LEAST_SECRET} bytes:"
+            " whoever guesses it makes tokens for everybody",
+            "make it longer, for example by openssl rand -hex 32, or remove it for one that is made"
+            " and kept in the storage",
         )
 
 
