@@ -123,6 +123,9 @@ class FileTests:
         "text",
         [
             MINIMAL + "http: {secret: hunter2}",
+            MINIMAL + "redis: {addrs: [r], password: hunter2}",
+            MINIMAL + "tracing: {endpoint: 'http://c/', headers: {Authorization: [hunter2]}}",
+            MINIMAL + "health: {http: [{uri: 'http://c/', headers: {Authorization: [hunter2]}}]}",
             "version: 0.1\nstorage: {external: {command: [/d], options: {secretkey: hunter2}}}",
         ],
     )

@@ -19,6 +19,7 @@ import attrs
 from txregistry.config.auth import judge_auth
 from txregistry.config.document import (
     Branch,
+    Items,
     Node,
     Scalar,
     is_null,
@@ -283,7 +284,13 @@ def _unwise(configuration: Configuration, tree: Node) -> Iterable[str]:
 
 
 def _holds_secret(tree: Node) -> bool:
-    if not is_null(lookup(tree, "http.secret")) or notifications_hold_secret(tree):
+    named = ("http.secret", "redis.password", "tracing.headers")
+    if any(not is_null(lookup(tree, path)) for path in named) or notifications_hold_secret(tree):
+        return True
+    checks = lookup(tree, "health.http")
+    if isinstance(checks, Items) and not all(
+        is_null(lookup(check, "headers")) for check in checks.nodes
+    ):
         return True
     storage = lookup(tree, "storage")
     return storage is not None and any(_SOUNDS_SECRET.search(name) for name in _names(storage))
