@@ -15,6 +15,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 from attrs import define
@@ -85,6 +86,11 @@ class Links(Protocol):
         """
 
 
+@cache
+def _brings_descriptor(command: type[amp.Command]) -> bool:
+    return any(isinstance(kind, amp.Descriptor) for _, kind in command.response)
+
+
 @define(eq=False)
 class _Call:
     """One question. ``waiter`` is None once nobody waits for the answer any more."""
@@ -109,7 +115,7 @@ class _Call:
 
     @property
     def brings_descriptor(self) -> bool:
-        return any(isinstance(kind, amp.Descriptor) for _, kind in self.command.response)
+        return _brings_descriptor(self.command)
 
     def close_lane(self) -> None:
         if self.lane is not None:
