@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -18,7 +19,8 @@ HOLDING = """
 import os, time
 from txregistry.driver import MemoryStore, main
 class Holding(MemoryStore):
-    threads = 8
+    threads = THREADS
+    needs_network = NEEDS_NETWORK
     def hold(self, kind):
         open(f"{directory}/{kind}-{os.urandom(8).hex()}", "w").close()
         while not os.path.exists(f"{directory}/go"):
@@ -39,14 +41,21 @@ main(create)
 
 
 class ThreadTests:
+    @pytest.mark.parametrize(
+        ("threads", "needs_network", "writes", "looks"), [(8, True, 6, 2), (40, False, 32, 8)]
+    )
     @pytest_twisted.ensureDeferred
-    async def test_looks_have_threads_of_their_own_and_all_are_bounded(self, tmp_path):
+    async def test_looks_have_threads_of_their_own_and_all_are_bounded(
+        self, tmp_path, threads, needs_network, writes, looks
+    ):
         """However many writes hang on the disk, a small look is answered; and no more calls run at
         once than the store has threads.
         """
+        program = HOLDING.replace("THREADS", str(threads))
+        program = program.replace("NEEDS_NETWORK", str(needs_network))
         spec = DriverSpec(
             "tested",
-            command=driver(HOLDING),
+            command=driver(program),
             options={"directory": str(tmp_path)},
             isolation="off",  # else it could not write there
         )
@@ -59,15 +68,15 @@ class ThreadTests:
 
             asked = [
                 Deferred.fromCoroutine(opened.driver.put(f"/{number}", b"x"))
-                for number in range(20)
+                for number in range(writes + 5)
             ]
-            await until(lambda: begun("put") == 6)
+            await until(lambda: begun("put") == writes)
             assert (await opened.driver.stat("/")).is_directory
-            asked += [Deferred.fromCoroutine(opened.driver.stat("/hold")) for _ in range(20)]
-            await until(lambda: begun("look") == 2)
+            asked += [Deferred.fromCoroutine(opened.driver.stat("/hold")) for _ in range(looks + 5)]
+            await until(lambda: begun("look") == looks)
             pong = opened.links.last_ping
             await until(lambda: opened.links.last_ping is not pong)
-            assert (begun("put"), begun("look")) == (6, 2)
+            assert (begun("put"), begun("look")) == (writes, looks)
             (tmp_path / "go").touch()
             for one in asked:
                 await one
