@@ -5,6 +5,7 @@ with it.
 
 import json
 
+import bcrypt
 import pytest
 
 from txregistry import __version__, cli
@@ -118,6 +119,26 @@ class CertificateTests:
         status, said, error = run("config", "check", str(file))
         assert (status, said) == (1, "")
         assert error.startswith(f"txregistry: http.tls.key: {server.key} can't be read")
+
+
+class PasswordFileTests:
+    def test_passwords_are_checked_with_the_configuration(self, run, tmp_path):
+        """Debian's own file names a directory: that is told before the change-over, not at it."""
+        file, passwords = tmp_path / "r.yml", tmp_path / "htpasswd"
+        auth = f"htpasswd: {{realm: r, path: {passwords}}}"
+        provider = '{issuer: https://ci.example, audience: r, claims: {sub: x}, name: "ci:{sub}"}'
+        rules = "[{authenticated: true, actions: [pull]}]"
+        auth = f"{{{auth}, oidc: [{provider}], access: {rules}}}"
+        file.write_text(f"version: 0.1\nstorage: inmemory\nauth: {auth}")
+        hashed = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
+        passwords.write_text(f"alice:{hashed}\n")
+        status, _, error = run("config", "check", str(file))
+        assert (status, error) == (0, "")
+        passwords.unlink()
+        passwords.mkdir()
+        status, said, error = run("config", "check", str(file))
+        assert (status, said) == (1, "")
+        assert error.startswith(f"txregistry: {passwords}")
 
 
 class ServeTests:

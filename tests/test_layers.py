@@ -90,7 +90,7 @@ ROOMS = {
         "serving",
         "storage",
     },
-    "cli": {"config", "drivertest", "maintenance", "process", "serving", "tls"},
+    "cli": {"authentication", "config", "drivertest", "maintenance", "process", "serving", "tls"},
     "driver": {"oci", "storage", "ipc", "process"},
     "drivers": {"driver"},
     "plugin": set(),

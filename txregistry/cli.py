@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from txregistry import __version__
+from txregistry.authentication import check_files
 from txregistry.config import (
     ConfigError,
     Configuration,
@@ -230,6 +231,7 @@ def _check(parsed: argparse.Namespace) -> int:
     configuration = _load(parsed.file)
     if configuration.http.tls.is_on:
         make_contexts(configuration.http.tls)
+    check_files(configuration)
     for warning in configuration.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(
