@@ -63,8 +63,8 @@ THREADS = 16
 #: One of so many threads is for looks at something small alone: these don't wait for writes.
 _LOOKING = 4
 
-#: Most of these where no network is waited for: more only wake each other up, and the opening of a
-#: file costs the process a fifth more with 25.
+#: Most of these where no network is waited for: a look is short there, and more of them at once
+#: only wake each other up.
 _NEAR_LOOKING = 8
 
 #: Seconds between two tries to make a store whose backend can't be reached.
