@@ -9,7 +9,7 @@ from twisted.logger import globalLogPublisher
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.registry.tasks import Finishing, each, if_there, together
-from txregistry.storage.errors import Denied, Fenced, Missing, Unavailable
+from txregistry.storage.errors import Denied, Fenced, Missing, Unavailable, WrongOffset
 
 from .world import done, started
 
@@ -160,6 +160,7 @@ class FinishingTests:
             (Denied("x"), True),
             (Unavailable("x"), False),
             (Fenced("x"), False),
+            (WrongOffset("x", actual=1), False),
         ],
     )
     def test_failure_that_nobody_waits_for_is_logged(self, failures, error, is_logged):

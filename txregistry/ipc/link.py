@@ -173,8 +173,9 @@ class Link(DescriptorKeeper):
         self._when_lost = when_lost
         self._when_settled = when_settled
         self.answered = 0
-        self._calls: set[_Call] = set()
-        self._watchers: set[Callable[[Link], None]] = set()
+        # Dicts for their order: who came first is told first, and a run can be repeated.
+        self._calls: dict[_Call, None] = {}
+        self._watchers: dict[Callable[[Link], None], None] = {}
         self._sending = _Line()
         self._receiving = _Line()
         self._sweep: IDelayedCall | None = None
@@ -217,7 +218,7 @@ class Link(DescriptorKeeper):
             raise self._lost_before(call)
         waiter: Deferred[Answer] = Deferred(lambda _: self._give_up(call))
         call.waiter = waiter
-        self._calls.add(call)
+        self._calls[call] = None
         if self._sweep is None:
             self._sweep = self._clock.callLater(1.0, self._check_deadlines)
         line = self._line(call)
@@ -292,10 +293,10 @@ class Link(DescriptorKeeper):
 
     def watch(self, watcher: Callable[[Link], None]) -> None:
         """Have ``watcher`` called when the connection has ended."""
-        self._watchers.add(watcher)
+        self._watchers[watcher] = None
 
     def unwatch(self, watcher: Callable[[Link], None]) -> None:
-        self._watchers.discard(watcher)
+        self._watchers.pop(watcher, None)
 
     # -- answers
 
@@ -333,7 +334,7 @@ class Link(DescriptorKeeper):
 
     def _end(self, call: _Call) -> Deferred[Answer] | None:
         """The call is off the wire; returns who waits for it."""
-        self._calls.discard(call)
+        self._calls.pop(call, None)
         call.close_lane()
         return self._settle(call)
 
@@ -344,7 +345,7 @@ class Link(DescriptorKeeper):
         """Nobody waits for the call any more; returns who did."""
         waiter, call.waiter = call.waiter, None
         if not call.is_sent:
-            self._calls.discard(call)
+            self._calls.pop(call, None)
             call.close_lane()
         line = self._line(call)
         following = line.leave(call) if line is not None else None
@@ -396,7 +397,7 @@ class Link(DescriptorKeeper):
             self._sweep.cancel()
             self._sweep = None
         super().connectionLost(reason)
-        watchers, self._watchers = self._watchers, set()
+        watchers, self._watchers = self._watchers, {}
         for watcher in watchers:
             watcher(self)
 

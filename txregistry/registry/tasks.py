@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from txregistry.oci.errors import OciError
 from txregistry.registry.body import BodyCut
-from txregistry.storage.errors import Fenced, Missing, StorageError
+from txregistry.storage.errors import Fenced, Missing, StorageError, WrongOffset
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -28,8 +28,9 @@ T = TypeVar("T")
 #: an object store, few enough to leave a driver's slots to others.
 WIDTH = 16
 
-#: How work ends that was finished without its client, and nobody needs to know.
-_EXPECTED = (OciError, BodyCut, CancelledError, Fenced)
+#: How work ends that was finished without its client, and nobody needs to know. The last two: the
+#: client is back, and its upload is in newer hands.
+_EXPECTED = (OciError, BodyCut, CancelledError, Fenced, WrongOffset)
 
 log = Logger()
 
