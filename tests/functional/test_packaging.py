@@ -120,7 +120,8 @@ class InstalledTests:
             "from importlib.metadata import entry_points as e; print(*sorted(e(group='%s').names))"
         )
         found = listing % "txregistry.drivers"
-        assert environment.run(environment.python, "-c", found) == "filesystem inmemory memory\n"
+        names = "azure filesystem gcs inmemory memory s3 s3aws swift\n"
+        assert environment.run(environment.python, "-c", found) == names
 
     def test_types_are_shipped(self, environment):
         code = "import txregistry, txregistry_drivers as d; from pathlib import Path; " + (

@@ -89,8 +89,8 @@ FAILURES = {
         ["registry.yml, line ", ": htpp is not a known key; did you mean http?"],
     ),
     "passwords": (
-        {"auth": {"htpasswd": {"realm": "r", "path": "/p"}}},
-        ["auth is not supported; this registry can't check passwords"],
+        {"auth": {"htpasswd": {"realm": "r", "path": "/nowhere/passwords"}}},
+        ["/nowhere/passwords can't be read", "name a file that this user may read"],
     ),
     "a directory that can't be written": (
         {"storage": {"filesystem": {"rootdirectory": "/proc/registry"}}},
