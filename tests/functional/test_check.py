@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -158,7 +159,9 @@ class HealthyTests:
                 for _ in range(5):
                     status, document, error = check(ours, "--read-data", "--strict")
                     assert document["findings"] == []
-                    assert (status, error) == (0, "")
+                    assert status == 0
+                    # On a slow machine it tells how far it is.
+                    assert re.fullmatch(r"([a-z ]+: [0-9]+\n)*", error), error
             finally:
                 stop.set()
                 for thread in load:

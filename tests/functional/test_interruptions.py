@@ -9,6 +9,7 @@ import os
 import random
 import select
 import socket
+import time
 
 import pytest
 
@@ -44,6 +45,10 @@ class Content:
         for start in range(0, self.size, MIB):
             running.update(self.chunk(start, min(start + MIB, self.size)))
         return f"sha256:{running.hexdigest()}"
+
+
+#: Bytes a second that the client sends at most.
+RATE = 64 * MIB
 
 
 class Interrupted:
@@ -82,7 +87,12 @@ class Interrupted:
                 return "moved"
             assert start == b"HTTP/1.1 100 Continue\r\n\r\n", start
             position = self.offset
+            began = time.monotonic()
             while position < stop:
+                # What a client sends faster than it is taken waits in the kernel, and goes with the
+                # server: this is about uploads over slow links, not about that.
+                ahead = (position - self.offset) / RATE - (time.monotonic() - began)
+                time.sleep(max(0.0, ahead))
                 if select.select([connection], [], [], 0)[0]:
                     return self.read_refusal(connection)
                 data = self.content.chunk(position, min(position + PIECE, stop))
