@@ -216,6 +216,20 @@ async def test_mount_needs_the_right_to_pull_from_the_source(house):
 
 
 @pytest_twisted.ensureDeferred
+async def test_mount_without_a_source_tells_nothing_to_who_may_only_push(house):
+    """Else any digest could be asked for; a push needs no answer to that."""
+    guarded(house)
+    digest = digest_of(b"layer")
+    path = "/v2/team/app/blobs/uploads/"
+    await house.ask("POST", f"{path}?digest={digest}", headers=[ALICE], body=b"layer")
+    for who, status in [(PUSHER, 202), (BOB, 201)]:
+        reply = await house.ask("POST", f"{path}?mount={digest}", headers=[who])
+        assert reply.status == status, who
+    absent = await house.ask("POST", f"{path}?mount={digest_of(b'x')}", headers=[PUSHER])
+    assert absent.status == 202
+
+
+@pytest_twisted.ensureDeferred
 async def test_push_is_no_right_to_delete(house):
     guarded(house)
     await put_tag(house, "v1")

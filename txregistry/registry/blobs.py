@@ -150,7 +150,8 @@ class Blobs:
         """Make a blob of ``source`` a blob of ``repository``, if that is possible.
 
         Without a source only ``repository`` itself is looked at: to search everything that a client
-        may read costs more than its upload.
+        may read costs more than its upload. Even there the client must be one that may pull: else
+        who may only push could ask for any digest whether it is there.
 
         Args:
             may_read: whether the client may pull from a repository.
@@ -160,13 +161,14 @@ class Blobs:
 
         Source: distribution-spec end-11.
         """
-        if source is not None and not may_read(source):
+        source = source or repository
+        if not may_read(source):
             return False
         with border(Code.BLOB_UNKNOWN, str(digest)):
-            member = await self._links.find_blob(source or repository, digest)
+            member = await self._links.find_blob(source, digest)
             if member is None:
                 return False
-            if source is not None and source != repository:
+            if source != repository:
                 await self._finishing.run(self._mount(repository, member, source))
             await self._observer.told(repository, digest)
         return True
