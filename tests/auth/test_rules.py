@@ -2,6 +2,8 @@
 """Access rules: patterns, users, groups, and what no rule grants."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from txregistry.auth.decisions import CATALOG, REGISTRY, Resource, Right
 from txregistry.auth.rules import ALL_OR_NOTHING, AccessRule, Rules
@@ -35,6 +37,43 @@ def test_pattern_matches_whole_names(pattern, matching, others):
         assert right("pull", name) in rights, name
     for name in [*others, "a" * 256]:
         assert right("pull", name) not in rights, name
+
+
+@pytest.mark.parametrize(
+    ("patterns", "leading", "others"),
+    [
+        (["team/app"], ["team", "team/app"], ["tea", "team2", "other"]),
+        (["team/*"], ["team", "team/app"], ["tea", "team2", "t"]),
+        (["te**"], ["te", "team", "team/app"], ["t", "other"]),
+        (["*/app"], ["team", "other"], []),
+        (["{user}/**", "a/{user}"], ["alice", "alice/x", "a", "a/alice"], ["bob", "a/bob"]),
+        ([], ["anything"], []),
+    ],
+)
+def test_where_to_look_for_what_is_granted(patterns, leading, others):
+    """What is on the way to it, and what may be it or below it."""
+    rights = granted(AccessRule(anonymous=True, repositories=tuple(patterns), actions={"pull"}))
+    assert [name for name in leading if not rights.leads_on(name)] == []
+    assert [name for name in others if rights.leads_on(name)] == []
+
+
+def test_rules_that_let_nobody_pull_lead_nowhere():
+    rule = AccessRule(anonymous=True, repositories=["team/*"], actions={"push", "catalog"})
+    assert not granted(rule).leads_on("team")
+    nobodys = AccessRule(anonymous=True, repositories=["{user}/*"], actions={"pull"})
+    assert not granted(nobodys, "").leads_on("alice")
+
+
+@given(
+    st.text("a/*", min_size=1, max_size=6).filter(lambda text: "***" not in text),
+    st.text("a/", min_size=1, max_size=6),
+)
+def test_way_to_whatever_is_granted_is_never_left_out(pattern, name):
+    rights = granted(AccessRule(anonymous=True, repositories=(pattern,), actions={"pull"}))
+    parts = name.split("/")
+    if right("pull", name) in rights:
+        ways = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        assert all(map(rights.leads_on, ways)), ways
 
 
 def test_name_in_a_pattern_is_taken_word_by_word():

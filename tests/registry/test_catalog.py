@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import RepositoryName
@@ -170,6 +171,64 @@ class CatalogTests:
             seen += found.names
             last, has_more = seen[-1] if seen else "", found.has_more
         assert seen == sorted(repositories)
+
+
+class Sight:
+    """Sees what begins with a text."""
+
+    def __init__(self, beginning):
+        self.beginning = beginning
+
+    def sees(self, name):
+        return name.text.startswith(self.beginning)
+
+    def leads_on(self, directory):
+        inside = directory + "/"
+        return inside.startswith(self.beginning) or self.beginning.startswith(inside)
+
+
+class NarrowSightTests:
+    """The catalog of who sees little of it."""
+
+    def page(self, world, sight, limit=None, last="", owner="x"):
+        request = PageRequest(limit, last)
+        return world.registry.catalog.page(request, sight=sight, owner=owner)
+
+    def test_what_is_not_seen_leaves_no_gap(self):
+        world = holding("a", "b/1", "b/2", "c", "b/3")
+        assert done(self.page(world, Sight("b/"), 2)) == Page(("b/1", "b/2"), True)
+        assert done(self.page(world, Sight("b/"), 2, "b/2")) == Page(("b/3",), False)
+
+    def test_what_holds_nothing_of_it_is_not_looked_into(self):
+        """Else somebody with one repository makes the registry read a million directories."""
+        every = (f"{top}{number}/x/y" for top in "az" for number in range(200))
+        world = holding(*every, "team/app", "team/app/base")
+        world.driver.forget()
+        sight = Sight("team/app")
+        assert done(self.page(world, sight)).names == ("team/app", "team/app/base")
+        assert len(world.calls) < 20
+
+    @given(st.sets(names, max_size=12), names, names | st.text("a0-./", max_size=4))
+    def test_it_is_everything_but_what_is_not_seen(self, repositories, beginning, last):
+        world = holding(*repositories)
+        seen = sorted(each for each in repositories if each.startswith(beginning))
+        found = done(self.page(world, Sight(beginning), None, last))
+        assert found == take(seen, PageRequest(None, last))
+
+    def test_one_client_has_one_walk_at_a_time(self):
+        """Another's does not wait for it."""
+        world = holding("a")
+        held = world.driver.hold("^list")
+        first, second, other = (
+            Deferred.fromCoroutine(self.page(world, Sight(""), owner=owner)) for owner in "xxy"
+        )
+        assert not second.called
+        assert other.result.names == ("a",)
+        held.errback(Unavailable())
+        failures = []
+        first.addErrback(failures.append)
+        assert [failure.value.code for failure in failures] == [Code.UNAVAILABLE]
+        assert second.result.names == ("a",)
 
 
 class TreeTests:

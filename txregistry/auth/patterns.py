@@ -26,6 +26,13 @@ def matches(pattern: str, name: str, *, user: str = "") -> bool:
     return _expression(pattern, user if "{user}" in pattern else "").fullmatch(name) is not None
 
 
+def beginning(pattern: str, *, user: str = "") -> str | None:
+    """Return the text that all begins with which ``pattern`` describes; None if that is nothing."""
+    if "{user}" in pattern and not user:
+        return None
+    return pattern.partition("*")[0].replace("{user}", user)
+
+
 @lru_cache(maxsize=10_000)
 def _expression(pattern: str, user: str) -> re.Pattern[str]:
     spelled = {"**": ".+", "*": "[^/]+", "{user}": re.escape(user)}

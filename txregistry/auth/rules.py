@@ -9,11 +9,12 @@ says what repositories may be written as.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from functools import cached_property
 
 from attrs import frozen
 
 from txregistry.auth.decisions import CATALOG, REGISTRY, Right
-from txregistry.auth.patterns import matches
+from txregistry.auth.patterns import beginning, matches
 
 #: Action words that are about a repository.
 REPOSITORY_ACTIONS = frozenset({"pull", "push", "create", "delete"})
@@ -47,7 +48,7 @@ class AccessRule:
         return self.authenticated or name in self.users or not self.groups.isdisjoint(groups)
 
 
-@frozen
+@frozen(slots=False)
 class Granted(Container[Right]):
     """The rights of one identity, by the rules that are for it."""
 
@@ -56,6 +57,26 @@ class Granted(Container[Right]):
 
     def __contains__(self, right: object) -> bool:
         return isinstance(right, Right) and any(self._grants(rule, right) for rule in self._rules)
+
+    def leads_on(self, directory: str) -> bool:
+        """Say whether a repository of that name, or below it, may be one to pull from.
+
+        Cheap, and true too often rather than too seldom: patterns count up to their first ``*``.
+        """
+        inside = directory + "/"
+        return any(
+            begins.startswith(inside) or inside.startswith(begins) for begins in self._beginnings
+        )
+
+    @cached_property
+    def _beginnings(self) -> tuple[str, ...]:
+        rules = [rule for rule in self._rules if "pull" in rule.actions]
+        found = [
+            beginning(pattern, user=self._name) for rule in rules for pattern in rule.repositories
+        ]
+        if any(not rule.repositories for rule in rules):
+            found.append("")
+        return tuple(each for each in found if each is not None)
 
     def _grants(self, rule: AccessRule, right: Right) -> bool:
         if right.resource == CATALOG:

@@ -4,11 +4,16 @@
 Room: registry. Must not know who may see them. A repository is listed if a manifest or a tag is
 left in it; one that was emptied is not, although its directories may stay behind for ever on a file
 system. Driver calls: 2 for each repository of the answer and 1 for each directory above them.
+
+Who sees little of it has a page that is looked for far and wide. So what can't hold anything that
+they see is not looked into, and each client has one such walk at a time: the next waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 from txregistry.oci.errors import Code
 from txregistry.oci.names import RepositoryName
@@ -17,6 +22,7 @@ from txregistry.registry.border import border
 from txregistry.registry.tasks import if_there
 from txregistry.registry.tree import MANIFESTS, Node, RepositoryTree
 from txregistry.storage import paths
+from txregistry.storage.blocking import Bell
 from txregistry.storage.contract import Driver, Entry
 
 #: Entries of the first look for a manifest: its algorithm, its directory, its link come first. The
@@ -25,32 +31,61 @@ _FIRST_LOOK = 4
 _NEXT_LOOKS = 1000
 
 
+class Sight(Protocol):
+    """What somebody sees who does not see everything."""
+
+    def sees(self, name: RepositoryName) -> bool:
+        """Say whether they are told that a repository is there."""
+
+    def leads_on(self, directory: str) -> bool:
+        """Say whether they might see a repository of that name or below it."""
+
+
 class Catalog:
     """The repositories of a storage tree."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._walks: dict[str, Bell] = {}
 
     async def page(
-        self, request: PageRequest, *, may_see: Callable[[RepositoryName], bool] | None = None
+        self, request: PageRequest, *, sight: Sight | None = None, owner: str = ""
     ) -> Page:
         """List repositories in byte order of their names.
 
         Args:
-            may_see: of the others it is not told that they are there; None: all may be seen.
+            sight: what may be seen; of the rest it is not told that it is there. None: everything.
+            owner: whose walks wait for one another.
 
         Source: registry:2's ``_catalog``.
         """
         if request.limit == 0:
             return Page((), False)
+        if sight is None:
+            return await self._page(request, RepositoryTree(self._driver, after=request.last), None)
+        while owner in self._walks:
+            await self._walks[owner].rung()
+        with self._walking(owner):
+            tree = RepositoryTree(self._driver, after=request.last, leads_on=sight.leads_on)
+            return await self._page(request, tree, sight)
+
+    @contextmanager
+    def _walking(self, owner: str) -> Iterator[None]:
+        bell = self._walks[owner] = Bell()
+        try:
+            yield
+        finally:
+            del self._walks[owner]
+            bell.ring()
+
+    async def _page(self, request: PageRequest, tree: RepositoryTree, sight: Sight | None) -> Page:
         names: list[str] = []
         with border(Code.NAME_UNKNOWN):
-            tree = RepositoryTree(self._driver, after=request.last)
             while request.limit is None or len(names) <= request.limit:
                 node = await tree.next()
                 if node is None:
                     break
-                if may_see is not None and not may_see(node.name):
+                if sight is not None and not sight.sees(node.name):
                     continue
                 if await self._is_listed(node):
                     names.append(node.name.text)

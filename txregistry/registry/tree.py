@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable
 from typing import TypeAlias
 
 from attrs import frozen
@@ -87,11 +88,20 @@ class RepositoryTree:
 
     Args:
         after: any text; only names after it are given.
+        leads_on: says of a name whether it, or one below it, is wanted at all; others may be left
+            out, and cost nothing. None: all are wanted.
     """
 
-    def __init__(self, driver: Driver, *, after: str = "") -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        after: str = "",
+        leads_on: Callable[[str], bool] | None = None,
+    ) -> None:
         self._driver = driver
         self._after = after
+        self._is_wanted = leads_on
         self._serial = itertools.count()
         self._heap: list[tuple[str, int, _Known]] = []
         self._push("", _Unvisited(""))
@@ -140,7 +150,7 @@ class RepositoryTree:
         for child in listing.children:
             name = _join(directory, child.name)
             if child.is_directory and self._leads_on(name) and _is_name(name):
-                self._push(name, _Unvisited(name))
+                self._push_unvisited(name)
         if listing.has_more:
             last = listing.children[-1].name
             self._push(_join(directory, last), _Rest(directory, last))
@@ -159,12 +169,16 @@ class RepositoryTree:
         for end in range(1, len(component) + 1):
             name = prefix + component[:end]
             if component[end : end + 1] < "/" and _is_name(name):
-                self._push(name, _Unvisited(name))
+                self._push_unvisited(name)
         return safe_start(component)
 
     def _leads_on(self, name: str) -> bool:
         """Say whether ``name``, or anything that could be below it, sorts after the start."""
         return name + "/" > self._after or self._after.startswith(name + "/")
+
+    def _push_unvisited(self, name: str) -> None:
+        if self._is_wanted is None or self._is_wanted(name):
+            self._push(name, _Unvisited(name))
 
     def _push(self, key: str, known: _Known) -> None:
         heapq.heappush(self._heap, (key, next(self._serial), known))

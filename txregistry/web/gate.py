@@ -6,7 +6,7 @@ Room: web. Must not decide: ``auth.decisions.decide`` does, from what is handed 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from attrs import evolve, field, frozen
 
@@ -25,12 +25,28 @@ from txregistry.auth.decisions import (
     wanted,
 )
 from txregistry.auth.immutable import ImmutableTags
+from txregistry.auth.rules import Granted
 from txregistry.oci.names import RepositoryName, Tag
 from txregistry.web.answer import Answer
 from txregistry.web.connections import group_of
 from txregistry.web.faults import refusal
 from txregistry.web.peer import peer_certificate
 from txregistry.web.request import RegistryRequest
+
+
+@frozen
+class Sight:
+    """What somebody is shown in the catalog: the repositories that they may pull from."""
+
+    _rights: Container[Right]
+
+    def sees(self, name: RepositoryName) -> bool:
+        """Say whether they are shown a repository."""
+        return Right(Resource.repository(name), "pull") in self._rights
+
+    def leads_on(self, directory: str) -> bool:
+        """Say whether they might be shown a repository of that name or below it."""
+        return not isinstance(self._rights, Granted) or self._rights.leads_on(directory)
 
 
 @frozen
@@ -118,14 +134,12 @@ class Gate:
             return None
         return lambda tag: self.immutable.holds(repository.text, tag.text)
 
-    def seer(self, identity: Identity) -> Callable[[RepositoryName], bool] | None:
-        """Return a function that says whether ``identity`` is shown a repository in the catalog;
-        None if all are.
-        """
+    def sight(self, identity: Identity) -> Sight | None:
+        """Return what ``identity`` is shown in the catalog; None if that is everything."""
         if identity.is_unrestricted:
             return None
         rights = identity.rights if identity.visible is None else identity.visible
-        return lambda name: Right(Resource.repository(name), "pull") in rights
+        return Sight(rights)
 
     def reader(self, identity: Identity) -> Callable[[RepositoryName], bool]:
         """Return a function that says whether ``identity`` may pull from a repository."""

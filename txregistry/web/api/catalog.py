@@ -21,8 +21,8 @@ async def page(call: Call) -> Answer:
         default=min(call.settings.catalog_default, call.settings.catalog_maximum),
         clamp=False,
     )
-    may_see = call.house.gate.seer(call.identity)
-    found = await call.registry.catalog.page(request, may_see=may_see)
+    sight = call.house.gate.sight(call.identity)
+    found = await call.registry.catalog.page(request, sight=sight, owner=call.owner)
     headers = []
     if found.has_more and found.names:
         next_page = [("last", found.names[-1]), ("n", str(request.limit))]
