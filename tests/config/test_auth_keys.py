@@ -290,6 +290,34 @@ def test_provider_that_lets_too_much_in_is_refused(text, part):
     assert part in refusal_of_keys(text)
 
 
+@pytest.mark.parametrize("name", ["{sub}", "job {sub}", "{iss}:{sub}", "job"])
+def test_name_of_a_job_that_may_be_a_persons_is_refused(name):
+    """Names with a password have no colon; what a token says may have one, or not."""
+    assert "auth.oidc.0.name has no colon before" in refusal_of_keys(with_provider(name=name))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_apart"),
+    [
+        ("ci:{sub}", "ci:{sub}", False),
+        ("ci:{sub}", "ci:x:{sub}", False),
+        ("ci:x:{sub}", "ci:{sub}", False),
+        ("ci:x", "ci:x", False),
+        ("ci:{sub}", "qa:{sub}", True),
+        ("ci:x", "ci:y", True),
+    ],
+)
+def test_jobs_of_two_providers_never_have_the_same_name(one, other, is_apart):
+    document = yaml.safe_load(with_provider(name=one))
+    [first] = document["auth"]["oidc"]
+    document["auth"]["oidc"].append({**first, "issuer": "https://qa.example", "name": other})
+    text = yaml.safe_dump(document)
+    if is_apart:
+        assert [each.name for each in read_keys(text).auth.oidc] == [one, other]
+    else:
+        assert "auth.oidc.1.name begins like that of another provider" in refusal_of_keys(text)
+
+
 @pytest.mark.parametrize(
     ("text", "is_open"),
     [

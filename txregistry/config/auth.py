@@ -6,7 +6,7 @@ Room: config.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -106,12 +106,35 @@ def _judge_oidc(auth: Auth, entries: Mapping[str, Node]) -> None:
                 node.origin, f"auth.oidc.{index}.issuer is there twice", "keep one of both"
             )
         issuers.add(provider.issuer)
+    _judge_names(auth, nodes)
     if auth.oidc and not auth.access:
         raise refusal(
             listed.origin if listed else Origin("auth.oidc"),
             "auth.oidc without auth.access would let every job do everything",
             "add rules",
         )
+
+
+def _judge_names(auth: Auth, nodes: Sequence[Node]) -> None:
+    """Refuse names that could be those of people, or of jobs of another provider."""
+    beginnings: list[str] = []
+    for index, (provider, node) in enumerate(zip(auth.oidc, nodes, strict=False)):
+        beginning = provider.name.partition("{")[0]
+        if ":" not in beginning:
+            raise refusal(
+                node.origin,
+                f"auth.oidc.{index}.name has no colon before what a token says, so a job could have"
+                " the name of somebody with a password",
+                f"begin it with text and a colon, for example ci:{provider.name}",
+            )
+        if any(beginning.startswith(each) or each.startswith(beginning) for each in beginnings):
+            raise refusal(
+                node.origin,
+                f"auth.oidc.{index}.name begins like that of another provider, so a job of one could"
+                " have the name of the other's",
+                "give each a name that begins with other text and a colon",
+            )
+        beginnings.append(beginning)
 
 
 def _judge_certificates(auth: Auth, http: Http, origin: Origin) -> None:
