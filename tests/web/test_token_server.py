@@ -19,13 +19,17 @@ from txregistry.identify.keys import HMAC
 from txregistry.identify.schemes import Schemes
 from txregistry.identify.tokens import TokenCheck
 
+from .content import EMPTY_CONFIG, OCI_MANIFEST, digest_of, manifest
+
 RULES = Rules(
     [
         AccessRule(anonymous=True, repositories=("public/**",), actions={"pull"}),
         AccessRule(users={"alice"}, repositories=("team/*",), actions={"pull", "push", "catalog"}),
+        AccessRule(groups={"ci"}, repositories=("team/b",), actions={"pull", "catalog"}),
         AccessRule(users={"maker"}, repositories=("team/*",), actions={"pull", "create"}),
     ]
 )
+UNVERIFIED = {"verify_signature": False}
 REALM = "https://registry.test/auth/token"
 
 
@@ -64,10 +68,13 @@ class Server:
         check = TokenCheck(
             "us", "registry", self.issuer.keys, seconds, algorithms=HMAC, rules=RULES
         )
-        schemes = Schemes(
+        self.schemes = Schemes(
             BearerChallenge(REALM, "registry"), RULES, passwords=self.passwords, bearers=[check]
         )
-        house.serve(identifying=schemes, token_server=self.issuer)
+        self.serve()
+
+    def serve(self):
+        self.house.serve(identifying=self.schemes, token_server=self.issuer)
 
     async def get(self, *scopes, who=None, **parameters):
         query = urlencode([("service", "registry"), *parameters.items()])
@@ -89,6 +96,17 @@ class Server:
         return json.loads(reply.body)["token"]
 
 
+async def push_tag(house, server, name):
+    """A tag that there is, by whoever; the rules are none of its business."""
+    house.serve()
+    blob = f"/v2/{name}/blobs/uploads/?digest={digest_of(EMPTY_CONFIG)}"
+    assert (await house.ask("POST", blob, body=EMPTY_CONFIG)).status == 201
+    kind = [f"Content-Type: {OCI_MANIFEST}"]
+    path = f"/v2/{name}/manifests/v1"
+    assert (await house.ask("PUT", path, headers=kind, body=manifest())).status == 201
+    server.serve()
+
+
 @pytest.fixture
 def server(house):
     return Server(house)
@@ -97,7 +115,7 @@ def server(house):
 def access_of(reply):
     document = json.loads(reply.body)
     assert document["token"] == document["access_token"]
-    claims = jwt.decode(document["token"], options={"verify_signature": False})
+    claims = jwt.decode(document["token"], options=UNVERIFIED)
     return {entry["name"]: entry["actions"] for entry in claims["access"]}
 
 
@@ -217,7 +235,12 @@ async def test_tokens_are_good_for_what_they_are_only(house, server):
     assert refused.status == 401
     reply = await server.get(offline_token="true")
     assert "refresh_token" not in json.loads(reply.body)
-    house.clock.advance(86400 + 60)
+    house.clock.advance(86400 - 60)
+    again = await server.post(
+        grant_type="refresh_token", refresh_token=refresh, access_type="offline"
+    )
+    assert json.loads(again.body)["refresh_token"] == refresh
+    house.clock.advance(120)
     refused = await server.post(grant_type="refresh_token", refresh_token=refresh)
     assert refused.status == 401
 
@@ -268,6 +291,51 @@ async def test_catalog_is_filtered_by_the_rules_although_the_token_is_for_the_wh
     assert json.loads(reply.body) == {"repositories": []}
 
 
+class Jobs:
+    """Proves jobs, and that they are in a group."""
+
+    issuer = "https://ci.example"
+
+    async def identify(self, text, token):
+        name, groups = token.claims["name"], ("ci",)
+        lapsed = token.claims.get("lapsed")
+        return Identity(name, RULES.rights_of(name, groups), groups=groups, lapsed=lapsed)
+
+
+def job_token(**claims):
+    return jwt.encode({"iss": Jobs.issuer, "name": "ci:x", **claims}, "k" * 32)
+
+
+@pytest_twisted.ensureDeferred
+async def test_catalog_is_that_of_the_groups_that_a_job_was_in(house, server):
+    """Its provider says so when the token is asked for; later nobody does but the token."""
+    await push_tag(house, server, "team/b")
+    server.issuer._prove = Schemes(BasicChallenge("R"), RULES, bearers=[Jobs()])
+    token = await server.token("registry:catalog:*", who=basic("ci", job_token()))
+    reply = await house.ask("GET", "/v2/_catalog", headers=[bearer(token)])
+    assert json.loads(reply.body) == {"repositories": ["team/b"]}
+
+
+@pytest_twisted.ensureDeferred
+async def test_groups_in_a_token_are_none_but_text(house, server):
+    for groups in ("ci", [7], None, {}):
+        claims = jwt.decode(await server.token(who=basic("alice")), options=UNVERIFIED)
+        text = server.issuer._sign({**claims, "groups": groups})
+        assert (await house.ask("GET", "/v2/", headers=[bearer(text)])).status == 401
+
+
+@pytest_twisted.ensureDeferred
+async def test_certificate_is_not_exchanged_for_what_outlives_it(house, server):
+    """Who holds one has the name of somebody with a password."""
+
+    class Certified:
+        async def identify(self, asker):
+            return Identity("alice", RULES.rights_of("alice"))
+
+    server.issuer._prove = Certified()
+    assert "refresh_token" not in json.loads((await server.get(offline_token="true")).body)
+
+
 @pytest_twisted.ensureDeferred
 async def test_before_the_secret_is_known_clients_are_told_to_come_back(house):
     """The storage, which holds it, can't be asked yet."""
@@ -286,15 +354,9 @@ async def test_lapsed_token_of_a_provider_is_not_exchanged_for_a_fresh_one(house
     """It may finish an upload for a week, and nothing else."""
     server = Server(house)
 
-    class Provider:
-        issuer = "https://ci.example"
-
-        async def identify(self, text, token):
-            return Identity("alice", RULES.rights_of("alice"), lapsed=token.claims["lapsed"])
-
-    server.issuer._prove = Schemes(BasicChallenge("R"), RULES, bearers=[Provider()])
+    server.issuer._prove = Schemes(BasicChallenge("R"), RULES, bearers=[Jobs()])
     for lapsed, status in ((None, 200), (1.0, 401)):
-        text = jwt.encode({"iss": Provider.issuer, "lapsed": lapsed}, "k" * 32)
+        text = job_token(lapsed=lapsed)
         for who in (bearer(text), basic("ci", text)):
             reply = await server.get("repository:team/app:push", who=who)
             assert reply.status == status, reply

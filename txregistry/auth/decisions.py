@@ -101,8 +101,11 @@ class Identity:
         name: empty if nobody is logged in.
         rights: what may be done; rules that are asked, or a plain set.
         is_unrestricted: everything may be done, whatever ``rights`` says.
+        by_password: a name and a password were shown; who shows something that ends by itself is
+            given nothing that outlives it.
         by_token: the rights are those that a token was asked for; another token may say more.
         lapsed: when the token ceased to be valid, in seconds since the epoch; None if it has not.
+        groups: that whoever proved the name says it is in, beside those of the rules.
         visible: the repositories that are shown are those that may be pulled from by these; None:
             by ``rights``.
     """
@@ -110,8 +113,10 @@ class Identity:
     name: str = ""
     rights: Container[Right] = frozenset()
     is_unrestricted: bool = field(default=False, kw_only=True)
+    by_password: bool = field(default=False, kw_only=True)
     by_token: bool = field(default=False, kw_only=True)
     lapsed: float | None = field(default=None, kw_only=True)
+    groups: tuple[str, ...] = field(default=(), kw_only=True)
     visible: Container[Right] | None = field(default=None, kw_only=True)
 
     @property

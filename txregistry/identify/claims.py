@@ -85,6 +85,18 @@ def rights_of(claims: dict[str, Any]) -> frozenset[Right]:
     return frozenset(right for entry in listed for right in _entry(entry))
 
 
+def groups_of(claims: dict[str, Any]) -> tuple[str, ...]:
+    """Return the groups that a token of our own names; none if it names none.
+
+    Raises:
+        TokenError: they are malformed.
+    """
+    listed = claims.get("groups", [])
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise TokenError("its groups are no list of names")
+    return tuple(listed)
+
+
 def _entry(entry: object) -> list[Right]:
     if not isinstance(entry, dict):
         raise TokenError("an access entry is no object")

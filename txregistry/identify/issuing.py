@@ -2,11 +2,14 @@
 """The built-in token server: tokens for who has proven a name otherwise, by the rules.
 
 Room: identify. Must not know HTTP. Nothing is stored: tokens are signed with a key that is derived
-from the registry's secret, which all hosts of one storage have. A refresh token names the password
-that it was given for, and ends with it::
+from the registry's secret, which all hosts of one storage have. A refresh token is given for a
+password alone, names that, and ends with it; neither a certificate nor another refresh token, which
+end by themselves, is exchanged for one::
 
-    access   {"iss","aud": service,              "sub","exp","nbf","iat","jti","access"}
+    access   {"iss","aud": service,              "sub","exp","nbf","iat","jti","access","groups"}
     refresh  {"iss","aud": service + " refresh", "sub","exp",      "iat","jti","mark"}
+
+``groups`` is there if the name was proven by somebody who says which groups it is in.
 """
 
 from __future__ import annotations
@@ -136,7 +139,10 @@ class TokenIssuer:
                 for each in granted
             ],
         }
-        mark = self._marks(identity.name) if identity.name and request.is_offline else None
+        if identity.groups:
+            claims["groups"] = list(identity.groups)
+        is_lasting = request.is_offline and identity.by_password
+        mark = self._marks(identity.name) if is_lasting else None
         return Issued(
             token=self._sign(claims),
             expires_in=settings.lifetime,

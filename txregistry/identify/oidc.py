@@ -118,7 +118,8 @@ class OidcCheck:
             raise TokenError("expired long ago")
         name = self._name(token.claims)
         rights = self._rules.rights_of(name, provider.groups)
-        return Identity(name, rights, lapsed=None if now < end else float(end))
+        lapsed = None if now < end else float(end)
+        return Identity(name, rights, lapsed=lapsed, groups=provider.groups)
 
     def _name(self, claims: Mapping[str, Any]) -> str:
         def value(found: re.Match[str]) -> str:

@@ -122,7 +122,7 @@ class Schemes:
             return await self._by_token(login.password)
         if self._passwords is None or not await self._passwords.is_good(login, asker.address):
             raise Unauthorized()
-        return self.identity_of(login.name)
+        return Identity(login.name, self._rules.rights_of(login.name), by_password=True)
 
     async def _by_token(self, text: str) -> Identity:
         try:

@@ -17,7 +17,7 @@ from attrs import frozen
 
 from txregistry.auth.decisions import Identity, Right
 from txregistry.auth.rules import Rules
-from txregistry.identify.claims import LEEWAY, Claims, check_begun, judge, rights_of
+from txregistry.identify.claims import LEEWAY, Claims, check_begun, groups_of, judge, rights_of
 from txregistry.identify.jwts import GiveKeys, Jwt, TokenError, verify
 from txregistry.identify.keys import ALGORITHMS
 from txregistry.identify.remembered import Remembered
@@ -43,6 +43,7 @@ EVERYTHING = _All()
 class _Verified:
     claims: Claims
     rights: frozenset[Right]
+    groups: tuple[str, ...]
 
 
 class TokenCheck:
@@ -50,8 +51,8 @@ class TokenCheck:
 
     Args:
         keys: gives those that are trusted at present.
-        rules: by which the catalog is filtered for who holds a token; None: not at all, since its
-            issuer let them see the catalog.
+        rules: by which the catalog is filtered for who holds a token, in the groups that it names;
+            None: not at all, since its issuer let them see the catalog.
         seconds: the clock, since the epoch.
     """
 
@@ -99,8 +100,12 @@ class TokenCheck:
             verified.rights,
             by_token=True,
             lapsed=None if now < end else float(end),
-            visible=EVERYTHING if self._rules is None else self._rules.rights_of(name),
+            groups=verified.groups,
+            visible=self._visible(name, verified.groups),
         )
+
+    def _visible(self, name: str, groups: tuple[str, ...]) -> Container[Right]:
+        return EVERYTHING if self._rules is None else self._rules.rights_of(name, groups)
 
     def _verify(self, text: str, token: Jwt, now: float) -> _Verified:
         mark = hashlib.sha256(text.encode()).digest()
@@ -108,7 +113,9 @@ class TokenCheck:
         if verified is None:
             claims = judge(token.claims, self.issuer, self._service)
             verify(token, self._keys(), self._algorithms, now)
-            verified = _Verified(claims, rights_of(token.claims))
+            # Only those of our own tokens count: what they mean is for our rules to say.
+            groups = () if self._rules is None else groups_of(token.claims)
+            verified = _Verified(claims, rights_of(token.claims), groups)
             left = claims.expires + LEEWAY - now
             if left > 0:
                 self._remembered.put(mark, verified, left)
