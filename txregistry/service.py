@@ -60,8 +60,9 @@ from txregistry.web import (
     make_site,
 )
 
-#: Seconds between two attempts to learn the token key from a storage that can't be asked.
-SECRET_RETRY = 2.0
+#: Seconds between two attempts to learn the token key from a storage that can't be asked: no upload
+#: begins before, so a driver that appears late is not to be waited for twice.
+SECRET_RETRY = 0.5
 
 _log = Logger()
 

@@ -243,7 +243,10 @@ class ServeTests:
         """Reads are refused with 503 and the registry stays."""
         port = free_port()
         path = write(
-            storage={"external": {"socket": str(tmp_path / "later.sock")}},
+            storage={
+                "external": {"socket": str(tmp_path / "later.sock")},
+                "supervision": {"patience": "1s"},
+            },
             http={"addr": f"127.0.0.1:{port}"},
         )
         with started([*SERVE, "--config", path], tmp_path) as process:

@@ -11,7 +11,13 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from txregistry.ipc import commands
-from txregistry.process.keeper import RETRY, RETRY_LIMIT, SHORT_LIFE, LinkKeeper
+from txregistry.process.keeper import (
+    DIAL_LIMIT,
+    RETRY,
+    RETRY_LIMIT,
+    SHORT_LIFE,
+    LinkKeeper,
+)
 from txregistry.process.status import State
 from txregistry.process.supervision import Supervision
 from txregistry.storage.blocking import run_inline
@@ -52,7 +58,7 @@ class House(Clock):
         self.signals = []
         self.keeper = self.new_keeper(LIMITS)
 
-    def new_keeper(self, limits):
+    def new_keeper(self, limits, **more):
         return LinkKeeper(
             self,
             self,
@@ -61,6 +67,7 @@ class House(Clock):
             ask_to_end=lambda: self.signals.append("TERM"),
             kill=lambda: self.signals.append("KILL"),
             jitter=lambda least, most: most,
+            **more,
         )
 
     def connectUNIX(self, path, factory, timeout=30, checkPID=0):
@@ -175,18 +182,18 @@ class AbsenceTests:
 
     @pytest_twisted.ensureDeferred
     async def test_pauses_grow_while_nobody_listens(self, house):
-        """It is looked for, less and less often, and found."""
+        """It is looked for, less and less often, and found within a second of its start."""
         house.driver = None
         house.keeper.start()
-        for _ in range(200):
-            house.advance(0.1)
-        pauses = [
-            later - earlier for earlier, later in zip(house.dials, house.dials[1:], strict=False)
-        ]
+        pauses = []
+        for _ in range(20):
+            pauses.append(house.keeper.retry_in)
+            house.advance(pauses[-1])
+        assert len(house.dials) == 21
         assert pauses == sorted(pauses)
-        assert pauses[-1] <= RETRY_LIMIT + 0.11
+        assert pauses[-1] == DIAL_LIMIT
         house.driver = HostedDriver(MemoryStore(), run=run_inline)
-        house.advance(RETRY_LIMIT)
+        house.advance(DIAL_LIMIT)
         await house.greeted(1)
 
     @pytest_twisted.ensureDeferred
@@ -195,10 +202,10 @@ class AbsenceTests:
         house.driver = None
         asked = Deferred.fromCoroutine(house.keeper.link())
         house.keeper.start()
-        await house.pass_time(PATIENCE - RETRY_LIMIT - 1)
+        await house.pass_time(PATIENCE - DIAL_LIMIT - 1)
         assert not asked.called
         house.driver = HostedDriver(MemoryStore(), run=run_inline)
-        await house.pass_time(RETRY_LIMIT)
+        await house.pass_time(DIAL_LIMIT)
         assert await asked
 
     @pytest_twisted.ensureDeferred
@@ -206,14 +213,34 @@ class AbsenceTests:
         """Requests are refused at once then, instead of piling up, until it is back."""
         house.driver = None
         house.keeper.start()
-        await house.pass_time(PATIENCE + RETRY_LIMIT)
+        await house.pass_time(PATIENCE + DIAL_LIMIT)
         assert house.keeper.state is State.BROKEN
         assert "does not come up" in str(await refusal_of(house.keeper.link()))
         house.driver = HostedDriver(MemoryStore(), run=run_inline)
-        house.advance(RETRY_LIMIT)
+        house.advance(DIAL_LIMIT)
         await house.greeted(1)
         await until(lambda: house.keeper.state is State.READY)
         assert await house.up()
+
+    @pytest_twisted.ensureDeferred
+    async def test_one_that_somebody_else_starts_again_and_again_is_found_at_once(self, house):
+        """How long its starts failed does not delay the first one that works."""
+        house.keeper = house.new_keeper(LIMITS, rest_limit=DIAL_LIMIT)
+        house.is_deaf = True
+        house.keeper.start()
+        for count in range(1, 2 * DEATHS):
+            await until(lambda count=count: len(house.dials) == count)
+            house.lose()
+            await turns()
+            assert house.keeper.retry_in <= DIAL_LIMIT
+            house.advance(DIAL_LIMIT)
+        assert house.keeper.state is State.BROKEN
+        assert house.keeper.breaker.pause() > DIAL_LIMIT
+        house.is_deaf = False
+        house.lose()
+        await turns()
+        house.advance(DIAL_LIMIT)
+        await until(lambda: house.keeper.state is State.READY)
 
 
 class BreakerTests:

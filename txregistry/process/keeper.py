@@ -14,6 +14,7 @@ over; a hello closes it only with the answer to a probe behind it.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -33,8 +34,12 @@ from txregistry.process.status import State
 from txregistry.process.supervision import Supervision
 from txregistry.storage.errors import StorageError, Unavailable
 
-#: Seconds between two attempts while nobody listens on the socket, doubled up to the second value.
+#: Seconds between two attempts while nobody listens on the socket, doubled up to the second value: a
+#: connection to a UNIX socket costs next to nothing, and whoever runs the driver has just started it.
 RETRY = 0.05
+DIAL_LIMIT = 1.0
+
+#: Seconds until a driver that refused its options, or answers too little, is asked again.
 RETRY_LIMIT = 5.0
 
 #: A connection that lived shorter than so many seconds is not followed by the next one at once: a
@@ -67,6 +72,8 @@ class LinkKeeper:
         path: the socket.
         policy: every limit.
         ask_to_end, kill: end the driver's process, where it is ours.
+        rest_limit: seconds between a connection that came to nothing and the next, at most; the
+            policy's where the process is ours, which rests as long.
         jitter: draws a pause between two bounds, seconds.
 
     Attributes:
@@ -84,6 +91,7 @@ class LinkKeeper:
         *,
         ask_to_end: Callable[[], None] = _do_nothing,
         kill: Callable[[], None] = _do_nothing,
+        rest_limit: float = math.inf,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._reactor = reactor
@@ -92,6 +100,7 @@ class LinkKeeper:
         self._policy = policy
         self._ask_to_end = ask_to_end
         self._kill = kill
+        self._rest_limit = rest_limit
         self.breaker = Breaker(policy, jitter)
         self._link: Link | None = None
         self._attempt: Link | None = None
@@ -256,7 +265,7 @@ class LinkKeeper:
             if not self._is_counted:
                 self._has_counted = True
                 self._failed()
-            self._retry(max(RETRY, self.breaker.pause()))
+            self._retry(max(RETRY, self._rest()))
         except StorageError as refusal:
             link.abort()
             self._refusal = refusal
@@ -273,7 +282,7 @@ class LinkKeeper:
         self._dials += 1
         if now - self._absent_since >= self._policy.patience:
             self.breaker.open()
-        self._retry(min(RETRY * 2.0 ** min(self._dials, 10), RETRY_LIMIT))
+        self._retry(min(RETRY * 2.0 ** min(self._dials, 10), DIAL_LIMIT))
         self._settle()
 
     async def _greet(self, link: Link) -> None:
@@ -318,6 +327,9 @@ class LinkKeeper:
             self._probe(link)
         self._settle()  # last: whoever waited goes on at once, and may stop all this
 
+    def _rest(self) -> float:
+        return min(self.breaker.pause(), self._rest_limit)
+
     def _retry(self, delay: float) -> None:
         if not self._is_stopped:
             self._later = self._clock.callLater(delay, self.start)
@@ -333,7 +345,7 @@ class LinkKeeper:
             self._pulse = None
         self._cancel_later()
         is_short = self._clock.seconds() - self._greeted_at < SHORT_LIFE
-        delay = max(RETRY if is_short else 0.0, self.breaker.pause())
+        delay = max(RETRY if is_short else 0.0, self._rest())
         if delay:
             self._retry(delay)
         elif not self._is_stopped:

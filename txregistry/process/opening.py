@@ -6,6 +6,7 @@ Room: process. The one way in for ``service`` and ``cli``.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ from txregistry.ipc.budget import ReplayBudget
 from txregistry.ipc.link import Answer
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.process.child import ChildDriver
-from txregistry.process.keeper import LinkKeeper
+from txregistry.process.keeper import DIAL_LIMIT, LinkKeeper
 from txregistry.process.spec import DriverSpec, StartError
 from txregistry.process.status import DriverStatus, Pong, Windows
 from txregistry.process.supervision import Supervision
@@ -82,6 +83,7 @@ class OpenDriver:
             policy,
             ask_to_end=self._ask_to_end,
             kill=self._kill,
+            rest_limit=math.inf if self.child is not None else DIAL_LIMIT,
             jitter=jitter,
         )
         if self.child is not None:
