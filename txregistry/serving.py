@@ -49,7 +49,7 @@ def serve(configuration: Configuration, reread: Callable[[], Configuration]) -> 
         configuration,
         reactor,
         when_failed=failed,
-        announce=_announce,
+        announce=announcement(is_logged=shows_announcement(configuration)),
         access_log=make_access_log(configuration.log, sys.stdout, reactor.seconds),
         reread=reread,
         adjust_log=log.adjust,
@@ -102,6 +102,28 @@ def spare_collector() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
-def _announce(sentence: str) -> None:
-    print(f"txregistry {__version__}: {sentence}", flush=True)
-    spare_collector()
+def shows_announcement(configuration: Configuration) -> bool:
+    """Say whether who reads standard output sees where the registry listens in the log already:
+    both go to one terminal, file or journal.
+    """
+    try:
+        out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # one of them is closed, or no file
+        return False
+    is_one = (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
+    return is_one and configuration.log.level in ("debug", "info")
+
+
+def announcement(*, is_logged: bool) -> Callable[[str], None]:
+    """Return what says on standard output where the registry listens, once it does.
+
+    Args:
+        is_logged: the log says it to the same readers.
+    """
+
+    def announce(sentence: str) -> None:
+        if not is_logged:
+            print(f"txregistry {__version__}: {sentence}", flush=True)
+        spare_collector()
+
+    return announce

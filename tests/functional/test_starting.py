@@ -196,6 +196,21 @@ class ServeTests:
                 client.request("GET", "/v2/")
                 assert client.getresponse().status == 200
 
+    def test_it_is_said_once_to_who_reads_both_streams(self, tmp_path):
+        """In a terminal, and in the journal; standard output alone has it for scripts."""
+        path = tmp_path / "out"
+        with path.open("wb") as out:
+            command = [*SERVE, "--addr", "127.0.0.1:0"]
+            process = subprocess.Popen(
+                command, cwd=tmp_path, env=environment(), stdout=out, stderr=out
+            )
+        try:
+            eventually(lambda: "listening on" in path.read_text())
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+        assert path.read_text().count("listening on") == 1
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_signal_ends_it_and_all_that_it_started(self, tmp_path, number):
         runtime = tmp_path / "run"
