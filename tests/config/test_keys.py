@@ -379,6 +379,7 @@ KEYS = {
     ),
     "tracing.ratio": ("tracing.ratio", 1.0, "0.25", 0.25, ["-1", "1.5", "x", "true"]),
     "tracing.service": ("tracing.service", "txregistry", "r1", "r1", ["[x]"]),
+    "tracing.trust": ("tracing.trust", "proxies", "nobody", "nobody", ["clients"]),
     "health.closeonfailure": ("health.close_on_failure", False, "true", True, ["x"]),
     "health.storagedriver.enabled": ("health.storage_driver.enabled", False, "true", True, ["x"]),
     "health.storagedriver.interval": (

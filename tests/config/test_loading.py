@@ -53,7 +53,27 @@ class StockFileTests:
         assert configuration.http.debug.addr == ":5001"
         assert configuration.http.debug.prometheus.enabled
         assert configuration.health.storage_driver.threshold == 3
-        assert configuration.warnings == ()
+        # Its debug port is on all interfaces, which Docker hides from others and a host does not.
+        [warning] = configuration.warnings
+        assert warning.startswith("http.debug.addr is :5001: ") and "127.0.0.1:5001" in warning
+
+    @pytest.mark.parametrize(
+        ("addr", "is_warned_of"),
+        [
+            (":5001", True),
+            ("0.0.0.0:5001", True),
+            ("[::]:5001", True),
+            ("127.0.0.1:5001", False),
+            ("[::1]:5001", False),
+            ("10.0.0.7:5001", False),
+        ],
+    )
+    def test_debug_port_that_everybody_reaches_is_warned_of(self, addr, is_warned_of):
+        text = f"version: 0.1\nstorage: inmemory\nhttp: {{debug: {{addr: '{addr}'}}}}"
+        warnings = load_text(text, {}).warnings
+        assert [warning.split()[0] for warning in warnings] == (
+            ["http.debug.addr"] if is_warned_of else []
+        )
 
     def test_stock_file_that_asks_for_passwords_is_taken(self):
         """Debian's file as installed."""

@@ -37,16 +37,17 @@ class Traced:
         errand: of the request that is served.
     """
 
-    def __init__(self, ratio=1.0):
+    def __init__(self, ratio=1.0, trust="proxies"):
         self.exporter = InMemorySpanExporter()
-        self.tracing = Tracing(self.exporter, ratio=ratio, service="tests")
+        self.tracing = Tracing(self.exporter, ratio=ratio, service="tests", trust=trust)
         self.errand = Errand("7", method="GET", endpoint="blob", repository="lib/app")
 
-    async def serve(self, work, headers=None, status=200):
+    async def serve(self, work, headers=None, status=200, *, is_from_proxy=True):
         """Do some work for a request."""
 
         async def served():
-            request = self.tracing.begin(self.errand, SAMPLED if headers is None else headers)
+            given = SAMPLED if headers is None else headers
+            request = self.tracing.begin(self.errand, given, is_from_proxy=is_from_proxy)
             try:
                 return await work
             finally:
@@ -102,6 +103,40 @@ class RequestTests:
         await traced.serve(self.nothing(), {})
         await traced.serve(self.nothing())
         assert len(traced.exporter.get_finished_spans()) <= 1
+        assert len(traced.spans()) == 1
+
+    @pytest.mark.parametrize(
+        ("trust", "is_from_proxy", "is_followed"),
+        [
+            ("proxies", True, True),
+            ("proxies", False, False),
+            ("everybody", False, True),
+            ("nobody", True, False),
+        ],
+    )
+    async def test_trace_is_followed_only_of_those_who_are_trusted(
+        self, trust, is_from_proxy, is_followed
+    ):
+        traced = Traced(trust=trust)
+        await traced.serve(self.nothing(), is_from_proxy=is_from_proxy)
+        [span] = traced.spans().values()
+        assert (f"{span.context.trace_id:032x}" == TRACE) == is_followed
+        assert (span.parent is not None) == is_followed
+        linked = [f"{link.context.trace_id:032x}" for link in span.links]
+        assert linked == ([] if is_followed else [TRACE])
+
+    @pytest.mark.parametrize("trace_id", [TRACE, "0" * 31 + "1", "f" * 32])
+    async def test_nobody_else_has_his_requests_sampled(self, trace_id):
+        """Neither by the flag, nor by a trace id that falls below the ratio."""
+        traced = Traced(ratio=0.0)
+        headers = {"traceparent": f"00-{trace_id}-{PARENT}-01"}
+        await traced.serve(self.nothing(), headers, is_from_proxy=False)
+        assert traced.spans() == {}
+
+    async def test_nobody_else_hides_his_requests(self):
+        traced = Traced()
+        headers = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
+        await traced.serve(self.nothing(), headers, is_from_proxy=False)
         assert len(traced.spans()) == 1
 
     @pytest.mark.parametrize(("status", "shown"), [(503, 503), (0, 499), (404, 404)])

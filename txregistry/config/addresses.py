@@ -22,6 +22,11 @@ class TcpAddress:
     host: str
     port: int
 
+    @property
+    def is_everywhere(self) -> bool:
+        """It is every interface, however that is written."""
+        return self.host in ("", "0.0.0.0", "::")  # noqa: S104  # it is not bound here
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
@@ -59,6 +64,15 @@ def parse_address(net: str, text: str) -> Address:
         if not text or "\0" in text or len(text.encode()) > 107:
             raise ValueError("the path of a socket, at most 107 bytes")
         return UnixAddress(text)
+    return parse_tcp(text)
+
+
+def parse_tcp(text: str) -> TcpAddress:
+    """Read ``host:port``.
+
+    Raises:
+        ValueError: with what was expected.
+    """
     match = _TCP.fullmatch(text)
     if match is None or int(match["port"]) > 65535:
         raise ValueError("host:port, or :port for every interface")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from txregistry.config.addresses import Address, parse_address
+from txregistry.config.addresses import TcpAddress, parse_tcp
 from txregistry.config.document import Node
 from txregistry.config.kinds import (
     FLAG,
@@ -64,13 +64,13 @@ class Debug:
     prometheus: Prometheus = section(Prometheus)
 
     @property
-    def address(self) -> Address | None:
+    def address(self) -> TcpAddress | None:
         """``addr`` as a value; None if there is to be no such port.
 
         Raises:
             ValueError: with what was expected.
         """
-        return parse_address("tcp", self.addr) if self.addr else None
+        return parse_tcp(self.addr) if self.addr else None
 
     def contradictions(self) -> Iterable[tuple[str, str, str]]:
         """What can't be meant: the key, the problem, the remedy."""
@@ -154,8 +154,7 @@ class Health:
                 )
         for index, port in enumerate(self.tcp):
             try:
-                address = parse_address("tcp", port.addr)
-                if str(address).startswith(":"):
+                if not parse_tcp(port.addr).host:
                     raise ValueError("a host too")
             except ValueError as error:
                 yield f"tcp.{index}.addr", f"wants {error}", "write host:port"

@@ -273,6 +273,13 @@ def _unwise(configuration: Configuration, tree: Node) -> Iterable[str]:
             "http.relativeurls: false has no effect without http.host, because the Host header of a request "
             "is not trusted; set http.host to the URL that clients use"
         )
+    debug = http.debug.address
+    if debug is not None and debug.is_everywhere:
+        yield (
+            f"http.debug.addr is {http.debug.addr}: on every address of this host anybody sees health, "
+            "variables, stacks and metrics, without TLS and without being asked who he is; "
+            f"write 127.0.0.1:{debug.port}, or the address of a network that only collectors reach"
+        )
     driver = configuration.storage.driver
     if isinstance(driver, ExternalDriver) and any(
         _SOUNDS_SECRET.search(argument) and "=" in argument for argument in driver.command

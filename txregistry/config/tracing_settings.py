@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from txregistry.config.document import Node
-from txregistry.config.kinds import HEADERS, TEXT, URL_OF_OTHERS, Kind, Misfit
+from txregistry.config.kinds import HEADERS, TEXT, URL_OF_OTHERS, Kind, Misfit, choice
 from txregistry.config.rows import key
 
 
@@ -37,13 +37,15 @@ class Tracing:
 
     Attributes:
         endpoint: a collector's URL for traces, by OTLP over HTTP; empty: nothing is traced.
-        ratio: of the requests that no client traces.
+        ratio: of the traces that begin here.
+        trust: whose ``traceparent`` is followed; all others' requests begin a trace here.
         service: what the spans are shown under.
     """
 
     endpoint: str = key(URL_OF_OTHERS, "")
     headers: Mapping[str, tuple[str, ...]] = key(_SECRET_HEADERS, {})
     ratio: float = key(_RATIO, 1.0)
+    trust: str = key(choice("proxies", "everybody", "nobody"), "proxies")
     service: str = key(TEXT, "txregistry")
 
     def contradictions(self) -> Iterable[tuple[str, str, str]]:

@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from opentelemetry import context
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanKind,
+    StatusCode,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from txregistry import __version__
@@ -32,12 +40,16 @@ class Tracing:
 
     Args:
         exporter: sends them.
-        ratio: of the traces that begin here; one that a client began is followed if the client says
-            so.
+        ratio: of the traces that begin here.
+        trust: whose traces are followed, and their decision whether to sample: ``proxies``,
+            ``everybody`` or ``nobody``. Other requests begin a trace, which links to the client's:
+            else anybody could have every request of his sampled, also by choosing trace ids.
         service: what the spans are shown under.
     """
 
-    def __init__(self, exporter: SpanExporter, *, ratio: float, service: str) -> None:
+    def __init__(
+        self, exporter: SpanExporter, *, ratio: float, service: str, trust: str = "proxies"
+    ) -> None:
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(ratio)),
             resource=Resource.create({SERVICE_NAME: service, SERVICE_VERSION: __version__}),
@@ -46,17 +58,23 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self.tracer = self._provider.get_tracer("txregistry", __version__)
         self._propagator = TraceContextTextMapPropagator()
+        self._trust = trust
 
-    def begin(self, errand: Errand, headers: Mapping[str, str]) -> RequestSpan:
+    def begin(
+        self, errand: Errand, headers: Mapping[str, str], *, is_from_proxy: bool
+    ) -> RequestSpan:
         """Begin the span of a request, and make it current in the running coroutine.
 
         Args:
             headers: ``traceparent`` and ``tracestate`` of the request, if it has them.
+            is_from_proxy: a trusted proxy sent it.
         """
+        parent, links = self._parent(headers, is_from_proxy=is_from_proxy)
         span = self.tracer.start_span(
             f"{errand.method} {errand.endpoint}",
-            context=self._propagator.extract(dict(headers)),
+            context=parent,
             kind=SpanKind.SERVER,
+            links=links,
             attributes={
                 "http.request.method": errand.method[:_TEXT_LIMIT],
                 "client.address": errand.client[:_TEXT_LIMIT],
@@ -66,6 +84,18 @@ class Tracing:
         )
         context.attach(set_span_in_context(span))  # of this coroutine, and ends with it
         return RequestSpan(span, errand)
+
+    def _parent(
+        self, headers: Mapping[str, str], *, is_from_proxy: bool
+    ) -> tuple[Context, list[Link]]:
+        """Return what the span is below, and what it only points to. Source: W3C Trace Context,
+        section "restarting the trace".
+        """
+        incoming = self._propagator.extract(dict(headers), Context())
+        if self._trust == "everybody" or (self._trust == "proxies" and is_from_proxy):
+            return incoming, []
+        about = get_current_span(incoming).get_span_context()
+        return Context(), [Link(about)] if about.is_valid else []
 
     def traced(self, driver: Driver, name: str) -> Driver:
         """Return a driver whose calls are spans of requests."""
@@ -104,7 +134,7 @@ class RequestSpan:
 
 
 def make_tracing(
-    endpoint: str, headers: Mapping[str, str], *, ratio: float, service: str
+    endpoint: str, headers: Mapping[str, str], *, ratio: float, service: str, trust: str
 ) -> Tracing:
     """Send spans to a collector.
 
@@ -113,4 +143,4 @@ def make_tracing(
         headers: sent with them; secret.
     """
     exporter = OTLPSpanExporter(endpoint=endpoint, headers=dict(headers), timeout=5)
-    return Tracing(exporter, ratio=ratio, service=service)
+    return Tracing(exporter, ratio=ratio, service=service, trust=trust)

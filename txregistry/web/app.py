@@ -133,7 +133,10 @@ class RegistryApp(Klein):
         self.flights[row.endpoint] += 1
         CURRENT.set(errand)  # in this coroutine's own context, which ends with it
         trace = self._house.settings.trace
-        traced = None if trace is None else trace.begin(errand, request.trace_headers())
+        traced = None
+        if trace is not None:
+            headers = request.trace_headers()
+            traced = trace.begin(errand, headers, is_from_proxy=request.is_from_proxy)
         try:
             await self._faults.guarded(
                 self._attend(request, row, found),

@@ -29,6 +29,7 @@ from zope.interface import implementer, provider
 
 from txregistry.errand import Errand
 from txregistry.oci.errors import Code, OciError
+from txregistry.web.connections import host_of
 from txregistry.web.errands import REQUEST_ID, errand_of
 from txregistry.web.ingest import NO_BODY, Body, Line, NoBody
 from txregistry.web.pace import Pace
@@ -180,6 +181,11 @@ class RegistryRequest(Request):
         """
         values = self.requestHeaders.getRawHeaders(name)
         return b", ".join(values).decode("latin-1") if values else None
+
+    @property
+    def is_from_proxy(self) -> bool:
+        """A trusted proxy sent it."""
+        return host_of(self.client) in self.lobby.settings.trusted_proxies
 
     def trace_headers(self) -> dict[str, str]:
         """Return what says to which trace it belongs. Source: W3C Trace Context."""

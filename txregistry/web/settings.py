@@ -137,11 +137,14 @@ class RequestTrace(Protocol):
 class Trace(Protocol):
     """Who traces requests."""
 
-    def begin(self, errand: Errand, headers: Mapping[str, str]) -> RequestTrace:
+    def begin(
+        self, errand: Errand, headers: Mapping[str, str], *, is_from_proxy: bool
+    ) -> RequestTrace:
         """A request begins, in the running coroutine.
 
         Args:
             headers: those of its headers that say to which trace it belongs.
+            is_from_proxy: a trusted proxy sent it.
         """
 
 
