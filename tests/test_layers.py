@@ -42,6 +42,8 @@ ROOMS = {
         "listening",
         "metrics",
         "process",
+        "redis_cache",
+        "registry",
         "stacks",
         "storage",
         "tracing",

@@ -65,7 +65,10 @@ async def server(tmp_path):
 
 @pytest_twisted.async_yield_fixture
 async def cache(server):
-    cache = RedisCache(RedisServer("127.0.0.1", server.port, database=1).connect, reactor)
+    timed = []
+    place = RedisServer("127.0.0.1", server.port, database=1)
+    cache = RedisCache(place.connect, reactor, lambda operation, _: timed.append(operation))
+    cache.timed = timed
     yield cache
     await cache.stop()
 
@@ -89,6 +92,8 @@ class RedisTests:
         await until(lambda: not cache._writes, "the write")
         assert await answered(cache, DIGEST) == DATA
         assert (cache.hits, cache.misses) == (1, 1)
+        assert cache.requests == cache.timed.count("Get") >= 2
+        assert "Set" in cache.timed
 
     @pytest_twisted.ensureDeferred
     async def test_another_host_sees_them_for_a_day(self, cache, server):

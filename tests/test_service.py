@@ -146,6 +146,9 @@ class Opened:
             windows=Windows(0, 1, 0),
         )
 
+    def time_commands(self, told):
+        self.told = told
+
     async def stop(self):
         self._events.append("driver stopped")
 

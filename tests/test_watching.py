@@ -37,7 +37,7 @@ class ReadinessTests:
         subject = watch()
         settings = subject.settings_of(WebSettings())
         assert settings.not_ready() == ["registry"]
-        subject.serving(None)
+        subject.serving(None, None)
         assert settings.not_ready() == []
         subject.stopping()
         assert settings.not_ready() == ["registry"]

@@ -88,23 +88,36 @@ class RedisCache:
         connect: makes txredisapi's handle.
         clock: bounds the waiting.
 
+        timed: told of each operation, ``Get`` or ``Set``, and the seconds until its answer or
+            until it was given up.
+
     Attributes:
-        hits, misses, errors: counted since the start; a miss is an answer that there is nothing.
+        requests: reads, counted since the start; those of the time in which Redis is left alone
+            are not.
+        hits, misses, errors: likewise; a miss is an answer that there is nothing, an error may be a
+            write's.
     """
 
-    def __init__(self, connect: Callable[[], Any], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        clock: IReactorTime,
+        timed: Callable[[str, float], None] = lambda operation, seconds: None,
+    ) -> None:
         self._clock = clock
+        self._timed = timed
         self._redis = connect()
         self._silent_until = 0.0
         self._writes: set[Deferred[Any]] = set()
-        self.hits = self.misses = self.errors = 0
+        self.requests = self.hits = self.misses = self.errors = 0
 
     async def get(self, digest: Digest) -> bytes | None:
         """Return what is kept, None if nothing is or if Redis does not say so soon."""
         if self._is_left_alone():
             return None
+        self.requests += 1
         try:
-            data = await self._soon(self._redis.get(_key(digest)))
+            data = await self._soon("Get", self._redis.get(_key(digest)))
         except (txredisapi.RedisError, DeferredTimeout) as error:
             self._failed(error)
             return None
@@ -118,7 +131,7 @@ class RedisCache:
         """Begin to keep it."""
         if len(data) > LARGEST or len(self._writes) >= MOST_WRITES or self._is_left_alone():
             return
-        writing = self._soon(self._redis.set(_key(digest), data, expire=LIFE))
+        writing = self._soon("Set", self._redis.set(_key(digest), data, expire=LIFE))
         self._writes.add(writing)
         writing.addErrback(self._write_failed)
         writing.addBoth(lambda _: self._writes.discard(writing))
@@ -130,8 +143,14 @@ class RedisCache:
             writing.cancel()
         await maybeDeferred(self._redis.disconnect)
 
-    def _soon(self, asking: Deferred[Any]) -> Deferred[Any]:
-        return asking.addTimeout(PATIENCE, self._clock)
+    def _soon(self, operation: str, asking: Deferred[Any]) -> Deferred[Any]:
+        began = self._clock.seconds()
+
+        def pass_on(result: Any) -> Any:
+            self._timed(operation, self._clock.seconds() - began)
+            return result
+
+        return asking.addTimeout(PATIENCE, self._clock).addBoth(pass_on)
 
     def _is_left_alone(self) -> bool:
         return self._clock.seconds() < self._silent_until

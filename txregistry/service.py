@@ -174,7 +174,7 @@ class RegistryService(Service):
     async def _start(self, opened: OpenedDriver) -> None:
         try:
             is_ready = bool(await opened.hello())
-            self._cache = open_cache(self._configuration, self._reactor)
+            self._cache = open_cache(self._configuration, self._reactor, self._watch.redis_took)
             registry = build_registry(
                 self._configuration,
                 self._watch.measured(opened.driver),
@@ -238,7 +238,7 @@ class RegistryService(Service):
         self._ports.serve(site, acme)
         self._reloading = self._make_reloading(self._ports, site, acme)
         self._front = site
-        self._watch.serving(site)
+        self._watch.serving(site, registry, self._cache)
         assert self._opened is not None
         self._upkeep += start_purging(
             configuration, self._opened.driver, self._reactor, registry.uploads.is_in_use

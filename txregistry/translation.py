@@ -60,6 +60,9 @@ class OpenedDriver(Protocol):
     def status(self) -> DriverStatus:
         """How it is now."""
 
+    def time_commands(self, told: Callable[[str, float], None]) -> None:
+        """Have ``told`` called with the name of each command that was answered, and its seconds."""
+
     async def stop(self) -> None:
         """End it."""
 
@@ -104,8 +107,14 @@ def driver_spec(
     return attrs.evolve(spec, isolation=storage.isolation, user=user, group=group)
 
 
-def open_cache(configuration: Configuration, reactor: Any) -> RedisCache | None:
-    """The cache that hosts share, if one is configured."""
+def open_cache(
+    configuration: Configuration, reactor: Any, timed: Callable[[str, float], None]
+) -> RedisCache | None:
+    """The cache that hosts share, if one is configured.
+
+    Args:
+        timed: told what its operations took.
+    """
     redis = configuration.redis
     if configuration.storage.cache.blob_descriptor != "redis":
         return None
@@ -120,7 +129,7 @@ def open_cache(configuration: Configuration, reactor: Any) -> RedisCache | None:
         redis.dial_timeout,
         is_tls=redis.tls.enabled,
     )
-    return RedisCache(place.connect, reactor)
+    return RedisCache(place.connect, reactor, timed)
 
 
 def build_registry(

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 
 from txregistry import __version__
 from txregistry.config import Configuration, Health, NamedDriver
-from txregistry.config.addresses import TcpAddress, parse_address
+from txregistry.config.addresses import parse_tcp
 from txregistry.config.tracing_settings import Tracing
 from txregistry.events import Notifications
 from txregistry.health import (
@@ -45,12 +45,15 @@ from txregistry.metrics import (
     MeasuredDriver,
     Requests,
     Sample,
+    cache_samples,
     driver_samples,
     handler_of,
     queue_samples,
 )
 from txregistry.process.spec import StartError
 from txregistry.process.status import DriverStatus
+from txregistry.redis_cache import RedisCache
+from txregistry.registry import Registry
 from txregistry.stacks import dump
 from txregistry.storage.contract import Driver
 from txregistry.web import AccessRecord, Limits, Pages, RegistrySite, WebSettings, make_site
@@ -68,6 +71,9 @@ class Watched(Protocol):
 
     def status(self) -> DriverStatus:
         """How it is now."""
+
+    def time_commands(self, told: Callable[[str, float], None]) -> None:
+        """Have ``told`` called with the name of each command that was answered, and its seconds."""
 
 
 class Timing(Protocol):
@@ -94,6 +100,8 @@ class Watch:
         self._state = "the registry is starting"
         self._watched: Watched | None = None
         self._front: RegistrySite | None = None
+        self._registry: Registry | None = None
+        self._redis: RedisCache | None = None
         self._listener: Listener | None = None
         self._port: IListeningPort | None = None
         self._site: RegistrySite | None = None
@@ -131,6 +139,8 @@ class Watch:
         """Begin to look, and to show."""
         self._watched = watched
         self._notifications = notifications
+        if self._is_counting:
+            watched.time_commands(self._actions.answered)
         name = storage_name(watched)
         self.board.add_condition(name, "storage", lambda: watched.status().trouble)
         for check in make_checks(self._configuration.health, watched, self._reactor):
@@ -144,9 +154,17 @@ class Watch:
         self._port = self._listener.serve(self._reactor, self._site)
         self._listener = None
 
-    def serving(self, front: RegistrySite) -> None:
-        """The registry's ports are open."""
+    def serving(
+        self, front: RegistrySite, registry: Registry, redis: RedisCache | None = None
+    ) -> None:
+        """The registry's ports are open.
+
+        Args:
+            redis: the cache that hosts share, if there is one.
+        """
         self._front = front
+        self._registry = registry
+        self._redis = redis
         self._state = ""
 
     def stopping(self) -> None:
@@ -181,6 +199,10 @@ class Watch:
         """Return the driver for the registry: what it takes is counted."""
         measured = MeasuredDriver(driver, self._actions)
         return measured if self._tracing is None else self._tracing.traced(measured, self._name)
+
+    def redis_took(self, operation: str, seconds: float) -> None:
+        """Count an operation of the cache that hosts share."""
+        self._actions.redis_took(operation, seconds)
 
     def _told_of(
         self, access_log: Callable[[AccessRecord], None] | None
@@ -248,6 +270,10 @@ class Watch:
             yield from queue_samples(told.queue_counts, told.endpoint_counts, now)
         if self._front is not None:
             yield from front_samples(self._front)
+        if self._registry is not None:
+            open_count = self._registry.uploads.open_count
+            yield Sample("registry_upload_sessions_open", (), open_count)
+            yield from cache_samples(self._registry.caches, self._redis)
 
     def stacks(self, interrupted: FrameType | None = None) -> str:
         """Return what every request and every thread is at.
@@ -279,7 +305,13 @@ def open_tracing(settings: Tracing) -> Any:
             " pip install 'txregistry[otel]', or remove the section"
         ) from error
     headers = {name: ", ".join(values) for name, values in settings.headers.items()}
-    return make_tracing(settings.endpoint, headers, ratio=settings.ratio, service=settings.service)
+    return make_tracing(
+        settings.endpoint,
+        headers,
+        ratio=settings.ratio,
+        service=settings.service,
+        trust=settings.trust,
+    )
 
 
 def front_samples(front: RegistrySite) -> Iterator[Sample]:
@@ -319,8 +351,7 @@ def make_checks(health: Health, watched: Watched, reactor: Any) -> Iterator[Chec
         probe = probe_http(reactor, page.uri, page.headers, page.status_code)
         yield check(shown(page.uri), "http", probe, page, page.timeout)
     for port in health.tcp:
-        address = parse_address("tcp", port.addr)
-        assert isinstance(address, TcpAddress)
+        address = parse_tcp(port.addr)
         probe = probe_tcp(reactor, address.host, address.port)
         yield check(port.addr, "tcp", probe, port, port.timeout)
 

@@ -57,13 +57,14 @@ class House:
         self.delivery = None
         self.fault = None
 
-    def start(self, position=BEGINNING, **words):
+    def start(self, position=BEGINNING, old_end=BEGINNING, **words):
         one = endpoint(**{"threshold": 3, "backoff": 2.0} | words)
         self.delivery = Delivery(
             one,
             SegmentReader(self.directory),
             self.receiver,
             position=position,
+            old_end=old_end,
             clock=self.clock,
             run=self.run,
             grown=self.grown,
@@ -313,6 +314,51 @@ class BoundTests:
         assert house.counts.waiting_bytes == len(line(1, NOW - 7))
         house.receiver.answer()
         assert house.counts.waiting_since is None
+
+
+class WaitingTests:
+    """How many events wait, of which the disk knows only bytes."""
+
+    def test_what_an_earlier_process_left_is_counted(self, house):
+        house.queue(1, 2, 3)
+        old_end = house.end
+        house.queue(4)  # whoever queues after the start counts by himself
+        house.start(old_end=old_end)
+        assert house.counts.waiting == 3
+        house.receiver.answer()
+        assert house.counts.waiting == 2
+
+    def test_only_what_it_wants_is_counted(self, house):
+        house.queue(1)
+        house.queue(2, 3, event=PULL)
+        house.queue(4)
+        house.start(old_end=house.end, ignored_actions=frozenset({"pull"}))
+        assert house.counts.waiting == 2
+
+    def test_counting_goes_over_segments_and_from_the_cursor_on(self, house):
+        for number in (1, 2, 3):
+            house.queue(number)
+            house.writer.close()
+            house.writer = SegmentWriter(house.directory, is_synced=False)
+        house.start(Position(1, len(line(1))), old_end=house.end)
+        assert house.counts.waiting == 2
+
+    def test_queue_that_was_emptied_by_hand_is_counted_once(self, house):
+        house.queue(1)
+        house.start(Position(1), old_end=Position(9, 7))
+        assert house.counts.waiting == 1
+
+    def test_torn_line_is_not_waited_for_for_ever(self, house):
+        with open(path_of(house.directory, 1), "ab") as file:
+            file.write(line(1)[:-10] + b"\n")
+        house.start(old_end=house.end)
+        assert house.counts.waiting == 0
+
+    def test_what_is_dropped_does_not_wait(self, house):
+        house.queue(1, stamp=NOW - 100)
+        house.queue(2)
+        house.start(old_end=house.end, queue_age=50.0)
+        assert house.counts.waiting == 1
 
 
 class StopTests:

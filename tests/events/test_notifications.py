@@ -205,6 +205,33 @@ class WishTests:
         assert "references" not in house.receivers["a"].got[0]["target"]
 
 
+class WaitingTests:
+    def waiting(self, house):
+        return [each.waiting for each in house.notifications.endpoint_counts]
+
+    def test_events_wait_until_they_are_taken(self, house):
+        house.open(endpoint(name="a"), endpoint(name="b"))
+        house.receivers["b"].is_up = False
+        house.happen(PUSH, DELETE)
+        assert self.waiting(house) == [0, 2]
+        house.receivers["b"].is_up = True
+        house.clock.advance(60)
+        assert self.waiting(house) == [0, 0]
+
+    def test_pull_waits_once_it_is_queued(self, house):
+        house.open(are_up=False).happen(PULL)
+        assert self.waiting(house) == [0]
+        house.clock.advance(LINGER)
+        assert self.waiting(house) == [1]
+        assert house.notifications.endpoint_counts[0].queued == 1
+
+    def test_what_waits_is_known_after_a_crash(self, house):
+        house.open(are_up=False).happen(PUSH, DELETE)
+        house.crash()
+        house.open(are_up=False).happen(PUSH)
+        assert self.waiting(house) == [3]
+
+
 class LifeTests:
     def test_what_waits_survives_a_crash(self, house):
         house.open(are_up=False).happen(PUSH, DELETE)

@@ -129,9 +129,30 @@ def test_requests_and_storage_are_counted(watched):
     assert metrics["registry_http_refusals_total", "MANIFEST_UNKNOWN"] == 1
     assert metrics["registry_storage_action_seconds_count", "PutContent", "filesystem"] >= 2
     assert metrics["registry_driver_up", "filesystem"] == 1
+    assert metrics["registry_driver_command_seconds_count", "Put", "filesystem"] >= 2
+    assert metrics["registry_storage_cache_requests_total", "blobs"] == 1
+    assert metrics["registry_upload_sessions_open",] == 0
     assert metrics["registry_ready",] == 1
     assert metrics["process_resident_memory_bytes",] > 1e6
     assert b"lib/app" not in watched.client.get("/metrics").body
+
+
+def test_drivers_process_tells_of_itself(watched):
+    """One scrape has both processes."""
+    watched.until(lambda: ("registry_driver_resident_bytes", "filesystem") in watched.metrics())
+    metrics = watched.metrics()
+    assert metrics["registry_driver_resident_bytes", "filesystem"] > 1e6
+    assert metrics["registry_driver_open_descriptors", "filesystem"] > 3
+    assert metrics["registry_driver_command_seconds_count", "Ping", "filesystem"] >= 1
+    assert metrics["registry_replay_window_limit_bytes", "filesystem"] > 0
+
+
+def test_open_uploads_are_counted_until_they_end(watched):
+    client = Client(watched.server)
+    location = client.start_upload("lib/app")
+    assert watched.metrics()["registry_upload_sessions_open",] == 1
+    assert client.delete(location).status == 204
+    assert watched.metrics()["registry_upload_sessions_open",] == 0
 
 
 def test_file_takes_the_host_out_of_service_and_not_the_registry(watched):
@@ -193,7 +214,10 @@ def test_trace_goes_from_the_client_into_the_drivers_process(tmp_path):
     with Collector() as collector:
         server = Registry(
             tmp_path,
-            {"tracing": {"endpoint": collector.url, "headers": {"X-Key": ["hunter2"]}}},
+            {
+                "tracing": {"endpoint": collector.url, "headers": {"X-Key": ["hunter2"]}},
+                "http": {"trustedproxies": ["127.0.0.1"]},
+            },
         )
         with server:
             client = Client(server)

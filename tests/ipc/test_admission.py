@@ -23,6 +23,7 @@ class AdmissionTests:
         inside = [enter(admission) for _ in range(2)]
         waiting = [enter(admission) for _ in range(2)]
         assert [one.called for one in inside + waiting] == [True, True, False, False]
+        assert admission.waiting == 2
         admission.leave(is_durable=False)
         assert [one.called for one in waiting] == [True, False]
         admission.leave(is_durable=False)
@@ -46,6 +47,7 @@ class AdmissionTests:
         admission = Admission(4, 10)
         durable = [enter(admission, is_durable=True) for _ in range(4)]
         assert [one.called for one in durable] == [True, True, False, False]
+        assert admission.waiting == 2
         assert enter(admission).called
         admission.leave(is_durable=True)
         assert durable[2].called

@@ -89,6 +89,21 @@ class AnswerTests:
             os.close(house.driver.take(box))
 
     @pytest_twisted.ensureDeferred
+    async def test_time_of_an_answer_is_told(self, house):
+        """Of a refusal too, which is an answer; not of what nobody answered."""
+        link = await house.link()
+        told = []
+        link._when_answered = lambda name, seconds: told.append((name, seconds))
+        calls = [start(link.call(commands.Stat, **PATH)) for _ in range(2)]
+        await house.asked(2)
+        house.clock.advance(0.25)
+        house.driver.refuse(house.requests[0], b"Missing", b"not there")
+        await house.outcome(calls[0])
+        house.clock.advance(DEADLINE)
+        assert isinstance(await house.outcome(calls[1]), NoAnswer)
+        assert told == [("Stat", 0.25)]
+
+    @pytest_twisted.ensureDeferred
     async def test_unknown_command_is_unsupported(self, house):
         """A driver of an earlier time is told from one that is broken."""
         link = await house.link()

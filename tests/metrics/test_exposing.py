@@ -3,6 +3,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -16,6 +17,7 @@ from txregistry.metrics import (
     Kind,
     Requests,
     Sample,
+    cache_samples,
     driver_samples,
     queue_samples,
 )
@@ -154,6 +156,7 @@ class SampleTests:
         endpoint = EndpointCounts("hook", "http://x/", queued=9, delivered=4, failures=2)
         endpoint.statuses["500"] = 2
         endpoint.dropped_for_age = 1
+        endpoint.waiting = 5
         endpoint.waiting_bytes, endpoint.waiting_since = 100, 50.0
         found = families(queue_samples(QueueCounts(9, 3, 1), [endpoint], 60.0))
         events = values(found["registry_notifications_events"])
@@ -164,9 +167,37 @@ class SampleTests:
             (name, "hook", "Failures"): 2,
         }
         assert list(values(found["registry_notifications_oldest_seconds"]).values()) == [10]
+        assert list(values(found["registry_notifications_pending_total"]).values()) == [5]
         dropped = values(found["registry_notifications_dropped"])
         assert dropped["registry_notifications_dropped_total", "hook", "age"] == 1
         assert sum(values(found["registry_notifications_unqueued"]).values()) == 4
+
+    def test_caches_say_what_they_are_good_for(self):
+        manifests = SimpleNamespace(size=700, hits=3, misses=1)
+        redis = SimpleNamespace(requests=9, hits=4, errors=2)
+        found = families(cache_samples({"manifests": manifests}, redis))
+        name = "registry_storage_cache"
+        assert values(found[f"{name}_requests"]) == {
+            (f"{name}_requests_total", "manifests"): 4,
+            (f"{name}_requests_total", "redis"): 9,
+        }
+        assert list(values(found[f"{name}_hits"]).values()) == [3, 4]
+        assert values(found[f"{name}_errors"]) == {(f"{name}_errors_total", "redis"): 2}
+        assert values(found[f"{name}_bytes"]) == {(f"{name}_bytes", "manifests"): 700}
+
+    def test_host_without_redis_says_nothing_of_it(self):
+        found = families(cache_samples({}, None))
+        assert values(found["registry_storage_cache_requests"]) == {}
+
+    def test_commands_and_redis_are_timed(self):
+        actions = Actions("filesystem")
+        actions.answered("Stat", 0.0002)
+        actions.redis_took("Get", 0.003)
+        found = families(actions=actions)
+        commands = values(found["registry_driver_command_seconds"])
+        assert commands["registry_driver_command_seconds_count", "Stat", "filesystem"] == 1
+        redis = values(found["registry_storage_cache_redis_seconds"])
+        assert redis["registry_storage_cache_redis_seconds_sum", "Get"] == 0.003
 
 
 class DocumentTests:

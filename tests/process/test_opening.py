@@ -228,6 +228,17 @@ class LifeTests:
         assert opened.child.deaths == 1
 
     @pytest_twisted.ensureDeferred
+    async def test_commands_are_timed_over_all_its_lives(self, house):
+        opened = house.filesystem()
+        told = []
+        opened.time_commands(lambda name, seconds: told.append(name))
+        await opened.hello()
+        await opened.driver.stat("/")
+        opened.child.kill()
+        await opened.driver.stat("/")
+        assert [name for name in told if name != "Ping"] == ["Hello", "Stat"] * 2
+
+    @pytest_twisted.ensureDeferred
     async def test_open_file_outlives_its_driver(self, house):
         """A download goes on from the descriptor that the front end holds."""
         opened = house.filesystem()

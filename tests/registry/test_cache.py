@@ -20,6 +20,13 @@ class BoundedCacheTests:
         assert cache.get("b") is None
         assert cache.size == 10 + ENTRY_COST
 
+    def test_what_it_is_good_for_is_counted(self):
+        cache = BoundedCache[str, str](LIMIT)
+        cache.put("a", "A", 10)
+        for key in ("a", "b", "a"):
+            cache.get(key)
+        assert (cache.hits, cache.misses) == (2, 1)
+
     def test_longest_unused_goes_first(self):
         """What is asked for often stays."""
         cache = BoundedCache[int, int](LIMIT)

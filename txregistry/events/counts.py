@@ -19,6 +19,7 @@ class EndpointCounts:
         name: of the endpoint.
         where: the origin of its URL.
         queued: put into the queue for it by this process.
+        waiting: in the queue, and not told yet.
         delivered: it accepted them, now and then one twice.
         failures: requests that it did not accept, or that did not reach it.
         statuses: requests by the status of their answer; "none" for no answer.
@@ -35,6 +36,7 @@ class EndpointCounts:
     name: str
     where: str
     queued: int = 0
+    waiting: int = 0
     delivered: int = 0
     failures: int = 0
     statuses: Counter[str] = field(factory=Counter)
@@ -45,6 +47,11 @@ class EndpointCounts:
     waiting_bytes: int = 0
     waiting_since: float | None = None
     failures_in_row: int = 0
+
+    def took(self) -> None:
+        """One more is in the queue."""
+        self.queued += 1
+        self.waiting += 1
 
 
 @define

@@ -60,6 +60,7 @@ class Delivery:
 
     Args:
         position: where to begin in the queue.
+        old_end: up to where an earlier process may have queued.
         run: runs what blocks.
         grown: rung when there may be more to read.
         moved: called whenever ``position`` has moved.
@@ -76,6 +77,7 @@ class Delivery:
         sender: Sender,
         *,
         position: Position,
+        old_end: Position,
         clock: IReactorTime,
         run: Run,
         grown: Bell,
@@ -94,6 +96,9 @@ class Delivery:
         self._moved = moved
         self._uniform = uniform
         self._read_to = position
+        #: Up to where is counted what an earlier process queued.
+        self._counted_to = position
+        self._old_end = old_end
         self._waiting: deque[_Waiting] = deque()
         #: Events that go one by one, because together they were refused.
         self._alone = 0
@@ -136,6 +141,7 @@ class Delivery:
         if self._trouble:
             seconds, self._trouble = self._trouble, 0.0
             await deferLater(self._clock, seconds)
+        await self._count_what_waits()
         if not self._waiting:
             await self._fill()
             await self._drop_what_may_not_wait()
@@ -146,6 +152,24 @@ class Delivery:
         reply = await self._sender.send([each.record.event for each in batch])
         self._note(reply)
         await self._act_on(reply, batch)
+
+    async def _count_what_waits(self) -> None:
+        """Once, at the beginning; what is queued from then on counts itself."""
+        while self._counted_to < self._old_end:
+            position, count = await self._run(self._count)
+            self.counts.waiting += count
+            if position == self._counted_to:
+                position = self._old_end  # it was emptied by hand
+            self._counted_to = position
+
+    def _count(self) -> tuple[Position, int]:
+        """Return how many events of the next chunk are wanted, and its end. Blocks."""
+        chunk = self._reader.read(self._counted_to, CHUNK)
+        lines = [line for line, after in chunk.lines if line and after <= self._old_end]
+        if not self.endpoint.is_picky:
+            return chunk.position, len(lines)
+        records = (decode(line) for line in lines)
+        return chunk.position, sum(record is not None and self._wants(record) for record in records)
 
     async def _act_on(self, reply: Reply, batch: list[_Waiting]) -> None:
         refusals = self._refusals + reply.is_refusal
@@ -168,9 +192,12 @@ class Delivery:
         """Read on; if there is nothing more, wait until there may be."""
         chunk = await self._run(self._read)
         if chunk.position == self._read_to:
-            grown = self._grown.rung()
+            grown, queued = self._grown.rung(), self.counts.queued
             chunk = await self._run(self._read)  # it may have grown before that
             if chunk.position == self._read_to:
+                if queued == self.counts.queued:
+                    # Else what was torn, or removed by hand, would be counted for ever.
+                    self.counts.waiting = 0
                 later = self._clock.callLater(LOOK_AGAIN, _fire, grown)
                 try:
                     await grown
@@ -202,6 +229,7 @@ class Delivery:
         """The first events need not be sent any more."""
         for _ in range(count):
             after = self._waiting.popleft().after
+        self.counts.waiting = max(0, self.counts.waiting - count)
         self._alone = max(0, self._alone - count)
         self._refusals = 0
         self._move(after if self._waiting else self._read_to)

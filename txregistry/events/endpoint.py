@@ -67,6 +67,11 @@ class Endpoint:
         port = "" if parts.port is None else f":{parts.port}"
         return f"{parts.scheme}://{host}{port}"
 
+    @property
+    def is_picky(self) -> bool:
+        """There are events that it does not want."""
+        return bool(self.ignored_actions or self.ignored_media_types)
+
     def wants(self, action: str, media_type: str) -> bool:
         """Say whether an event is for it. Source: registry:3, ``ignore``."""
         return action not in self.ignored_actions and media_type not in self.ignored_media_types

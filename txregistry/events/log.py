@@ -11,6 +11,7 @@ nobody waits for (pulls) gathers for a moment by itself::
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -35,6 +36,10 @@ RETRY_AFTER = 30
 log = Logger()
 
 
+def _do_nothing() -> None:
+    """For an event that nobody counts."""
+
+
 class EventLog:
     """Appends events.
 
@@ -57,27 +62,33 @@ class EventLog:
         self._run = run
         self._grown = grown
         self._counts = counts
-        self._lines: list[bytes] = []
+        self._lines: list[tuple[bytes, Callable[[], None]]] = []
         self._waiters: list[Deferred[None]] = []
         self._size = 0
         self._lingering: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
         self._is_failing = False
 
-    async def append(self, line: bytes) -> None:
+    async def append(self, line: bytes, when_written: Callable[[], None] = _do_nothing) -> None:
         """Return when an event is in the queue to stay.
+
+        Args:
+            when_written: called once it is, even if nobody waits for this any more.
 
         Raises:
             OciError: UNAVAILABLE: it is not, or nobody knows.
         """
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
-        self._add(line)
+        self._add(line, when_written)
         self._begin()
         await waiter
 
-    def append_soon(self, line: bytes) -> bool:
+    def append_soon(self, line: bytes, when_written: Callable[[], None] = _do_nothing) -> bool:
         """Queue an event within a moment; it may be lost if the process dies before.
+
+        Args:
+            when_written: called once it is in the queue.
 
         Returns:
             Whether there was room for it.
@@ -85,7 +96,7 @@ class EventLog:
         if self._size + len(line) > ROOM:
             self._counts.pulls_lost += 1
             return False
-        self._add(line)
+        self._add(line, when_written)
         if self._lingering is None and self._writing is None:
             self._lingering = self._clock.callLater(LINGER, self._begin)
         return True
@@ -96,8 +107,8 @@ class EventLog:
         while self._writing is not None:
             await _until(self._writing)
 
-    def _add(self, line: bytes) -> None:
-        self._lines.append(line)
+    def _add(self, line: bytes, when_written: Callable[[], None]) -> None:
+        self._lines.append((line, when_written))
         self._size += len(line)
 
     def _begin(self) -> None:
@@ -121,7 +132,7 @@ class EventLog:
     async def _write_batch(self) -> None:
         lines, waiters = self._lines, self._waiters
         self._lines, self._waiters = [], []
-        data = b"".join(lines)
+        data = b"".join([line for line, _ in lines])
         try:
             await self._run(partial(self._writer.append, data, durable=bool(waiters)))
         except (OSError, RuntimeError) as error:  # the latter if there can be no more threads
@@ -129,6 +140,8 @@ class EventLog:
         else:
             self._is_failing = False
             self._counts.written += len(lines)
+            for _, when_written in lines:
+                when_written()
             for waiter in waiters:
                 if not waiter.called:  # cancelled meanwhile
                     waiter.callback(None)

@@ -90,6 +90,7 @@ class Notifications:
         self.endpoint_counts = [EndpointCounts(each.name, each.where) for each in plan.endpoints]
         try:
             positions = self._positions(plan.endpoints)
+            old_end = SegmentReader(plan.directory).end()
             newest = max((place.segment for place in positions.values()), default=0)
             save_cursors(plan.directory, positions)
             self._writer = SegmentWriter(plan.directory, is_synced=plan.is_synced, after=newest)
@@ -123,6 +124,7 @@ class Notifications:
                 self._reader,
                 make_sender(endpoint, reactor),
                 position=positions[endpoint.name],
+                old_end=old_end,
                 clock=reactor,
                 run=self._run_in(self._reading),
                 grown=grown,

@@ -93,13 +93,15 @@ class Notifier:
         references = await self._references(event) if self._wishes.references else ()
         stamp = Stamp(self._new_id(), self._now())
         line = encode(stamp.time, event_of(event, CURRENT.get(), stamp, self._source, references))
+
+        def written() -> None:
+            for counts in wanting:
+                counts.took()
+
         if event.action in _UNAWAITED:
-            if not self._log.append_soon(line):
-                return
+            self._log.append_soon(line, written)
         else:
-            await self._log.append(line)
-        for counts in wanting:
-            counts.queued += 1
+            await self._log.append(line, written)
 
     def _wanting(self, event: Event) -> list[EndpointCounts]:
         """Return the counts of the receivers that want it."""

@@ -26,6 +26,11 @@ class Gate:
         self._queue = queue
         self._waiting: deque[Deferred[None]] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     async def enter(self) -> None:
         """Wait for a place; whoever got one gives it back by :meth:`leave`.
 
@@ -60,6 +65,11 @@ class Admission:
         self._all = Gate(operations, queue)
         self._durable = Gate(max(operations // 2, 1), queue)
         self.refused = 0
+
+    @property
+    def waiting(self) -> int:
+        """Operations that wait for a place."""
+        return self._durable.waiting + self._all.waiting
 
     async def enter(self, *, is_durable: bool) -> None:
         """Wait for a place; whoever got one calls :meth:`leave` with the same argument.

@@ -97,6 +97,7 @@ class _Call:
 
     command: type[amp.Command]
     arguments: dict[str, Any]
+    began: float
     deadline: float
     lane: socket.socket | None
     discard: Callable[[Answer], object] | None
@@ -156,6 +157,8 @@ class Link(DescriptorKeeper):
         clock: for deadlines.
         when_lost: called once with this link when it is of no more use.
         when_settled: called for each operation that was answered in time, or is past its deadline.
+        when_answered: told the name of each command that was answered, refusals included, and the
+            seconds from when it was asked; nobody is told by default.
 
     Attributes:
         answered: operations that the driver answered, in time or not.
@@ -167,11 +170,13 @@ class Link(DescriptorKeeper):
         when_lost: Callable[[Link], None],
         *,
         when_settled: WhenSettled | None = None,
+        when_answered: Callable[[str, float], None] | None = None,
     ) -> None:
         super().__init__()
         self._clock = clock
         self._when_lost = when_lost
         self._when_settled = when_settled
+        self._when_answered = when_answered
         self.answered = 0
         # Dicts for their order: who came first is told first, and a run can be repeated.
         self._calls: dict[_Call, None] = {}
@@ -211,8 +216,8 @@ class Link(DescriptorKeeper):
         traced = TRACED.get()
         if traced is not None:
             arguments[commands.TRACEPARENT] = traced.traceparent
-        deadline = self._clock.seconds() + timeout
-        call = _Call(command, arguments, deadline, lane, discard, traced)
+        began = self._clock.seconds()
+        call = _Call(command, arguments, began, began + timeout, lane, discard, traced)
         if self.is_lost:
             call.close_lane()
             raise self._lost_before(call)
@@ -301,6 +306,8 @@ class Link(DescriptorKeeper):
     # -- answers
 
     def _note(self, call: _Call, *, is_answered: bool) -> None:
+        if is_answered and self._when_answered is not None:
+            self._when_answered(call.name, self._clock.seconds() - call.began)
         if not call.is_operation:
             return
         self.answered += is_answered

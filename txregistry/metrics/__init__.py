@@ -17,7 +17,7 @@ from txregistry.metrics.exposing import Exposition
 from txregistry.metrics.families import FAMILIES, Family, Kind
 from txregistry.metrics.measured import Actions, MeasuredDriver
 from txregistry.metrics.requests import Requests, handler_of
-from txregistry.metrics.samples import Sample, driver_samples, queue_samples
+from txregistry.metrics.samples import Sample, cache_samples, driver_samples, queue_samples
 
 __all__ = [
     "FAMILIES",
@@ -28,6 +28,7 @@ __all__ = [
     "MeasuredDriver",
     "Requests",
     "Sample",
+    "cache_samples",
     "driver_samples",
     "handler_of",
     "queue_samples",

@@ -65,6 +65,8 @@ class _Collector(Collector):
             "registry_http_request_size_bytes": requests.request_sizes,
             "registry_http_response_size_bytes": requests.response_sizes,
             "registry_storage_action_seconds": actions.durations,
+            "registry_storage_cache_redis_seconds": actions.redis,
+            "registry_driver_command_seconds": actions.commands,
         }
 
     def describe(self) -> Iterator[Metric]:

@@ -76,6 +76,12 @@ _ALL = (
         ("step",),
         "Upload sessions that were started, finished or cancelled by clients.",
     ),
+    Family(
+        "registry_upload_sessions_open",
+        _GAUGE,
+        (),
+        "Those that were started here, have not ended and were used within the last hour.",
+    ),
     # storage
     Family(
         "registry_storage_action_seconds",
@@ -88,6 +94,29 @@ _ALL = (
         _COUNTER,
         ("driver", "action", "error"),
         "Calls that the driver refused; Missing and Exists are mostly answers, not trouble.",
+    ),
+    # caches: registry:3's, then ours
+    Family(
+        "registry_storage_cache_requests",
+        _COUNTER,
+        ("cache",),
+        "Contents that a cache was asked for.",
+    ),
+    Family("registry_storage_cache_hits", _COUNTER, ("cache",), "Those that it had."),
+    Family(
+        "registry_storage_cache_errors",
+        _COUNTER,
+        ("cache",),
+        "Reads and writes that Redis did not answer, or not soon.",
+    ),
+    Family(
+        "registry_storage_cache_redis_seconds",
+        _HISTOGRAM,
+        ("operation",),
+        "Time that Redis took for a Get or a Set, those included that were given up.",
+    ),
+    Family(
+        "registry_storage_cache_bytes", _GAUGE, ("cache",), "Memory of a cache in this process."
     ),
     # the driver's process
     Family("registry_driver_up", _GAUGE, ("driver",), "1 while requests can reach the driver."),
@@ -133,6 +162,18 @@ _ALL = (
         _COUNTER,
         ("driver",),
         "Operations that were in flight at too many of its deaths.",
+    ),
+    Family(
+        "registry_driver_command_seconds",
+        _HISTOGRAM,
+        ("driver", "command"),
+        "From a command's way to the driver's process to its answer, refusals included.",
+    ),
+    Family(
+        "registry_driver_waiting_operations",
+        _GAUGE,
+        ("driver",),
+        "Operations that wait here because as many are in progress as may be.",
     ),
     Family("registry_driver_operations", _GAUGE, ("driver",), "Operations in progress in it."),
     Family(
@@ -180,6 +221,12 @@ _ALL = (
         _COUNTER,
         ("reason", "endpoint"),
         "Events that were given up: size, age, refused or damaged.",
+    ),
+    Family(
+        "registry_notifications_pending_total",
+        _GAUGE,
+        ("endpoint",),
+        "Events in the queue on disk that the endpoint has not been told.",
     ),
     Family(
         "registry_notifications_waiting_bytes",

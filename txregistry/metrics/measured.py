@@ -48,8 +48,12 @@ SECONDS = (
 )
 
 
+#: Seconds: from a word between processes on.
+COMMAND_SECONDS = (0.0001, 0.00025, *SECONDS)
+
+
 class Actions:
-    """What a driver's calls took, and what it refused.
+    """What a driver's calls took, and what it refused; and what the cache in Redis took.
 
     Args:
         driver: its name.
@@ -59,6 +63,8 @@ class Actions:
     def __init__(self, driver: str, seconds: Callable[[], float] = time.perf_counter) -> None:
         self.durations = Histogram(SECONDS)
         self.errors = Counts()
+        self.commands = Histogram(COMMAND_SECONDS)
+        self.redis = Histogram(COMMAND_SECONDS)
         self._driver = driver
         self._seconds = seconds
 
@@ -76,6 +82,14 @@ class Actions:
             errand = CURRENT.get()
             if errand is not None:
                 errand.driver_seconds += took
+
+    def answered(self, command: str, seconds: float) -> None:
+        """Count a command to the driver's process that was answered."""
+        self.commands.observe((self._driver, command), seconds)
+
+    def redis_took(self, operation: str, seconds: float) -> None:
+        """Count an operation of Redis."""
+        self.redis.observe((operation,), seconds)
 
 
 class MeasuredDriver:

@@ -6,8 +6,8 @@ Room: metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from txregistry.events.counts import EndpointCounts, QueueCounts
 from txregistry.metrics.tallies import Labels
@@ -36,6 +36,7 @@ def driver_samples(status: DriverStatus) -> Iterator[Sample]:
     yield Sample("registry_driver_deaths", (name,), status.deaths)
     yield Sample("registry_driver_refused_operations", (name,), status.refused)
     yield Sample("registry_driver_given_up_operations", (name,), status.given_up)
+    yield Sample("registry_driver_waiting_operations", (name,), status.waiting)
     yield Sample("registry_replay_window_bytes", (name,), status.windows.used)
     yield Sample("registry_replay_window_limit_bytes", (name,), status.windows.total)
     yield Sample("registry_replay_unprotected_uploads", (name,), status.windows.unprotected)
@@ -89,7 +90,36 @@ def queue_samples(
             ("damaged", counts.damaged),
         ):
             yield Sample("registry_notifications_dropped", (reason, name), count)
+        yield Sample("registry_notifications_pending_total", (name,), counts.waiting)
         since = counts.waiting_since
         yield Sample("registry_notifications_waiting_bytes", (name,), counts.waiting_bytes)
         waited = 0.0 if since is None else max(now - since, 0.0)
         yield Sample("registry_notifications_oldest_seconds", (name,), waited)
+
+
+class MemoryCache(Protocol):
+    """A cache in this process (``registry.cache.BoundedCache``)."""
+
+    size: int
+    hits: int
+    misses: int
+
+
+class RemoteCache(Protocol):
+    """A cache that hosts share (``redis_cache.RedisCache``)."""
+
+    requests: int
+    hits: int
+    errors: int
+
+
+def cache_samples(caches: Mapping[str, MemoryCache], redis: RemoteCache | None) -> Iterator[Sample]:
+    """Say how caches do."""
+    for name, cache in caches.items():
+        yield Sample("registry_storage_cache_requests", (name,), cache.hits + cache.misses)
+        yield Sample("registry_storage_cache_hits", (name,), cache.hits)
+        yield Sample("registry_storage_cache_bytes", (name,), cache.size)
+    if redis is not None:
+        yield Sample("registry_storage_cache_requests", ("redis",), redis.requests)
+        yield Sample("registry_storage_cache_hits", ("redis",), redis.hits)
+        yield Sample("registry_storage_cache_errors", ("redis",), redis.errors)

@@ -80,6 +80,7 @@ class LinkKeeper:
         breaker: whether requests may wait, and how long the driver rests.
         last_hello: the newest answer to a hello; empty before the first.
         greetings: how often a driver said hello.
+        when_answered: told of commands that were answered (``ipc.link.Link``); may be set.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class LinkKeeper:
         self._is_stopped = False
         self.last_hello: Answer = {}
         self.greetings = 0
+        self.when_answered: Callable[[str, float], None] | None = None
 
     # -- how it is
 
@@ -247,7 +249,12 @@ class LinkKeeper:
         self._is_counted = False
         endpoint = UNIXClientEndpoint(self._reactor, self._path)
         factory = Factory.forProtocol(
-            lambda: Link(self._clock, self._lost, when_settled=self._settled)
+            lambda: Link(
+                self._clock,
+                self._lost,
+                when_settled=self._settled,
+                when_answered=self._tell_answered,
+            )
         )
         factory.noisy = False
         try:
@@ -360,6 +367,10 @@ class LinkKeeper:
     def _cancel_later(self) -> None:
         if self._later is not None and self._later.active():
             self._later.cancel()
+
+    def _tell_answered(self, name: str, seconds: float) -> None:
+        if self.when_answered is not None:
+            self.when_answered(name, seconds)
 
     # -- the breaker
 

@@ -119,6 +119,10 @@ class OpenDriver:
         )
         return commands.LOCAL_CONDITIONS not in hello["features"]
 
+    def time_commands(self, told: Callable[[str, float], None]) -> None:
+        """Have ``told`` called with the name of each command that was answered, and its seconds."""
+        self.links.when_answered = told
+
     def status(self) -> DriverStatus:
         """How the driver is now; a value."""
         links, child, budget = self.links, self.child, self._budget
@@ -136,6 +140,7 @@ class OpenDriver:
             pong=_pong(links.last_ping, links.round_trip),
             given_up=self.attempts.given_up,
             refused=self.attempts.admission.refused,
+            waiting=self.attempts.admission.waiting,
             windows=Windows(budget.used, budget.total, budget.unprotected),
         )
 

@@ -94,6 +94,7 @@ class DriverStatus:
         windows: of the uploads to it.
         given_up: operations that were in flight at too many of its deaths, since the start.
         refused: operations for which there was no place left to wait for it, since the start.
+        waiting: operations that wait for a place now.
     """
 
     name: str
@@ -110,6 +111,7 @@ class DriverStatus:
     windows: Windows
     given_up: int = 0
     refused: int = 0
+    waiting: int = 0
 
     @property
     def trouble(self) -> str:

@@ -76,6 +76,9 @@ class Blobs:
     Args:
         cache_limit: bytes of small blobs that are kept in memory.
         redirect_seconds: how long a URL to which a client is sent works; 0: they are not sent away.
+
+    Attributes:
+        cache: the small blobs.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Blobs:
         self._observer = observer
         self._finishing = finishing
         self._contents = contents
-        self._cache: BoundedCache[Digest, bytes] = BoundedCache(cache_limit)
+        self.cache: BoundedCache[Digest, bytes] = BoundedCache(cache_limit)
         self._redirect_seconds = redirect_seconds
 
     async def stat(self, repository: RepositoryName, digest: Digest) -> int:
@@ -208,7 +211,7 @@ class Blobs:
 
     async def _cached(self, repository: RepositoryName, digest: Digest) -> BlobContent | None:
         """Return a blob whose content is at hand, None if it is not, after asking for its link."""
-        data = self._cache.get(digest)
+        data = self.cache.get(digest)
         if data is None:
             return None
         if await self._links.read(blob_link(repository, digest)) is None:
@@ -223,7 +226,7 @@ class Blobs:
         if data is None:
             raise _unknown(digest)
         if member.target == digest:
-            self._cache.put(digest, data, len(data))
+            self.cache.put(digest, data, len(data))
         return BlobContent(digest, len(data), data, self._driver, member.data_path)
 
     async def _delete(self, repository: RepositoryName, digest: Digest, link: str) -> None:

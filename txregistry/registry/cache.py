@@ -29,10 +29,12 @@ class BoundedCache(Generic[K, V]):
 
     Attributes:
         size: bytes that are kept.
+        hits, misses: how often a key that was asked for was there, and was not.
     """
 
     def __init__(self, limit: int) -> None:
         self.size = 0
+        self.hits = self.misses = 0
         self._limit = limit
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
@@ -40,7 +42,9 @@ class BoundedCache(Generic[K, V]):
         """Return what is kept, None if nothing is."""
         entry = self._entries.get(key)
         if entry is None:
+            self.misses += 1
             return None
+        self.hits += 1
         self._entries.move_to_end(key)
         return entry[0]
 

@@ -84,27 +84,27 @@ class Links:
 
     def __init__(self, driver: Driver, *, cache_limit: int = 0) -> None:
         self._driver = driver
-        self._known: BoundedCache[str, Digest] | None = None
+        self.cache: BoundedCache[str, Digest] | None = None
         if cache_limit:
-            self._known = BoundedCache(cache_limit)
+            self.cache = BoundedCache(cache_limit)
         #: Counts changes, so that a read which one overtook is not believed.
         self._changes = 0
 
     async def read(self, link: str) -> Digest | None:
         """Return what ``link`` holds, None if it is not there or garbage. One driver call."""
-        known = self._known.get(link) if self._known is not None else None
+        known = self.cache.get(link) if self.cache is not None else None
         if known is not None:
             return known
         changes = self._changes
         content = await if_there(self._driver.get(link))
         digest = None if content is None else _parse(link, content)
-        if digest is not None and self._known is not None and changes == self._changes:
-            self._known.put(link, digest, _LINK_SIZE)
+        if digest is not None and self.cache is not None and changes == self._changes:
+            self.cache.put(link, digest, _LINK_SIZE)
         return digest
 
     async def read_both(self, one: str, other: str) -> tuple[Digest | None, Digest | None]:
         """Return what two links hold at the same time, as :meth:`read` does. One driver call."""
-        if self._known is not None:
+        if self.cache is not None:
             return await together(self.read(one), self.read(other))
         found = await self._driver.get_several((one, other))
         first, second = (_found(*pair) for pair in zip((one, other), found, strict=True))
@@ -184,7 +184,7 @@ class Links:
         self, link: str, digest: Digest
     ) -> tuple[Digest | None, Content | StorageError]:
         """Return what ``link`` holds, and the recorded size of ``digest``. One driver call."""
-        if self._known is not None:
+        if self.cache is not None:
             target, (record,) = await together(
                 self.read(link), self._driver.get_several((size_path(digest),))
             )
@@ -194,8 +194,8 @@ class Links:
 
     def _forget(self, link: str) -> None:
         self._changes += 1
-        if self._known is not None:
-            self._known.drop(link)
+        if self.cache is not None:
+            self.cache.drop(link)
 
 
 def _member(digest: Digest, target: Digest | None, entry: Entry | None) -> Member | None:

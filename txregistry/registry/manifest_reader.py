@@ -57,6 +57,9 @@ class ManifestReader:
     Args:
         parse: reads what a manifest says.
         cache_limit: bytes of manifests that are kept in memory.
+
+    Attributes:
+        cache: those.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class ManifestReader:
         self._contents = contents
         self._links = links
         self._parse = parse
-        self._cache: BoundedCache[Digest, StoredManifest] = BoundedCache(cache_limit)
+        self.cache: BoundedCache[Digest, StoredManifest] = BoundedCache(cache_limit)
         #: Where tags pointed when they were last read: never believed, but what to ask for as well.
         self._pointed: BoundedCache[str, Digest] = BoundedCache(min(cache_limit, _GUESSES))
 
@@ -84,7 +87,7 @@ class ManifestReader:
         """
         link = tag_link(repository, tag)
         guess = self._pointed.get(link)
-        cached = None if guess is None else self._cache.get(guess)
+        cached = None if guess is None else self.cache.get(guess)
         if guess is None or cached is None:
             pointed = await self._links.read(link)
         else:
@@ -106,7 +109,7 @@ class ManifestReader:
             OciError: MANIFEST_UNKNOWN: it is of a kind that is not served.
         """
         link = manifest_link(repository, digest)
-        stored = self._cache.get(digest)
+        stored = self.cache.get(digest)
         if stored is not None:
             target = await self._links.read(link)
         else:
@@ -114,7 +117,7 @@ class ManifestReader:
         if target is None:
             return None
         if target != digest:
-            aliased = self._cache.get(target) or await self._content(target)
+            aliased = self.cache.get(target) or await self._content(target)
             return None if aliased is None else evolve(aliased, digest=digest)
         return stored
 
@@ -135,7 +138,7 @@ class ManifestReader:
 
     def keep(self, manifest: StoredManifest) -> None:
         """Cache one that was verified."""
-        self._cache.put(manifest.digest, manifest, len(manifest.data))
+        self.cache.put(manifest.digest, manifest, len(manifest.data))
 
     async def _content(self, digest: Digest) -> StoredManifest | None:
         """Return what ``digest`` names, whoever has it. One driver call at most."""

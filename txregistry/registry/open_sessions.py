@@ -86,6 +86,12 @@ class OpenSessions:
         if owner:
             self._by_owner[owner] += 1
 
+    @property
+    def count(self) -> int:
+        """How many are counted now."""
+        self._forget_before(self._now() - IDLE)
+        return len(self._open)
+
     def ended(self, upload_id: UploadId) -> None:
         """Count one less, if it is counted."""
         gone = self._open.pop(upload_id.text, None)

@@ -7,11 +7,13 @@ Room: registry. Must not know configuration, which ``service`` reads into :class
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from attrs import frozen
 
 from txregistry.registry.blobs import Blobs
+from txregistry.registry.cache import BoundedCache
 from txregistry.registry.catalog import Catalog
 from txregistry.registry.contents import Contents, SharedCache
 from txregistry.registry.links import Links
@@ -66,7 +68,11 @@ class Options:
 
 @frozen
 class Registry:
-    """The parts, each of which serves the routes of its name."""
+    """The parts, each of which serves the routes of its name.
+
+    Attributes:
+        caches: what is kept in memory, by what it is of.
+    """
 
     uploads: Uploads
     blobs: Blobs
@@ -75,6 +81,7 @@ class Registry:
     referrers: Referrers
     catalog: Catalog
     needed: Needed
+    caches: Mapping[str, BoundedCache[Any, Any]]
     _finishing: Finishing
     _tokens: Tokens
 
@@ -123,6 +130,15 @@ def open_registry(
     referrers = ReferrerIndex(driver, links, reader)
     tags = Tags(driver, links)
     tokens = Tokens(secret)
+    blobs = Blobs(
+        driver,
+        links=links,
+        contents=contents,
+        observer=observer,
+        finishing=finishing,
+        cache_limit=options.blob_cache,
+        redirect_seconds=options.redirect_seconds,
+    )
     return Registry(
         uploads=Uploads(
             driver,
@@ -137,15 +153,7 @@ def open_registry(
             ),
             limit=options.blob_limit,
         ),
-        blobs=Blobs(
-            driver,
-            links=links,
-            contents=contents,
-            observer=observer,
-            finishing=finishing,
-            cache_limit=options.blob_cache,
-            redirect_seconds=options.redirect_seconds,
-        ),
+        blobs=blobs,
         manifests=Manifests(
             driver,
             links=links,
@@ -162,6 +170,11 @@ def open_registry(
         referrers=Referrers(referrers),
         catalog=Catalog(driver),
         needed=Needed(tags, reader),
+        caches={
+            "manifests": reader.cache,
+            "blobs": blobs.cache,
+            **({} if links.cache is None else {"links": links.cache}),
+        },
         finishing=finishing,
         tokens=tokens,
     )
