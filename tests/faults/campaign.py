@@ -2,8 +2,9 @@
 """Campaigns: how often something was tried, and what came of it.
 
 ``FAULTS=long`` in the environment asks for the long form, which ``FAULTS_SECONDS`` may end before
-everything was tried. ``FAULTS_RESULTS`` names a file to which one JSON line is added for each
-campaign, with the seed by which it can be had again.
+everything was tried. ``FAULTS_SHARE=3/16`` is the third of sixteen runs that try everything once
+between them, where there are points to try. ``FAULTS_RESULTS`` names a file to which one JSON line
+is added for each campaign, with the seed by which it can be had again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ def is_long():
 def short_or_long(short, long):
     """How many, in the form that was asked for; ``FAULTS_COUNT`` overrides both."""
     return int(os.environ.get("FAULTS_COUNT") or (long if is_long() else short))
+
+
+def share():
+    """Which part of everything is this run's: (its number from 0, how many there are)."""
+    number, _, of = (os.environ.get("FAULTS_SHARE") or "1/1").partition("/")
+    return int(number) - 1, int(of)
 
 
 def not_run(reason):
@@ -135,6 +142,7 @@ class Campaign:
                 "seed": self.seed,
                 "seconds": round(time.monotonic() - self._started, 1),
                 "form": "long" if is_long() else "short",
+                "share": os.environ.get("FAULTS_SHARE") or "1/1",
                 "test": os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0],
                 "kernel": platform.release(),
                 "file system": _file_system(),

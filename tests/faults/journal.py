@@ -257,11 +257,12 @@ class Journal:
                 del self.sessions[id_]
         return problems
 
-    def check_over_http(self, client, keys=None):
+    def check_over_http(self, client, keys=None, repositories=None):
         """Hold what a running registry answers against what is possible.
 
         Args:
             keys: those to look at; all, if none are given.
+            repositories: those whose lists of tags to look at; all, if none are given.
 
         Returns:
             As :meth:`settle`.
@@ -275,7 +276,7 @@ class Journal:
                 problems.append(
                     f"{' '.join(map(str, key))} is served as {_told(value)}, not {values}"
                 )
-        for repository in self.repositories():
+        for repository in self.repositories() if repositories is None else repositories:
             problems += self._check_tags(client, repository)
         return problems
 

@@ -38,7 +38,7 @@ COLUMNS = ("Campaign", "Tried", "Survived", "Lost", "Besides", "Seed")
 #: What a row has besides a campaign's own notes.
 _KEYS = (
     *("name", "tried", "lost", "losses", "is broken on purpose", "seed", "seconds", "form"),
-    *("test", "kernel", "file system", "commit"),
+    *("share", "test", "kernel", "file system", "commit"),
 )
 
 
@@ -58,7 +58,7 @@ def _added(key, one, other):
     if isinstance(one, list):
         return one + other
     if key == "seed":
-        return f"{one}, {other}"
+        return one if str(other) in str(one).split(", ") else f"{one}, {other}"
     if isinstance(one, (int, float)) and not isinstance(one, bool):
         return one + other
     return one if one == other else f"{one}; {other}"

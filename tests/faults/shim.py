@@ -108,12 +108,17 @@ class Shim:
 
     def storage(self, **options):
         """The ``storage`` section of a configuration whose driver runs under the shim."""
-        command = [
-            need("env"),
-            f"LD_PRELOAD={build()}",
-            f"FAULTS_CONTROL={self._file}",
-            *(sys.executable, "-I", "-m", "txregistry_drivers.filesystem"),
-        ]
+        program = (sys.executable, "-I", "-m", "txregistry_drivers.filesystem")
+        preloaded = (f"{name}={value}" for name, value in self.environment.items())
+        return self.storage_of([need("env"), *preloaded, *program], **options)
+
+    @property
+    def environment(self):
+        """What puts a program under the shim."""
+        return {"LD_PRELOAD": str(build()), "FAULTS_CONTROL": str(self._file)}
+
+    def storage_of(self, command, **options):
+        """The ``storage`` section for a driver that this starts, under the shim by itself."""
         return {
             "external": {
                 "command": command,

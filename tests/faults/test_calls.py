@@ -5,6 +5,9 @@ short.
 The same operation is done again and again in a fresh repository, and each time another call is the
 one. A driver that is killed must not be noticed by the client; a refusal may be told, with an
 honest status, and must be over when it is over.
+
+The long form strikes every call of every operation. ``FAULTS_SHARE=3/16`` strikes the third
+sixteenth of them; runs with one ``FAULTS_SEED`` and all the shares strike each of them once.
 """
 
 from __future__ import annotations
@@ -12,19 +15,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import random
+import shutil
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain, islice
 
-from tests.functional.servers import Registry
+import pytest
 
-from .campaign import Campaign, is_long, short_or_long
+from .campaign import Campaign, is_long, share, short_or_long
 from .checker import find_losses
 from .journal import Journal
 from .patrons import Line, Patron, Unanswered
 from .processes import end_all
 from .shim import CHANGES, ERRORS, Shim
+from .warm import Warm, WarmRegistry
 
 #: What is done, and what must have been done before. Names of a patron's operations.
 SCENARIOS = {
@@ -46,14 +52,27 @@ SIZES = ((100, 1_000), (70_000, 80_000))
 #: Seconds in which a registry must do again what it refused.
 HEALING = 30.0
 
+#: Deaths of a whole server on one storage tree, which is read and checked after each.
+DEATHS_ON_A_TREE = 10
+
+
+@pytest.fixture(scope="module")
+def front():
+    """The program of the front end."""
+    with contextlib.closing(Warm("txregistry.cli", ["txregistry.cli"])) as program:
+        yield program
+
 
 class Bench:
     """A registry whose driver runs under the shim, and one operation after the other on it."""
 
-    def __init__(self, directory, seed):
+    def __init__(self, directory, seed, front):
         self.root = directory / "root"
         self.shim = Shim(directory, self.root)
-        self.server = Registry(directory, storage=self.shim.storage())
+        imports = ["txregistry.driver", "txregistry_drivers.filesystem"]
+        self.driver = Warm("txregistry_drivers.filesystem", imports, self.shim.environment)
+        storage = self.shim.storage_of(self.driver.command)
+        self.server = WarmRegistry(directory, front, self.driver, storage)
         self.line = Line(self.server.port)
         self.journal = Journal()
         self.seed = seed
@@ -68,6 +87,7 @@ class Bench:
         self.shim.disarm()
         self.line.close()
         self.server.stop()
+        self.driver.close()
         self.shim.close()
 
     def prepare(self, scenario):
@@ -102,26 +122,26 @@ class Bench:
         """What is wrong with the tree."""
         return find_losses(self.journal, self.root, Counter())
 
-    def keys(self):
-        """What the present repository may have."""
-        mine = f"r{self.count}/"
-        return [key for key in self.journal.possible if key[1].startswith(mine)]
-
     def look(self):
-        """What is wrong with the present repository, by what is served."""
-        return self.journal.check_over_http(self.line, self.keys())
+        """What is wrong with the present repositories, by what is served."""
+        mine = f"r{self.count}/"
+        keys = [key for key in self.journal.possible if key[1].startswith(mine)]
+        repositories = sorted({key[1] for key in keys})
+        return self.journal.check_over_http(self.line, keys, repositories)
 
 
 def points(campaign, bench, kinds, count, seconds):
     """Which calls to strike: (scenario, number).
 
-    All of them in the long form, else ``count``, and fewer if that would take longer than
-    ``seconds``.
+    All of them (of this run's share) in the long form, else ``count``, and fewer if that would take
+    longer than ``seconds``.
     """
+    mine, of = share()
     every = [
         (scenario, number + 1)
         for scenario, calls in bench.calls.items()
         for number in range(sum(calls[kind] for kind in kinds))
+        if number % of == mine
     ]
     campaign.notes["calls in all"] = campaign.notes.get("calls in all", 0) + len(every)
     count = min(len(every), short_or_long(count, len(every)))
@@ -129,11 +149,11 @@ def points(campaign, bench, kinds, count, seconds):
 
 
 class KillTests:
-    def test_death_of_the_driver_at_any_call_is_not_noticed(self, tmp_path):
+    def test_death_of_the_driver_at_any_call_is_not_noticed(self, tmp_path, front):
         """Pushes, tags and deletes go on through it; nothing is lost, nothing half is left."""
         with (
             Campaign("kill points of the driver") as campaign,
-            Bench(tmp_path, campaign.seed) as bench,
+            Bench(tmp_path, campaign.seed, front) as bench,
         ):
             bench.measure()
             for scenario, number in points(campaign, bench, CHANGES, 40, 10):
@@ -142,21 +162,23 @@ class KillTests:
                 with contextlib.suppress(Unanswered):  # the journal has that as a problem
                     operation()
                 bench.shim.disarm()
-                where = f"{scenario}, call {number}: {bench.shim.struck or 'not reached'}"
+                where = f"{scenario}, call {number}: {_struck(campaign, bench)}"
                 campaign.trial(where, bench.look())
             campaign.trial("the tree at the end", bench.find_losses())
 
-    def test_death_of_all_at_any_call_loses_nothing(self, tmp_path):
+    def test_death_of_all_at_any_call_loses_nothing(self, tmp_path, front):
         """Front end and driver die together: acknowledged is there, all else is whole or absent."""
         with Campaign("kill points of the whole server") as campaign:
-            with Bench(tmp_path / "measured", campaign.seed) as bench:
+            with Bench(tmp_path / "measured", campaign.seed, front) as bench:
                 bench.measure()
-                chosen = list(points(campaign, bench, CHANGES, 12, 10))
-            for count, (scenario, number) in enumerate(campaign.within(chosen, least=4, seconds=8)):
-                with Bench(tmp_path / f"bench-{count}", campaign.seed) as bench:
-                    campaign.trial(
-                        f"{scenario}, call {number}", self._die_and_return(bench, scenario, number)
-                    )
+            chosen = points(campaign, bench, CHANGES, 12, 10)
+            for first in chosen:
+                directory = tmp_path / f"bench-{campaign.tried}"
+                with Bench(directory, campaign.seed, front) as bench:
+                    for point in chain([first], islice(chosen, DEATHS_ON_A_TREE - 1)):
+                        problems = self._die_and_return(bench, *point)
+                        campaign.trial(f"{point}: {_struck(campaign, bench)}", problems)
+                shutil.rmtree(directory)
 
     def _die_and_return(self, bench, scenario, number):
         operation = bench.prepare(scenario)
@@ -189,6 +211,13 @@ class KillTests:
         return problems + bench.look()
 
 
+def _struck(campaign, bench):
+    """What was struck, in words; an operation may take fewer calls than when it was measured."""
+    if not bench.shim.struck:
+        campaign.notes["not reached"] = campaign.notes.get("not reached", 0) + 1
+    return bench.shim.struck or "not reached"
+
+
 @dataclass(frozen=True)
 class Refusal:
     """What one call meets: an error, or only half of it is done."""
@@ -206,9 +235,9 @@ REFUSALS = (
 
 
 class ErrorTests:
-    def test_refusal_of_any_call_is_told_honestly_and_over(self, tmp_path):
+    def test_refusal_of_any_call_is_told_honestly_and_over(self, tmp_path, front):
         """No answer claims what is not there, nobody crashes, and the next attempt gets through."""
-        with Campaign("error points") as campaign, Bench(tmp_path, campaign.seed) as bench:
+        with Campaign("error points") as campaign, Bench(tmp_path, campaign.seed, front) as bench:
             bench.measure()
             answers, poisoned, waited = Counter(), 0, set()
             for refusal in REFUSALS:
@@ -217,12 +246,12 @@ class ErrorTests:
                     outcome, problems = self._refuse(bench, operation, refusal, call)
                     poisoned += self._is_poisoned(bench)
                     if outcome != "done":
-                        may_wait = is_long() and refusal.name not in waited
+                        may_wait = is_long() and not share()[0] and refusal.name not in waited
                         problems += self._repeat(bench, operation, may_wait=may_wait)
                         waited.add(refusal.name)
                     bench.journal.is_in_trouble = False
                     answers[f"{refusal.name} {outcome}"] += 1
-                    where = f"{scenario}, {refusal.name} at {call}: {bench.shim.struck}"
+                    where = f"{scenario}, {refusal.name} at {call}: {_struck(campaign, bench)}"
                     campaign.trial(where, problems + bench.look())
             campaign.trial("the tree at the end", bench.find_losses())
             campaign.notes["uploads to begin anew after a failed sync"] = poisoned
