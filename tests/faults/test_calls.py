@@ -202,6 +202,7 @@ class KillTests:
         bench.shim.disarm()
         if not bench.shim.struck:
             end_all(bench.server)
+        bench.line.close()
         problems = bench.find_losses()
         bench.server.start()
         bench.journal.is_in_trouble = False
