@@ -276,17 +276,19 @@ class Tenant:
         session.is_disturbed = True
 
     async def _ask(self, make):
-        """Ask until there is an answer."""
+        """Ask until there is an answer, no sooner than one was told to."""
         while True:
             try:
                 return await make()
             except Unavailable as error:  # of a read that had begun
                 self._refused(error)
+                later = error.retry_after
             except OciError as error:
                 if error.code is not Code.UNAVAILABLE:
                     raise
                 self._refused(error)
-            await deferLater(self.host, 1)
+                later = error.retry_after
+            await deferLater(self.host, later or 1)
 
     def _refused(self, error):
         self.host.refusals += 1

@@ -659,6 +659,60 @@ class StuckTests:
         await turns()
 
     @pytest_twisted.ensureDeferred
+    async def test_hang_that_outlives_connections_ends_the_driver(self, house):
+        """A connection that is lost now and then gives a driver that does nothing no new time."""
+        held = []
+
+        class Hanging(HostedDriver):
+            async def stat(self, path):
+                held.append(Deferred())
+                await held[-1]
+                return await super().stat(path)
+
+        house.driver = Hanging(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        refusals = []
+        for _ in range(10):
+            await until(lambda: house.keeper.state is State.READY)
+            link = await house.up()
+            asked = Deferred.fromCoroutine(link.call(commands.Stat, timeout=5.0, path="/"))
+            refusals.append(asked.addErrback(lambda failure: None))
+            await house.pass_time(LIMITS.stuck_after / 3)
+            if house.signals:
+                break
+            house.lose()
+            await house.pass_time(1)
+        assert house.signals[:1] == ["TERM"]
+        assert len(house.ends) in (4, 5)
+        for one in held:
+            one.callback(None)
+        await turns()
+
+    @pytest_twisted.ensureDeferred
+    async def test_hang_of_one_run_is_not_held_against_the_next(self, house):
+        """Whose death ended it, the driver starts anew."""
+        held = Deferred()
+
+        class Hanging(HostedDriver):
+            async def stat(self, path):
+                await held
+                return await super().stat(path)
+
+        house.driver = Hanging(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        link = await house.up()
+        asked = Deferred.fromCoroutine(link.call(commands.Stat, timeout=5.0, path="/"))
+        await house.pass_time(LIMITS.stuck_after - 5)
+        await refusal_of(asked)
+        house.driver = HostedDriver(MemoryStore(), run=run_inline)
+        house.keeper.driver_died(has_greeted=True)
+        house.lose()
+        await house.pass_time(2 * LIMITS.stuck_after)
+        assert house.signals == []
+        held.callback(None)
+        await turns()
+
+    @pytest_twisted.ensureDeferred
     async def test_operation_without_end_beside_others_that_work_is_let_be(self, house):
         """One that hangs is no reason to end those that don't."""
         held = Deferred()

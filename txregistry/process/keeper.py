@@ -106,6 +106,7 @@ class LinkKeeper:
         self._link: Link | None = None
         self._attempt: Link | None = None
         self._pulse: Pulse | None = None
+        self._stalled_since: float | None = None
         self._is_counted = False
         self._has_counted = False
         self._is_probing = False
@@ -238,6 +239,9 @@ class LinkKeeper:
             has_greeted: that run of it had said hello.
         """
         had_counted, self._has_counted = self._has_counted, False
+        self._stalled_since = None
+        if self._pulse is not None:
+            self._pulse.stalled_since = None
         if self._link is not None:
             self._judge(self._link)
         elif not has_greeted:
@@ -328,7 +332,9 @@ class LinkKeeper:
             when_changed=self._settle,
             ask_to_end=self._ask_to_end,
             kill=self._kill,
+            stalled_since=self._stalled_since,
         )
+        self._stalled_since = None
         self._pulse.start()
         if self.breaker.is_open:
             self._probe(link)
@@ -349,6 +355,7 @@ class LinkKeeper:
         self._is_probing = False
         if self._pulse is not None:
             self._pulse.stop()
+            self._stalled_since = self._pulse.stalled_since
             self._pulse = None
         self._cancel_later()
         is_short = self._clock.seconds() - self._greeted_at < SHORT_LIFE

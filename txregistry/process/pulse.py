@@ -5,7 +5,8 @@ Room: process. Two ways of not living are told apart:
 
     dead     its reactor answers no ping
     stuck    pings are answered, but some operation is past its deadline, and nothing has been
-             answered and no byte has moved for ``stuck_after`` seconds
+             answered and no byte has moved for ``stuck_after`` seconds, whatever became of the
+             connection in that time
 
 and one escalation follows, counted in intervals between pings and not in time on the clock: when
 this very process was held up, it has heard nothing, and that is no fault of the driver.
@@ -38,8 +39,11 @@ class Pulse:
     Args:
         when_changed: the driver went quiet, or is sound again.
         ask_to_end, kill: end its process, politely or not.
+        stalled_since: of the connection before this one, to the same process.
 
     Attributes:
+        stalled_since: some operation was past its deadline and nothing has moved since then; None
+            while that is not so, or is acted upon.
         pong: the newest answer; empty before the first.
         round_trip: seconds from its question to it.
         is_quiet: it gets no new work.
@@ -54,6 +58,7 @@ class Pulse:
         when_changed: Callable[[], None],
         ask_to_end: Callable[[], None],
         kill: Callable[[], None],
+        stalled_since: float | None = None,
     ) -> None:
         self._link = link
         self._clock = clock
@@ -69,8 +74,9 @@ class Pulse:
         self._missed = 0
         self._is_waiting = False
         self._is_stuck = False
-        self._seen: tuple[int, int] = (-1, -1)
-        self._seen_at = 0.0
+        self._seen: tuple[int, int] | None = None
+        self._seen_at = clock.seconds()
+        self.stalled_since = stalled_since
         self.pong: Answer = {}
         self.round_trip = 0.0
         self.is_quiet = False
@@ -123,16 +129,21 @@ class Pulse:
         now = self._clock.seconds()
         overdue = self._link.overdue()
         seen = (self._link.answered, pong["bytes_moved"])
-        if not overdue or seen != self._seen:
-            self._seen, self._seen_at = seen, now
-        elif now - self._seen_at >= self._stuck_after:
+        has_moved = self._link.answered > 0 if self._seen is None else seen != self._seen
+        self._seen = seen
+        if has_moved or not (overdue or self.stalled_since is not None):
+            self._seen_at, self.stalled_since = now, None
+            return
+        if self.stalled_since is None:
+            self.stalled_since = self._seen_at
+        if now - self.stalled_since >= self._stuck_after:
             _log.error(
-                "the driver answers pings, but nothing has moved for {seconds:g} s and {count}"
-                " operations are past their deadline, the first of them {name}",
-                seconds=now - self._seen_at,
-                count=len(overdue),
-                name=overdue[0],
+                "the driver answers pings, but nothing has moved for {seconds:g} s and operations"
+                " are past their deadline{names}",
+                seconds=now - self.stalled_since,
+                names=f", here {len(overdue)}, the first of them {overdue[0]}" if overdue else "",
             )
+            self.stalled_since = None
             self._is_stuck = True
             self._missed = self._ask_at
             self._escalate()
