@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 
 from .bad_inputs import GROUPS
+from .elsewhere import ELSEWHERE, NOT_THERE
+from .guarded_inputs import guarded
 from .neighbors import CONFIGURATION, neighbors, try_neighbors
 from .tallies import TALLIES
 from .trial import Tally, Trial, table, total
@@ -26,7 +28,7 @@ BEGIN, END = "<!-- figures: make badinputs -->\n", "<!-- end of figures -->\n"
 
 def try_group(group, wards):
     """Try all rows of a group; returns the tally."""
-    trial = Trial(wards.of(group.configuration), group.name)
+    trial = Trial(wards.of(group.configuration, group.guard), group.name)
     TALLIES.append(trial.tally)
     with trial:
         if group.is_slow:
@@ -40,7 +42,7 @@ def try_group(group, wards):
 def try_all(count, seed):
     """Try the table and ``count`` neighbors."""
     with tempfile.TemporaryDirectory() as directory, Wards(directory) as wards:
-        for group in GROUPS:
+        for group in (*GROUPS, *guarded()):
             print(*try_group(group, wards).cells(), flush=True)
         trial = Trial(wards.of(CONFIGURATION), "neighbors")
         TALLIES.append(trial.tally)
@@ -54,7 +56,21 @@ def figures(tallies):
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "|---|" + "--:|" * (len(Tally.COLUMNS) - 1))
     machine = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
-    return "\n".join([*lines, "", f"Measured on {machine}.", ""])
+    return "\n".join([*lines, "", f"Measured on {machine}.", "", *_elsewhere(), ""])
+
+
+def _elsewhere():
+    """What the table names and other tests try, as the documentation has it."""
+    return [
+        "| class | tried elsewhere | by |",
+        "|---|---|---|",
+        *(
+            f"| {row} | {what} | {', '.join(f'`{file}`' for file in files)} |"
+            for row, (what, files) in ELSEWHERE.items()
+        ),
+        "",
+        f"Not tried, since there are no pull-through caches: {', '.join(NOT_THERE)}.",
+    ]
 
 
 def write_page(path, tallies):

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from .guards import Guard
 
 #: In what a row sends, this stands for the target of a fresh upload session of the repository ``a``
 #: that holds ``HELD``; the others stand for the session's id and for its token.
@@ -68,12 +70,14 @@ class Group:
 
     Attributes:
         configuration: of the server that they are tried on, beyond the default.
+        guard: that its server has.
         is_slow: they mostly wait, so they are tried at the same time.
     """
 
     name: str
     rows: tuple[Row | Play, ...]
     configuration: dict[str, object] = field(default_factory=dict, hash=False)
+    guard: Guard | None = None
     is_slow: bool = False
 
 
@@ -108,6 +112,17 @@ def send(method, target, body=b"", *headers, length=None):
     declared = len(body) if length is None else length
     lines = [f"{method} {target} HTTP/1.1", "Host: h", *headers, f"Content-Length: {declared}"]
     return head(*lines) + body
+
+
+def showing(line, request):
+    """The request with one more header line, before those that it has."""
+    first, end, rest = request.partition(b"\r\n")
+    return first + end + line.encode("latin-1") + end + rest if line else request
+
+
+def shown(line, found):
+    """The same rows with one more header line."""
+    return tuple(replace(row, sent=showing(line, row.sent)) for row in found)
 
 
 def chunked(method, target, *chunks, headers=()):

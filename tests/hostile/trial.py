@@ -138,7 +138,7 @@ class Trial:
             wire.send(sent + get("/v2/") if row.ends else sent)
             reply = wire.reply(to_head=to_head)
             rest = wire.ended() if row.ends else b""
-        problems = reply.problems(to_head=to_head)
+        problems = self.ward.problems(reply, to_head=to_head)
         if reply.status not in row.statuses:
             self.tally.failed += reply.status >= 500
             problems.append(f"answered {reply.status} {reply.body[:200]!r}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..functional.servers import Registry
 from ..web.content import EMPTY_CONFIG, OCI_MANIFEST, digest_of, manifest
-from .rows import HELD, SESSION, TOKEN, UPLOAD_ID, get, send
+from .rows import HELD, SESSION, TOKEN, UPLOAD_ID, get, send, showing
 from .wire import PATIENCE, Wire
 
 LAYER = bytes(range(256)) * 16
@@ -26,18 +26,27 @@ class Ward:
     """One server with the image, and what can be seen of it.
 
     Args:
-        configuration: beyond the default; the image is pushed before it holds.
+        configuration: beyond the default; without a guard the image is pushed before it holds.
+        guard: who asks its clients who they are; None: nobody does.
+
+    Attributes:
+        own: the header line of somebody who may do everything.
     """
 
-    def __init__(self, directory, configuration):
+    def __init__(self, directory, configuration, guard=None):
+        self.guard = guard
+        self.own = ""
         self.server = Registry(directory)
-        if configuration:
+        if configuration and not guard:
             with self.server:
                 self._push_image()
-            self.server = Registry(directory, configuration)
-            self.server.start()
-        else:
-            self.server.start()
+            self.server = Registry(directory)
+        self.server.reconfigure(configuration)
+        if guard:
+            self.server.reconfigure(guard.configure(self.server.directory, self.server.address))
+            self.own = guard.show()
+        self.server.start()
+        if guard or not configuration:
             self._push_image()
         self._log_read = 0
         self._start_parsers()
@@ -51,7 +60,13 @@ class Ward:
 
     @property
     def port(self):
+        """On which it is talked to without TLS."""
         return self.server.port
+
+    @property
+    def settings(self):
+        """The configuration that it was started by."""
+        return self.server.document
 
     def _push_image(self):
         for blob in (EMPTY_CONFIG, LAYER):
@@ -72,22 +87,35 @@ class Ward:
         """A new connection."""
         return Wire(self.port, **options)
 
-    def ask(self, request):
-        """One request on a connection of its own; the answer is held to what all must keep."""
+    def ask(self, request, who=None):
+        """One request on a connection of its own; the answer is held to what all must keep.
+
+        Args:
+            who: the header line of who asks; None: somebody who may do everything.
+        """
         with self.wire() as wire:
-            wire.send(request)
+            wire.send(showing(self.own if who is None else who, request))
             to_head = request.startswith(b"HEAD ")
             reply = wire.reply(to_head=to_head)
-        problems = reply.problems(to_head=to_head)
+        problems = self.problems(reply, to_head=to_head)
         assert not problems, (request[:100], problems)
         return reply
 
-    def session(self, held=HELD, repository="a"):
+    def problems(self, reply, *, to_head=False):
+        """What is wrong with an answer, whatever it answers."""
+        challenge = reply.headers.get("www-authenticate", "")
+        allowed = self.guard.challenges if self.guard else ()
+        found = reply.problems(to_head=to_head)
+        if (reply.status == 401) != any(map(challenge.startswith, allowed)):
+            found.append(f"{reply.status} with the challenge {challenge!r}")
+        return found
+
+    def session(self, held=HELD, repository="a", who=None):
         """The target of a new upload session."""
-        reply = self.ask(send("POST", f"/v2/{repository}/blobs/uploads/"))
+        reply = self.ask(send("POST", f"/v2/{repository}/blobs/uploads/"), who)
         assert reply.status == 202, reply
         if held:
-            reply = self.ask(send("PATCH", reply.headers["location"], held))
+            reply = self.ask(send("PATCH", reply.headers["location"], held), who)
             assert reply.status == 202, reply
         return reply.headers["location"]
 
@@ -176,14 +204,14 @@ class Wards:
     def __exit__(self, *_):
         self._stack.close()
 
-    def of(self, configuration):
+    def of(self, configuration, guard=None):
         """The ward with this configuration; a busy machine has as few as possible at a time."""
-        name = json.dumps(configuration, sort_keys=True)
+        name = json.dumps(configuration, sort_keys=True) + (guard.name if guard else "")
         if name not in self._wards:
             self._stack.close()
             self._wards.clear()
             directory = self._directory / str(len(list(self._directory.iterdir())))
-            self._wards[name] = self._stack.enter_context(Ward(directory, configuration))
+            self._wards[name] = self._stack.enter_context(Ward(directory, configuration, guard))
         return self._wards[name]
 
 

@@ -70,15 +70,15 @@ def access(name="lib/app", *actions, kind="repository"):
     return {"type": kind, "name": name, "actions": list(actions)}
 
 
-def claims(*entries, **changes):
-    """Claims that are good but for ``changes``; None leaves a claim out."""
+def claims(*entries, now=NOW, **changes):
+    """Claims that are good at ``now`` but for ``changes``; None leaves a claim out."""
     full = {
         "iss": ISSUER,
         "sub": "alice",
         "aud": SERVICE,
-        "exp": NOW + 300,
-        "nbf": NOW - 10,
-        "iat": NOW,
+        "exp": now + 300,
+        "nbf": now - 10,
+        "iat": now,
         "jti": "x",
         "access": list(entries),
         **changes,

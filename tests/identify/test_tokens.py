@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 
 import jwt
 import pytest
 import pytest_twisted
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twisted.internet.task import Clock
@@ -26,15 +24,14 @@ from txregistry.identify.tokens import LAPSED_FOR, TokenCheck
 from txregistry.identify.watching import FileError
 
 from . import signing
-from .signing import NOW, access, claims, jwk_of, make_certificate, make_key, sign, spell
+from .bad_tokens import Forge
+from .signing import NOW, access, claims, jwk_of, sign
 
-KEY, OTHER = make_key(), make_key()
-ROOT_KEY, LEAF_KEY = make_key(), make_key()
-ROOT = make_certificate(ROOT_KEY, "root", authority=True)
-LEAF = make_certificate(LEAF_KEY, "leaf", by=(ROOT, ROOT_KEY))
-STRANGER = make_certificate(OTHER, "stranger", authority=True)
-RSA_KEY = signing.make_rsa()
-SIGNER = make_certificate(RSA_KEY, "signer", authority=True)
+FORGE = Forge(NOW)
+KEY, OTHER, ROOT_KEY, LEAF_KEY = FORGE.key, FORGE.other, FORGE.root_key, FORGE.leaf_key
+ROOT, LEAF, STRANGER = FORGE.root, FORGE.leaf, FORGE.stranger
+RSA_KEY, SIGNER = FORGE.rsa_key, FORGE.signer
+BAD = FORGE.bad_tokens()
 
 PULL = Right(Resource("repository", "lib/app"), "pull")
 
@@ -45,8 +42,8 @@ class World:
     def __init__(self, **options):
         self.clock = Clock()
         self.clock.advance(NOW)
-        jwks, _ = parse_jwks(json.dumps({"keys": [jwk_of(KEY, "first")]}).encode(), "/jwks")
-        bundle, _ = parse_bundle(signing.pem(ROOT, SIGNER), "/bundle")
+        jwks, _ = parse_jwks(FORGE.key_set(), "/jwks")
+        bundle, _ = parse_bundle(FORGE.bundle(), "/bundle")
         self.keys = jwks | bundle
         self.check = TokenCheck(
             signing.ISSUER,
@@ -110,145 +107,6 @@ async def test_token_may_come_as_a_password():
     token = sign(good(), KEY, kid="first")
     text = base64.b64encode(f"anything:{token}".encode()).decode()
     assert (await World().identify(text, "Basic")).name == "alice"
-
-
-JWK = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(OTHER.public_key()))
-PUBLIC_PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-
-def hmac_by_public_key(material):
-    """HS256 with what everybody has as the secret, made by hand: the library refuses to."""
-    head = {"alg": "HS256", "typ": "JWT", "kid": "first"}
-    signed = spell(head, good()).rpartition(".")[0]
-    return (
-        f"{signed}."
-        + base64.urlsafe_b64encode(hmac.digest(material, signed.encode(), "sha256"))
-        .rstrip(b"=")
-        .decode()
-    )
-
-
-CHAIN_KEYS = [make_key() for _ in range(3)]
-INTERMEDIATE = make_certificate(CHAIN_KEYS[0], "middle", by=(ROOT, ROOT_KEY), authority=True)
-NO_AUTHORITY = make_certificate(CHAIN_KEYS[1], "leafy", by=(LEAF, LEAF_KEY))
-EXPIRED = make_certificate(CHAIN_KEYS[2], "old", by=(ROOT, ROOT_KEY), ends=NOW - 1)
-
-#: Ids are those of the published table of bad inputs.
-BAD = {
-    "B-140 key in the header": lambda: sign(good(), OTHER, jwk=JWK),
-    "B-140 key in the header beside a trusted kid": lambda: sign(
-        good(), OTHER, jwk=JWK, kid="first"
-    ),
-    "B-140 trusted key in the header": lambda: sign(good(), KEY, kid="first", jwk=JWK),
-    "B-140 url of keys": lambda: sign(good(), KEY, kid="first", jku="http://127.0.0.1:1/k"),
-    "B-140 url of certificates": lambda: sign(good(), KEY, kid="first", x5u="http://127.0.0.1:1/"),
-    "B-140 trusted kid, another key": lambda: sign(good(), OTHER, kid="first"),
-    "B-140 unknown kid": lambda: sign(good(), OTHER, kid="second"),
-    "B-140 no kid": lambda: sign(good(), KEY),
-    "B-140 kid that is no text": lambda: spell({"alg": "ES256", "kid": ["first"]}, good()),
-    "B-141 alg none": lambda: spell({"alg": "none", "kid": "first"}, good(), b""),
-    "B-141 alg None": lambda: spell({"alg": "None", "kid": "first"}, good(), b""),
-    "B-141 alg missing": lambda: spell({"kid": "first"}, good()),
-    "B-141 alg no text": lambda: spell({"alg": ["ES256"], "kid": "first"}, good()),
-    "B-141 empty signature": lambda: sign(good(), KEY, kid="first").rpartition(".")[0] + ".",
-    "B-141 cut signature": lambda: sign(good(), KEY, kid="first")[:-4],
-    "B-141 HS256 by the public key's PEM": lambda: hmac_by_public_key(PUBLIC_PEM),
-    "B-141 RS256 where the key is EC": lambda: sign(
-        good(), RSA_KEY, algorithm="RS256", kid="first"
-    ),
-    "B-143 expired leaf": lambda: sign(good(), CHAIN_KEYS[2], x5c=signing.x5c(EXPIRED)),
-    "B-143 other root": lambda: sign(good(), OTHER, x5c=signing.x5c(STRANGER)),
-    "B-143 authority as leaf": lambda: sign(good(), CHAIN_KEYS[0], x5c=signing.x5c(INTERMEDIATE)),
-    "B-143 leaf as authority": lambda: sign(
-        good(), CHAIN_KEYS[1], x5c=signing.x5c(NO_AUTHORITY, LEAF, ROOT)
-    ),
-    "B-143 leaf of another's key": lambda: sign(good(), OTHER, x5c=signing.x5c(LEAF)),
-    "B-143 trusted certificate behind a stranger's": lambda: sign(
-        good(), OTHER, x5c=signing.x5c(STRANGER, ROOT)
-    ),
-    "B-143 100 certificates": lambda: spell({"alg": "ES256", "x5c": ["eA=="] * 100}, good()),
-    "B-143 empty chain": lambda: sign(good(), LEAF_KEY, x5c=[]),
-    "B-143 no certificate": lambda: sign(good(), LEAF_KEY, x5c=["eA=="]),
-    "B-143 no list": lambda: sign(good(), LEAF_KEY, x5c={"a": 1}),
-    "B-143 chain beside a trusted kid": lambda: sign(
-        good(), OTHER, x5c=signing.x5c(STRANGER), kid="first"
-    ),
-    **{
-        f"B-144 {name} {value!r}": lambda name=name, value=value: sign(
-            good(**{name: value}), KEY, kid="first"
-        )
-        for name, values in {
-            "aud": [None, "other", ["other"], [], "", "registry.example.", [["registry.example"]]],
-            "iss": [None, "", "https://auth.example.evil", "https://auth", "https://auth.example/"],
-            "exp": [None, NOW + 300.5, str(NOW + 300), True, -1, [NOW + 300], {}],
-            "nbf": [NOW + 61, NOW - 0.5, str(NOW), False],
-            "sub": [7, ["alice"], "a\nb", "a" * 256],
-        }.items()
-        for value in values
-    },
-    **{
-        f"B-145 {name} {value!r:.30}": lambda name=name, value=value: sign(
-            claims(**{name: value}), KEY, kid="first"
-        )
-        for name, values in {
-            "iat": [None, "x", 1.5],
-            "access": [
-                "pull",
-                {"type": "repository"},
-                [None],
-                ["pull"],
-                [{"type": "repository", "name": "lib/app"}],
-                [{"type": 1, "name": "lib/app", "actions": ["pull"]}],
-                [{"type": "repository", "name": "lib/app", "actions": "pull"}],
-                [{"type": "repository", "name": "lib/app", "actions": [7]}],
-                [{}] * 101,
-            ],
-        }.items()
-        for value in values
-    },
-    "B-145 10,000 entries": lambda: sign(claims(*[access()] * 10_000), KEY, kid="first"),
-    "B-146 64 KiB": lambda: "e" * 65536,
-    "B-146 a million dots": lambda: "." * 1_000_000,
-    "B-146 five parts": lambda: "eyJh.b.c.d.e",
-    "B-146 nothing": lambda: "",
-    "B-146 two parts": lambda: "eyJh.eyJh",
-    "B-146 no base64": lambda: "eyJ!.eyJ!.x",
-    "B-146 padding": lambda: sign(good(), KEY, kid="first") + "==",
-    "B-146 token in a token": lambda: spell(
-        {"alg": "ES256", "kid": "first", "cty": "JWT"}, sign(good(), KEY, kid="first").encode()
-    ),
-    "B-146 deep": lambda: spell({"alg": "ES256", "kid": "first"}, b"[" * 3000),
-    "B-147 crit": lambda: sign(good(), KEY, kid="first", crit=["exp"]),
-    "B-147 unencoded": lambda: spell({"alg": "ES256", "kid": "first", "b64": False}, good()),
-    "B-147 header key twice": lambda: spell(b'{"alg":"ES256","kid":"first","alg":"none"}', good()),
-    "B-147 claim twice": lambda: spell(
-        {"alg": "ES256", "kid": "first"}, b'{"iss":"https://auth.example","iss":"x"}'
-    ),
-}
-
-
-def _changed(old, new):
-    """A leaf of which some bytes of its DER are others; its signature is not even looked at."""
-    der = NAMED.public_bytes(Encoding.DER)
-    assert der.count(old) == 1
-    return [base64.b64encode(der.replace(old, new)).decode("ascii")]
-
-
-NAMED = make_certificate(LEAF_KEY, "named", by=(ROOT, ROOT_KEY), also=x509.DNSName("abcdefgh"))
-BAD |= {
-    "B-143 version 6": lambda: sign(
-        good(), OTHER, x5c=_changed(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05")
-    ),
-    "B-143 extension twice": lambda: sign(
-        good(), OTHER, x5c=_changed(b"\x06\x03\x55\x1d\x11", b"\x06\x03\x55\x1d\x13")
-    ),
-    "B-143 name of an odd kind": lambda: sign(
-        good(), OTHER, x5c=_changed(b"\x82\x08abcdefgh", b"\xa3\x08abcdefgh")
-    ),
-    "B-143 common name of another ASN.1 type": lambda: sign(
-        good(), OTHER, x5c=_changed(b"\x0c\x05named", b"\x01\x05named")
-    ),
-}
 
 
 @pytest.mark.parametrize("name", BAD)
