@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nginx in front, with the configurations that the documents show."""
+"""Proxies in front, with the configurations that the documents show."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import http.server
 import json
+import os
 import re
 import ssl
 import threading
@@ -235,10 +236,39 @@ class Haproxy(Encrypting, Server):
         path.write_text(text)
 
 
+class Caddy(Encrypting, Server):
+    """docs/examples/proxies/Caddyfile."""
+
+    def __init__(self, directory, registry, authority):
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "Caddyfile"
+        own = {"XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
+        super().__init__(
+            directory,
+            [need("caddy"), "run", "--config", str(path), "--adapter", "caddyfile"],
+            {**os.environ, **own},
+        )
+        server = authority.issue("caddy", "localhost")
+        self.authority = authority
+        text = (EXAMPLES / "proxies" / "Caddyfile").read_text()
+        for old, new in {
+            # It would get one from an authority on the internet.
+            "registry.example {": f"https://{self.address} {{\n\ttls {server.certificate} {server.key}",
+            "127.0.0.1:5000": registry.address,
+        }.items():
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text)
+
+
 class ProxyTests:
     """The documented proxies with the documented registry behind them."""
 
-    @pytest.fixture(scope="class", params=[EncryptingNginx, Haproxy], ids=["nginx", "haproxy"])
+    @pytest.fixture(
+        scope="class",
+        params=[EncryptingNginx, Haproxy, Caddy],
+        ids=["nginx", "haproxy", "caddy"],
+    )
     @staticmethod
     def proxy(request, tmp_path_factory):
         directory = tmp_path_factory.mktemp("proxy")
