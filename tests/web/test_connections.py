@@ -2,7 +2,7 @@
 """Counting connections."""
 
 import pytest
-from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from txregistry.web.connections import Census, group_of, host_of
 
@@ -28,8 +28,15 @@ def test_addresses_are_grouped_by_who_owns_them(host, group):
 def test_host_of_other_than_tcp_is_empty():
     """UNIX sockets have no address to count by."""
     assert host_of(IPv4Address("TCP", "192.0.2.1", 5)) == "192.0.2.1"
+    assert host_of(IPv6Address("TCP", "2001:db8::1", 5)) == "2001:db8::1"
     assert host_of(UNIXAddress(b"/x")) == ""
     assert host_of(None) == ""
+
+
+@pytest.mark.parametrize("host", ["::ffff:192.0.2.1", "::FFFF:192.0.2.1"])
+def test_ipv4_peer_of_a_socket_for_both_families_is_ipv4(host):
+    """Else ``trustedproxies: [192.0.2.1]`` would not be meant by it."""
+    assert host_of(IPv6Address("TCP", host, 5)) == "192.0.2.1"
 
 
 class CensusTests:

@@ -150,6 +150,8 @@ class AccessLogTests:
             (True, "192.0.2.7:41234", "192.0.2.7"),
             (True, "[2001:db8::7]:41234, 127.0.0.1:80", "2001:db8::7"),
             (True, "2001:db8::7", "2001:db8::7"),
+            (True, "::ffff:192.0.2.7", "192.0.2.7"),
+            (True, "192.0.2.7, ::ffff:127.0.0.1", "192.0.2.7"),
         ],
     )
     async def test_forwarded_address_is_believed_of_proxies_only(

@@ -16,7 +16,16 @@ from twisted.internet.interfaces import IAddress
 def host_of(address: IAddress | None) -> str:
     """Return the address of a TCP peer as text, empty for any other peer."""
     host = getattr(address, "host", "")
-    return host if isinstance(host, str) else ""
+    return without_mapping(host) if isinstance(host, str) else ""
+
+
+def without_mapping(host: str) -> str:
+    """Return an IPv4 address as itself: a socket for both families has it as ``::ffff:192.0.2.1``,
+    which no list of addresses names.
+
+    Source: RFC 4291 section 2.5.5.2.
+    """
+    return host[7:] if "." in host and host[:7].lower() == "::ffff:" else host
 
 
 def group_of(host: str) -> str:

@@ -11,7 +11,7 @@ import re
 from typing import Any, Protocol
 
 from txregistry.errand import Errand
-from txregistry.web.connections import host_of
+from txregistry.web.connections import host_of, without_mapping
 
 #: What a client's own request id may be: nothing that a log, a header or a terminal minds.
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=@-]{0,127}")
@@ -72,6 +72,6 @@ def _client_behind(proxy: str, request: Bearer, trusted: frozenset[str]) -> str:
 
 
 def _without_port(hop: str) -> str:
-    """Return a hop as an address alone: a port would make each connection another client."""
+    """Return a hop as an address alone: with a port each connection would be another client."""
     found = _WITH_PORT.fullmatch(hop)
-    return hop if found is None else found[1] or found[2]
+    return without_mapping(hop if found is None else found[1] or found[2])
