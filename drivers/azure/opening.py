@@ -45,7 +45,6 @@ def open_store(options: Mapping[str, object]) -> Store:
         part_size=chosen.chunksize,
         flush_after=float(chosen.flushafter),
         memory=chosen.maxmemory,
-        in_flight=max(chosen.maxmemory, chosen.chunksize),
     )
     return ObjectStore(bucket, chosen.rootdirectory, tuning)
 

@@ -37,7 +37,7 @@ class Resources:
         part_size: bytes of a segment; fixed.
         smallest: bytes that a segment has at least.
         memory: bytes that wait in memory, of all uploads; the others wait in temporary files.
-        in_flight: bytes of segments that are being put, of all uploads.
+        in_flight: bytes that are being put, of all uploads.
         flush_after: seconds that a byte waits at most.
         threads: put segments.
         clock: seconds; only differences count.
@@ -213,12 +213,14 @@ class ObjectAppender:
         if self._staged.is_there and self._taken == self._staged.size:
             self._waiting_since = None
             return
-        size, data = self._buffer.size, self._buffer.peek()
-        if size >= self._shared.smallest:
-            self._staged.save((self._staged.put_segment(self._taken - size, data),), b"")
-            self._buffer.clear()
-        else:
-            self._staged.save((), data)
+        size = self._buffer.size
+        with self._shared.in_flight.spent(size):
+            if size >= self._shared.smallest:
+                segment = self._staged.put_segment(self._taken - size, self._buffer.peek())
+                self._staged.save((segment,), b"")
+                self._buffer.clear()
+            else:
+                self._staged.save((), self._buffer.peek())
         self._waiting_since = None
 
     def _note_waiting(self) -> None:

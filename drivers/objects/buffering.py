@@ -7,8 +7,11 @@ else in a temporary file without a name, which goes with the process.
 
 from __future__ import annotations
 
+import io
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 from txregistry.driver import NoSpace
@@ -51,13 +54,23 @@ class Budget:
             self._used -= count
             self._changed.notify_all()
 
+    @contextmanager
+    def spent(self, count: int) -> Iterator[None]:
+        """Have it, as soon as there is room, for as long as this lasts."""
+        self.wait(count)
+        try:
+            yield
+        finally:
+            self.give(count)
+
 
 class PartBuffer:
     """Bytes that wait, for one thread at a time."""
 
     def __init__(self, memory: Budget) -> None:
         self._memory = memory
-        self._held = bytearray()
+        # Its bytes can be had without a second copy of them, which a bytearray's can't.
+        self._held = io.BytesIO()
         self._file: IO[bytes] | None = None
         self.size = 0
 
@@ -68,22 +81,21 @@ class PartBuffer:
             NoSpace: the directory of temporary files is full.
         """
         if self._file is None and self._memory.take(len(data)):
-            self._held += data
+            self._held.write(data)
         else:
             self._spill(data)
         self.size += len(data)
 
     def peek(self) -> bytes:
-        """All of them."""
+        """All of them; no copy while they are in memory."""
         if self._file is None:
-            return bytes(self._held)
+            return self._held.getvalue()
         self._file.seek(0)
         return self._file.read(self.size)
 
     def clear(self) -> None:
         """Forget them; repeatable."""
-        self._memory.give(len(self._held))
-        self._held = bytearray()
+        self._forget_held()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -93,12 +105,15 @@ class PartBuffer:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(prefix="txregistry-")  # noqa: SIM115  # closed by clear
-                self._file.write(self._held)
-                self._memory.give(len(self._held))
-                self._held = bytearray()
+                self._file.write(self._held.getbuffer())
+                self._forget_held()
             self._file.seek(self.size)
             self._file.write(data)
         except OSError as err:
             raise NoSpace(
                 f"parts of uploads can't wait in {tempfile.gettempdir()}: {err.strerror}"
             ) from err
+
+    def _forget_held(self) -> None:
+        self._memory.give(self._held.tell())
+        self._held = io.BytesIO()

@@ -60,16 +60,15 @@ class Tuning:
         part_size: bytes of a segment.
         flush_after: seconds that a byte of an upload waits at most until it is stored.
         unstored_limit: bytes that wait, of all uploads; above that they are stored earlier.
-        memory: bytes that wait in memory; the others wait in temporary files.
-        in_flight: bytes of segments that are being put.
+        memory: bytes of uploads in memory: one half of it is for those that wait to be a whole
+            segment (others wait in temporary files), the other for those that are being put.
         copy_threshold: bytes above which an object is copied in pieces, side by side.
     """
 
     part_size: int = 10 * _MIB
     flush_after: float = 30.0
     unstored_limit: int = 64 * _MIB
-    memory: int = 48 * _MIB
-    in_flight: int = 64 * _MIB
+    memory: int = 64 * _MIB
     copy_threshold: int = 32 * _MIB
 
 
@@ -105,8 +104,8 @@ class ObjectStore:
         self._resources = Resources(
             part_size=self._tuning.part_size,
             smallest=bucket.capabilities.smallest_piece,
-            memory=self._tuning.memory,
-            in_flight=self._tuning.in_flight,
+            memory=self._tuning.memory // 2,
+            in_flight=self._tuning.memory // 2,
             flush_after=self._tuning.flush_after,
             threads=self._threads,
             clock=clock,

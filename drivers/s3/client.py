@@ -26,12 +26,8 @@ _CONNECTIONS = 128
 _WHEN = {True: "when_supported", False: "when_required"}
 
 
-def make_client(options: S3Options, *, has_checksums: bool) -> Any:
-    """A client, and no request yet.
-
-    Args:
-        has_checksums: send and check CRCs wherever the protocol knows them. Servers that are like S3
-            but older refuse that, or worse, store the framing that comes with it.
+def make_session(options: S3Options) -> Any:
+    """What clients are made with: the credentials, and the descriptions of S3, which are large.
 
     Raises:
         BadOptions: the region or the profile is not known.
@@ -41,6 +37,20 @@ def make_client(options: S3Options, *, has_checksums: bool) -> Any:
     except BotoCoreError as err:
         raise BadOptions(f"profile {options.profile!r} can't be used: {err}") from err
     _check_region(session, options)
+    return session
+
+
+def make_client(options: S3Options, session: Any, *, has_checksums: bool) -> Any:
+    """A client, and no request yet.
+
+    Args:
+        session: of :func:`make_session`.
+        has_checksums: send and check CRCs wherever the protocol knows them. Servers that are like S3
+            but older refuse that, or worse, store the framing that comes with it.
+
+    Raises:
+        BadOptions: no client can be made of the options.
+    """
     if options.skipverify:
         warnings.filterwarnings("ignore", module="urllib3")  # one for each request
     try:

@@ -13,6 +13,7 @@ An upload id is never looked for: the note has it until the upload is completed 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
@@ -22,6 +23,10 @@ from botocore.exceptions import ClientError
 from txregistry.driver import Missing, Unsupported
 from txregistry_drivers.objects import Piece
 from txregistry_drivers.s3.refusals import code_of, translated
+
+#: Pieces at a time whose bytes go through this process, since the server copies none. Arbitrary: all
+#: of each are in memory.
+_CARRIED = 2
 
 
 class Composer:
@@ -45,6 +50,7 @@ class Composer:
         self._create = create
         self._read = read
         self._copies = True
+        self._carrying = threading.Semaphore(_CARRIED)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="pieces")
 
     def compose(
@@ -96,7 +102,8 @@ class Composer:
                 return self._copy(key, upload, number, piece)
             except Unsupported:
                 self._copies = False
-        return self._upload(key, upload, number, self._read(piece))
+        with self._carrying:
+            return self._upload(key, upload, number, self._read(piece))
 
     def _upload(self, key: str, upload: str, number: int, data: bytes) -> str:
         with translated(key):

@@ -12,7 +12,7 @@ from txregistry.driver import BadOptions, Denied, Store
 from txregistry_drivers.objects import Capabilities, ObjectStore, Tuning
 from txregistry_drivers.objects.keys import Keys
 from txregistry_drivers.s3.bucket import S3Bucket, created_with
-from txregistry_drivers.s3.client import make_client, say
+from txregistry_drivers.s3.client import make_client, make_session, say
 from txregistry_drivers.s3.options import read_options
 from txregistry_drivers.s3.probing import Probe, probe_key
 
@@ -20,8 +20,9 @@ from txregistry_drivers.s3.probing import Probe, probe_key
 def open_store(options: Mapping[str, object]) -> Store:
     """As :func:`txregistry_drivers.s3.create`."""
     chosen = read_options(options)
-    checking = make_client(chosen, has_checksums=True)
-    plain = make_client(chosen, has_checksums=False)
+    session = make_session(chosen)
+    checking = make_client(chosen, session, has_checksums=True)
+    plain = make_client(chosen, session, has_checksums=False)
     key = probe_key(Keys(chosen.rootdirectory).root)
     probe = Probe(checking, plain, chosen.bucket, chosen.region, key, created_with(chosen, key))
     try:
@@ -44,7 +45,6 @@ def open_store(options: Mapping[str, object]) -> Store:
         part_size=chosen.chunksize,
         flush_after=float(chosen.flushafter),
         memory=chosen.maxmemory,
-        in_flight=max(chosen.maxmemory, chosen.chunksize),
         copy_threshold=chosen.multipartcopythresholdsize,
     )
     return ObjectStore(S3Bucket(client, chosen, capabilities), chosen.rootdirectory, tuning)

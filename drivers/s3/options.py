@@ -148,7 +148,7 @@ def read_options(options: Mapping[str, object]) -> S3Options:
         connecttimeout=whole_option(options, "connecttimeout", 5, least=1),
         readtimeout=whole_option(options, "readtimeout", 30, least=1),
         flushafter=min(30, whole_option(options, "flushafter", 30, least=0)),
-        maxmemory=whole_option(options, "maxmemory", 48 * _MIB, least=_MIB),
+        maxmemory=whole_option(options, "maxmemory", 64 * _MIB, least=_MIB),
     )
     _check_together(result)
     return result

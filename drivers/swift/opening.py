@@ -34,7 +34,6 @@ def open_store(options: Mapping[str, object]) -> Store:
         part_size=chosen.chunksize,
         flush_after=float(chosen.flushafter),
         memory=chosen.maxmemory,
-        in_flight=max(chosen.maxmemory, chosen.chunksize),
     )
     return ObjectStore(
         SwiftBucket(connections, chosen, url, largest=largest), chosen.prefix, tuning

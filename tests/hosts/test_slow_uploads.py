@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Very many slow uploads to S3 at once: the memory of all processes is bounded."""
+"""Very many uploads to S3 at once, slow and fast ones: the memory of all processes is bounded."""
 
 from __future__ import annotations
 
@@ -120,6 +120,16 @@ class SlowUploadsTests:
             send(uploads, RATE if IS_LONG else None)
             finish(uploads)
             peaks = peaks_of(host, f"{UPLOADS} slow uploads at once")
+        assert sum(peaks) < LIMIT
+
+    def test_fast_uploads_at_once_are_borne(self, moto, tmp_path):
+        """Likewise when all of them come as fast as they are taken."""
+        count = UPLOADS if IS_LONG else 8
+        with hosts_on(moto, tmp_path, 1, http=LIMITS) as [host]:
+            uploads = [Upload(host, number, FAST_SIZE) for number in range(count)]
+            send(uploads)
+            finish(uploads)
+            peaks = peaks_of(host, f"{count} fast uploads at once")
         assert sum(peaks) < LIMIT
 
     def test_given_little_memory_it_takes_no_more(self, moto, tmp_path):

@@ -23,7 +23,7 @@ from txregistry.driver import (
 from txregistry_drivers.objects import Capabilities, ObjectStore, Tuning
 from txregistry_drivers.s3 import create
 from txregistry_drivers.s3.bucket import S3Bucket
-from txregistry_drivers.s3.client import make_client
+from txregistry_drivers.s3.client import make_client, make_session
 from txregistry_drivers.s3.options import read_options
 
 from .fake import FakeS3, Fault, Limits
@@ -70,7 +70,8 @@ def store_on(fake, *, tuning=None, **more):
         most_pieces=fake.limits.most_parts,
         good_piece=10_000,
     )
-    bucket = S3Bucket(make_client(options, has_checksums=True), options, capabilities)
+    client = make_client(options, make_session(options), has_checksums=True)
+    bucket = S3Bucket(client, options, capabilities)
     return ObjectStore(bucket, "", tuning or Tuning(part_size=2000, copy_threshold=20_000))
 
 

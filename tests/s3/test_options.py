@@ -13,7 +13,7 @@ from txregistry.driver import BadOptions
 from txregistry.process.spec import installed_drivers
 from txregistry_drivers import s3
 from txregistry_drivers.s3 import create
-from txregistry_drivers.s3.client import make_client
+from txregistry_drivers.s3.client import make_client, make_session
 from txregistry_drivers.s3.options import read_options
 
 MIB = 1024 * 1024
@@ -55,7 +55,7 @@ def test_every_parameter_of_registry_3_is_taken():
     as_text = {name: str(value).lower() for name, value in document.items()}
     as_text["storageclass"] = "STANDARD"
     assert read_options(as_text) == options
-    make_client(options, has_checksums=True).close()
+    make_client(options, make_session(options), has_checksums=True).close()
 
 
 def test_defaults_are_wise():
@@ -98,7 +98,8 @@ def test_defaults_are_wise():
 def test_a_mistake_is_one_sentence(changes, sentence):
     """It names the option and the way out, and no secret."""
     with pytest.raises(BadOptions) as caught:
-        make_client(read_options({**LEAST, **changes}), has_checksums=False)
+        options = read_options({**LEAST, **changes})
+        make_client(options, make_session(options), has_checksums=False)
     assert sentence in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -121,7 +122,7 @@ def test_a_mistake_is_one_sentence(changes, sentence):
 def test_requests_go_where_the_options_say(changes, host):
     """By what a signed URL has for its host."""
     options = read_options({**LEAST, "accesskey": "a", "secretkey": "b", **changes})
-    client = make_client(options, has_checksums=False)
+    client = make_client(options, make_session(options), has_checksums=False)
     url = client.generate_presigned_url("get_object", Params={"Bucket": options.bucket, "Key": "k"})
     client.close()
     assert host in url

@@ -21,7 +21,7 @@ from txregistry.storage.errors import (
 from txregistry.storage.hashes import RunningHash
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.suite.case import fill, noise, sha256
-from txregistry.storage.writing import BATCH, WINDOW
+from txregistry.storage.writing import ALL_WINDOWS, BATCH, LEAST_WINDOW, WINDOW
 
 from .doubles import RecordingStore, Threads
 
@@ -82,6 +82,24 @@ class HeldWriterTests:
         threads.step()
         assert writer.stored == len(piece)
         assert writes[-1].called
+
+    def test_many_writers_have_less_each(self, driver, threads):
+        """Memory is bounded for all of them together; what a writer drops counts no more."""
+        writers = []
+        for number in range(200):
+            opening = start(driver.open_writer(f"/many/{number}", 0))
+            threads.run_all()
+            writers.append(result(opening))
+        for writer in writers:
+            while start(writer.write(bytes(LEAST_WINDOW))).called:
+                pass
+        held = sum(writer.offset for writer in writers)
+        assert held <= ALL_WINDOWS + len(writers) * LEAST_WINDOW
+        assert writers[-1].appetite == LEAST_WINDOW
+        endings = [start(writer.abandon()) for writer in writers[:-1]]
+        threads.run_all()
+        assert all(ending.called for ending in endings)
+        assert writers[-1].appetite == WINDOW
 
     def test_progress_is_told_as_it_is_made(self, writer, threads):
         """Whoever confirms to a sender learns each new offset once, and never an older one."""

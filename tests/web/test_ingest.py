@@ -144,8 +144,26 @@ def test_nothing_is_read_ahead_while_others_fill_the_queues(line, body, queues):
     body.push(b"x")
     assert line.events == ["pause"]
     assert pull(body).result == b"x"
+    assert line.events == ["pause", "wanted"]
+    pulled = pull(body)  # the first is stored; now somebody waits for more
     assert line.events == ["pause", "wanted", "resume"]
     assert queues.used == queues.size
+    body.push(b"y")
+    assert (pulled.result, line.events[3:]) == (b"y", ["pause"])
+
+
+def test_what_is_being_stored_counts(line, body, queues):
+    """A slow storage keeps bytes in memory as surely as a queue does."""
+    pulled = pull(body)
+    body.push(b"x" * 100)
+    assert (len(pulled.result), queues.used) == (100, 100)
+    pulled = pull(body)
+    assert queues.used == 0
+    body.push(b"y" * queues.size)
+    assert len(pulled.result) == queues.used == queues.size
+    body.finish()
+    failure_of(pull(body), StopAsyncIteration)
+    assert queues.used == 0
 
 
 @pytest.mark.parametrize("end", ["taken", "discarded", "cut and discarded"])

@@ -7,8 +7,8 @@ death then costs its client a 503 and a resume from the true offset, never the s
 
 from __future__ import annotations
 
-#: Default for all windows of one process, in bytes: 64 uploads with a full window. Arbitrary.
-REPLAY_BUDGET = 256 * 1024 * 1024
+#: Default for all windows of one process, in bytes: 20 uploads with a full window. Arbitrary.
+REPLAY_BUDGET = 80 * 1024 * 1024
 
 
 class ReplayBudget:

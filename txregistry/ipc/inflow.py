@@ -18,7 +18,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from txregistry.ipc.lanes import Inlet
+from txregistry.ipc.lanes import CHUNK, Inlet
 from txregistry.storage.contract import Closing, Writer
 from txregistry.storage.errors import Closed, Internal, StorageError
 
@@ -90,7 +90,7 @@ class Inflow:
 
     async def _pump(self) -> None:
         try:
-            while chunk := await self._lane.receive():
+            while chunk := await self._lane.receive(min(CHUNK, self._writer.appetite)):
                 await self._writer.write(chunk)
                 self._moved(len(chunk))
         except StorageError as error:

@@ -49,6 +49,9 @@ from txregistry.storage.errors import Closed, Fenced, StorageError, Unavailable,
 #: Arbitrary: two batches in the driver, one on the lane, one arriving.
 WINDOW = 4 * 1024 * 1024
 
+#: Beside those that the driver says it may hold: what is on the lane, and what is arriving.
+ON_THE_WAY = 2 * 1024 * 1024
+
 #: How often the driver may name another stored size at one opening. It grows while an older writer
 #: stores what was on its lane; more often than this it makes no sense.
 OPENINGS = 256
@@ -123,6 +126,10 @@ class RemoteWriter:
     @property
     def stored(self) -> int:
         return self._stored
+
+    @property
+    def appetite(self) -> int:
+        return WINDOW
 
     # -- the contract
 
@@ -237,7 +244,7 @@ class RemoteWriter:
         self._let_go()
         self._link, self._writer_id = link, answer["writer"]
         link.watch(self._link_lost)
-        self._limit = max(WINDOW, 2 * answer["window"])
+        self._limit = max(WINDOW, answer["window"] + ON_THE_WAY)
         self._outlet = Outlet(self._reactor, ours, self)
 
     async def _recover(self) -> None:

@@ -206,5 +206,9 @@ class MeasuredWriter:
     def stored(self) -> int:
         return self._writer.stored
 
+    @property
+    def appetite(self) -> int:
+        return self._writer.appetite
+
     async def close(self) -> Closing:
         return await self._time("CloseWriter", self._writer.close())

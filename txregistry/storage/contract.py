@@ -144,6 +144,7 @@ class Writer(Protocol):
     Attributes:
         offset: bytes accepted so far, those stored before it was opened included.
         stored: bytes of them that the driver has confirmed; at most ``offset``, never goes back.
+        appetite: bytes that are best given at once; fewer while there are many writers.
         progress: called with ``stored`` whenever it has grown, if somebody set it.
     """
 
@@ -154,6 +155,9 @@ class Writer(Protocol):
 
     @property
     def stored(self) -> int: ...
+
+    @property
+    def appetite(self) -> int: ...
 
     async def write(self, data: bytes) -> None:
         """Append; returns once there is room for more, which is before the bytes are stored.

@@ -55,7 +55,7 @@ from txregistry.storage.redirecting import Asked, Redirects
 from txregistry.storage.turns import Turns, is_within
 from txregistry.storage.walking import walk_page
 from txregistry.storage.writability import Writability
-from txregistry.storage.writing import CHECKPOINT, HostedWriter, Staged
+from txregistry.storage.writing import CHECKPOINT, HostedWriter, Queued, Staged
 
 #: Paths whose running digests are remembered after their writer ended. Arbitrary; a forgotten one
 #: costs the loading of a state, or a hashing.
@@ -117,6 +117,7 @@ class HostedDriver:
         self._checkpoint = checkpoint
         self._turns = Turns()
         self._writers: dict[str, HostedWriter] = {}
+        self._queued = Queued()
         self._staged: OrderedDict[str, Staged] = OrderedDict()
 
     @property
@@ -335,6 +336,7 @@ class HostedDriver:
                 appender,
                 offset,
                 staged,
+                self._queued,
                 lag=lag,
                 keeps_states=states is not None,
                 checkpoint=self._checkpoint,

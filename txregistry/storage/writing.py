@@ -3,7 +3,8 @@
 
 Room: storage. Must not know other writers: who fences whom is ``hosted``'s affair. Bytes are taken
 into a queue and drained by one thread call at a time, which appends, then hashes; while a thread is
-busy the next bytes arrive. ``WINDOW`` bounds what is taken and not yet stored::
+busy the next bytes arrive. ``WINDOW`` bounds what is taken and not yet appended, and ``ALL_WINDOWS``
+what all writers have::
 
               write            write refuses with
     OPEN      takes            -
@@ -34,6 +35,13 @@ from txregistry.storage.errors import Closed, Fenced, StorageError
 #: Bytes taken and not yet stored after which ``write`` waits.
 WINDOW = 2 * 1024 * 1024
 
+#: The same over all writers of a driver; each has the less of it the fewer bytes are free. Arbitrary:
+#: that many windows are seldom full.
+ALL_WINDOWS = 12 * WINDOW
+
+#: What each may have all the same.
+LEAST_WINDOW = 64 * 1024
+
 #: Bytes that one thread call appends, roughly: half a window, so that the other half fills
 #: meanwhile.
 BATCH = WINDOW // 2
@@ -59,6 +67,19 @@ class Staged:
     version: str = ""
 
 
+class Queued:
+    """Bytes that all writers of a driver have taken and not yet appended."""
+
+    def __init__(self, room: int = ALL_WINDOWS) -> None:
+        self.used = 0
+        self._room = room
+
+    @property
+    def window(self) -> int:
+        """Bytes that one of them may have."""
+        return min(WINDOW, max(LEAST_WINDOW, (self._room - self.used) // 4))
+
+
 class _State(enum.Enum):
     OPEN = enum.auto()
     CLOSING = enum.auto()
@@ -72,6 +93,7 @@ class HostedWriter:
     Args:
         appender: opened at ``offset``; this frees it.
         staged: the digests of the ``offset`` bytes, as far as they are known.
+        queued: what this and the other writers have taken.
         lag: bytes that they trail by.
         keeps_states: sync and save states at close and at checkpoints.
         ended: called once the appender is freed and ``staged`` settled.
@@ -85,6 +107,7 @@ class HostedWriter:
         appender: Appender,
         offset: int,
         staged: Staged,
+        queued: Queued,
         *,
         lag: int,
         keeps_states: bool,
@@ -105,6 +128,7 @@ class HostedWriter:
         self._taken, self._saved_at = offset, offset - lag
         self._lag = lag
         self._queue: deque[bytes] = deque()
+        self._queued = queued
         self._is_draining = False
         self._bell = Bell()
         self._state = _State.OPEN
@@ -120,17 +144,22 @@ class HostedWriter:
     def stored(self) -> int:
         return self._stored
 
+    @property
+    def appetite(self) -> int:
+        return self._queued.window
+
     async def write(self, data: bytes) -> None:
         if self._state is not _State.OPEN:
             raise self._refusal
         if not data:
             return
         self._queue.append(data)
+        self._queued.used += len(data)
         self._offset += len(data)
         if not self._is_draining:
             self._is_draining = True
             Deferred.fromCoroutine(self._drain())
-        while self._state is _State.OPEN and self._offset - self._appended >= WINDOW:
+        while self._state is _State.OPEN and self._is_full():
             await self._bell.rung()
         if self._state in (_State.ENDING, _State.ENDED):
             raise self._refusal
@@ -157,9 +186,16 @@ class HostedWriter:
         while self._state is not _State.ENDED:
             await self._bell.rung()
 
+    def _is_full(self) -> bool:
+        return self._offset - self._appended >= self._queued.window
+
+    def _drop_queue(self) -> None:
+        self._queued.used -= sum(map(len, self._queue))
+        self._queue.clear()
+
     def _stop(self, refusal: StorageError) -> None:
         """Drop what is queued and free the appender, in the background."""
-        self._queue.clear()
+        self._drop_queue()
         self._refusal = refusal
         self._state = _State.ENDING
         self._bell.ring()
@@ -169,14 +205,18 @@ class HostedWriter:
         try:
             while self._queue:
                 batch = self._next_batch()
-                stored, self._lag = await self._run(functools.partial(self._append, batch))
+                size = sum(map(len, batch))
+                try:
+                    stored, self._lag = await self._run(functools.partial(self._append, batch))
+                finally:
+                    self._queued.used -= size
                 self._advance(stored)
-                self._appended += sum(map(len, batch))
+                self._appended += size
                 if self._lag:
                     self.staged.pursuit.aim(self._stored)
                 self._bell.ring()
         except StorageError as err:
-            self._queue.clear()
+            self._drop_queue()
             if self._state is _State.OPEN:
                 self._stop(err)
             elif self._state is _State.CLOSING:

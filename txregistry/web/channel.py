@@ -45,6 +45,7 @@ class Premises(Protocol):
         is_draining: we are to stop; no connection stays open after its present answer.
         queues: bytes that arrived and wait to be stored.
         wholes: bytes of bodies that are read whole.
+        buffers: bytes of receive buffers that are larger than usual.
     """
 
     limits: Limits
@@ -52,6 +53,7 @@ class Premises(Protocol):
     is_draining: bool
     queues: Room
     wholes: Room
+    buffers: Room
 
     def channel_opened(self, channel: RegistryChannel) -> None:
         """A connection was made."""
@@ -105,6 +107,7 @@ class RegistryChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the request in progress and the site."""
         super().connectionLost(reason)
+        self.wire.restore_buffer()
         self.site.channel_closed(self)
 
     def loseConnection(self) -> None:
@@ -247,7 +250,7 @@ class RegistryChannel(HTTPChannel):
         if request.take_expectation():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if request.body.length is None or request.body.length >= LARGE_BUFFER:
-            self.wire.enlarge_buffer()
+            self.wire.enlarge_buffer(self.site.buffers)
 
     def pause(self) -> None:
         """Stop reading the client."""

@@ -3,7 +3,7 @@
 
 Room: web. Must not know what the bytes are for. Nothing is spooled: what waits to be pulled is
 bounded, for each body and for all together, and beyond that the client is not read
-(``Line.pause``).
+(``Line.pause``). What was pulled counts until the next pull: it is being stored meanwhile.
 
     push* ( finish | fail )          from the connection
     async for chunk in body          in the route, once; a chunk is all that waited
@@ -22,7 +22,7 @@ from txregistry.oci.errors import Code, OciError
 from txregistry.registry.body import BodyCut
 from txregistry.web.room import Room
 
-#: Bytes that wait to be pulled before the client is no longer read. Arbitrary: a read of the
+#: Bytes that wait to be pulled before the client is no longer read. Arbitrary: about a read of the
 #: largest receive buffer, so that at most twice this waits.
 HIGH_WATER = 1024 * 1024
 
@@ -68,6 +68,7 @@ class Body:
         self._whole_bytes = 0
         self._chunks: list[bytes] = []
         self._waiting_bytes = 0
+        self._pulled_bytes = 0
         self._is_wanted = False
         self._is_discarded = False
         self._is_paused = False
@@ -87,8 +88,8 @@ class Body:
         self._waiting_bytes += len(data)
         self._queues.used += len(data)
         if self._puller is not None:
-            self._wake()
-        elif self._waiting_bytes >= HIGH_WATER or self._queues.is_full:
+            self._wake()  # which may pull again before it returns
+        if self._puller is None and not self._is_paused and self._is_full():
             self._is_paused = True
             self._line.pause()
 
@@ -107,6 +108,8 @@ class Body:
         """Throw away what waits and what comes; nobody will pull again. Repeatable."""
         self._is_discarded = True
         self._take()
+        self._settle()
+        self._resume()
         self._wholes.used -= self._whole_bytes
         self._whole_bytes = 0
 
@@ -140,23 +143,37 @@ class Body:
         if not self._is_wanted:
             self._is_wanted = True
             self._line.body_wanted()
+        self._settle()
         while not self._chunks:
             if self.is_complete:
                 raise StopAsyncIteration
             if self._failure is not None:
                 raise self._failure
+            self._resume()
             await self._more()
         chunks = self._take()
+        if not self._is_full():
+            self._resume()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _take(self) -> list[bytes]:
         chunks, self._chunks = self._chunks, []
-        self._queues.used -= self._waiting_bytes
+        self._pulled_bytes += self._waiting_bytes
         self._waiting_bytes = 0
+        return chunks
+
+    def _settle(self) -> None:
+        """What was pulled is where it was to go."""
+        self._queues.used -= self._pulled_bytes
+        self._pulled_bytes = 0
+
+    def _is_full(self) -> bool:
+        return self._waiting_bytes >= HIGH_WATER or self._queues.is_full
+
+    def _resume(self) -> None:
         if self._is_paused:
             self._is_paused = False
             self._line.resume()
-        return chunks
 
     def _more(self) -> Deferred[None]:
         self._waits_since = self._line.seconds()

@@ -22,6 +22,10 @@ class Room:
         self.size = size
         self.used = 0
 
+    def share(self, most: int) -> int:
+        """Bytes for one of those that come: at most ``most``, and less the fewer there are."""
+        return max(0, min(most, (self.size - self.used) // 4))
+
     @property
     def is_full(self) -> bool:
         """Nothing more should be taken."""

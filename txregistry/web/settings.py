@@ -168,7 +168,7 @@ class WebSettings:
         trusted_proxies: addresses whose ``X-Forwarded-For`` is believed and whose connections are
             not counted by address.
         body_memory: bytes of bodies that wait to be stored, over all connections; while there are
-            more, no client is read ahead. As much again is for manifests; beyond that they get 503.
+            more, no client is read ahead. Twice as much is for manifests; beyond that they get 503.
         metadata: what ``/`` tells; None: nothing.
         challenge: reads the answer to an ACME challenge, by its token; None: none are served.
         challenges_only: nothing else is served.
@@ -196,7 +196,7 @@ class WebSettings:
     referrers_maximum: int = 1000
     trusted_proxies: frozenset[str] = frozenset()
     limits: Limits = field(factory=Limits)
-    body_memory: int = 64 * 1024 * 1024
+    body_memory: int = 24 * 1024 * 1024
     metadata: Metadata | None = field(factory=Metadata)
     challenge: Callable[[str], Awaitable[bytes | None]] | None = None
     challenges_only: bool = False

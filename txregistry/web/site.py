@@ -61,6 +61,7 @@ class RegistrySite(Site):
         channels: the open connections.
         queues: bytes of bodies that arrived and wait to be stored.
         wholes: bytes of bodies that are read whole.
+        buffers: bytes of receive buffers that are larger than usual.
         is_draining: no connection stays open after its present answer.
     """
 
@@ -78,7 +79,8 @@ class RegistrySite(Site):
         self.limits = settings.limits
         self.is_draining = False
         self.queues = Room(settings.body_memory)
-        self.wholes = Room(settings.body_memory)
+        self.wholes = Room(2 * settings.body_memory)
+        self.buffers = Room(settings.body_memory // 2)
         self._app = app
         self._fixed = _fixed_headers(settings)
         proxies = settings.trusted_proxies

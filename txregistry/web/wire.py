@@ -16,8 +16,10 @@ from typing import Any
 from twisted.internet.interfaces import ISSLTransport, ISystemHandle, ITransport
 from twisted.protocols.policies import ProtocolWrapper
 
-#: Receive buffer while a large body comes, in bytes. Twisted's 64 KiB costs twice the processor
-#: time per byte; more than this gains nothing.
+from txregistry.web.room import Room
+
+#: By how much a receive buffer grows while a large body comes, in bytes. Twisted's 64 KiB costs
+#: twice the processor time per byte; more than this gains nothing.
 LARGE_BUFFER = 1024 * 1024
 
 
@@ -29,7 +31,7 @@ class Wire:
         socket: None if there is none (a transport in memory).
     """
 
-    __slots__ = ("_bottom", "_usual_buffer", "is_plain", "socket")
+    __slots__ = ("_bottom", "_buffers", "_more", "is_plain", "socket")
 
     def __init__(self, transport: ITransport) -> None:
         bottom: Any = transport
@@ -37,21 +39,29 @@ class Wire:
             bottom = bottom.transport
         handle = bottom.getHandle() if ISystemHandle.providedBy(bottom) else None
         self._bottom = bottom
-        self._usual_buffer: int | None = None
+        self._buffers: Room | None = None
+        self._more = 0
         self.socket = handle if isinstance(handle, socket.socket) else None
         self.is_plain = self.socket is not None and not ISSLTransport.providedBy(transport)
 
-    def enlarge_buffer(self) -> None:
-        """Receive in large pieces from now on."""
-        if self._usual_buffer is None and self.socket is not None:
-            self._usual_buffer = self._bottom.bufferSize
-            self._bottom.bufferSize = LARGE_BUFFER
+    def enlarge_buffer(self, buffers: Room) -> None:
+        """Receive in large pieces from now on, unless too many others do.
+
+        Args:
+            buffers: what receive buffers of all wires have above the usual.
+        """
+        if self._buffers is None and self.socket is not None:
+            self._buffers = buffers
+            self._more = buffers.share(LARGE_BUFFER)
+            buffers.used += self._more
+            self._bottom.bufferSize += self._more
 
     def restore_buffer(self) -> None:
         """Receive in usual pieces again. Repeatable."""
-        if self._usual_buffer is not None:
-            self._bottom.bufferSize = self._usual_buffer
-            self._usual_buffer = None
+        if self._buffers is not None:
+            self._bottom.bufferSize -= self._more
+            self._buffers.used -= self._more
+            self._buffers = None
 
     def unacknowledged(self) -> int:
         """Bytes that the kernel holds for the peer; 0 if that can't be known."""
