@@ -9,6 +9,10 @@ ARGS ?=
 PYTEST_ARGS ?=
 # What make faults runs: all campaigns, or one (make faults CAMPAIGN=tests/faults/test_power.py).
 CAMPAIGN ?= tests/faults
+# What make coverage runs: no clients, no clouds, no campaigns.
+COVERING ?= $(addprefix tests/,oci storage ipc registry auth process identify web middleware)
+# Rooms of which the tests go through every branch.
+WHOLE := txregistry/oci/*,txregistry/storage/*,txregistry/ipc/*,txregistry/registry/*,txregistry/auth/*,txregistry/process/*
 
 BIN := $(VENV)/bin
 FILES := $(shell find txregistry drivers twisted -name '*.py' -o -name py.typed | LC_ALL=C sort)
@@ -18,12 +22,13 @@ INSTALLED_TESTS := $(VENV)/.installed-tests-$(STATE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test lint faults badinputs events hosts bench clean
+.PHONY: help serve test lint coverage faults badinputs events hosts bench clean
 
 help:
 	@echo "make serve   serve a registry on 127.0.0.1:5000 that stores in ./registry-data"
 	@echo "make test    check the code and run all tests"
 	@echo "make lint    check the code only"
+	@echo "make coverage  which lines and branches the tests of the rooms go through; fails if one is missed"
 	@echo "make faults  try to make it lose something, in the long form; FAULTS_RESULTS=FILE keeps the figures"
 	@echo "make events  the part of that which is about notifications: 10,000 pushes while everything dies"
 	@echo "make hosts   many registries on one bucket, and slow uploads to it, in the long form; prints figures"
@@ -42,6 +47,13 @@ lint: $(INSTALLED_TESTS)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+coverage: $(INSTALLED_TESTS)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -p tests.covering $(COVERING) $(PYTEST_ARGS)
+	$(BIN)/coverage combine --quiet --append
+	$(BIN)/coverage report --omit='$(WHOLE)'
+	$(BIN)/coverage report --fail-under=93 --include='$(WHOLE)'
+
 faults: $(INSTALLED_TESTS)
 	FAULTS=long $(BIN)/python -m pytest $(CAMPAIGN) $(PYTEST_ARGS)
 
@@ -58,7 +70,7 @@ bench: $(INSTALLED_TESTS)
 	$(BIN)/python -m tests.bench.run $(ARGS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -120,7 +120,7 @@ class Outlet(_Lane):
             if not buffers:
                 self._stop_writing()
                 if self._is_ending:
-                    self._half_close(end)
+                    end.shutdown(socket.SHUT_WR)  # never fails, whatever the other side did
                 return
             try:
                 count = end.sendmsg(buffers)
@@ -136,8 +136,7 @@ class Outlet(_Lane):
             end = self._socket
 
     def doRead(self) -> None:
-        if self._socket is None:
-            return
+        assert self._socket is not None  # the reactor asks for fileno() first
         try:
             data = self._socket.recv(4096)
         except BlockingIOError:
@@ -155,12 +154,6 @@ class Outlet(_Lane):
 
     def connectionLost(self, reason: Failure) -> None:
         self._lost()
-
-    def _half_close(self, end: socket.socket) -> None:
-        try:
-            end.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._lost()
 
     def _stop_writing(self) -> None:
         if self._is_writing:
@@ -207,8 +200,6 @@ class Inlet(_Lane):
         """Tell the writing end that everything before ``offset`` is stored. An older word that is
         still unsent is replaced.
         """
-        if self._socket is None:
-            return
         self._unsent = self._unsent[: len(self._unsent) % _OFFSET.size] + _OFFSET.pack(offset)
         self._flush()
 

@@ -10,10 +10,10 @@ at what is stored now.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
@@ -53,6 +53,8 @@ from txregistry.storage.errors import (
     Unsupported,
 )
 from txregistry.storage.paths import check_path
+
+T = TypeVar("T")
 
 #: How often content that comes by a lane is read again because it was replaced meanwhile.
 #: Arbitrary: more often, and nobody is putting; the driver makes no sense.
@@ -118,8 +120,16 @@ class RemoteDriver:
             StorageError: the driver's refusal.
         """
         operation = self._operation(command.__name__, about, timeout, is_durable, deaths)
+        return await self._plainly(
+            operation, lambda link, left: link.call(command, timeout=left, **arguments)
+        )
+
+    async def _plainly(
+        self, operation: Operation, attempt: Callable[[Link, float], Awaitable[T]]
+    ) -> T:
+        """Make attempts at what a repetition can't misread: a refusal is one at any of them."""
         try:
-            return await self._issue(operation, command, **arguments)
+            return await self.attempts.issue(operation, attempt)
         except Repeated as repeated:
             raise repeated.refusal from None
 
@@ -245,13 +255,10 @@ class RemoteDriver:
         check_path(path)
         if start < 0 or (stop is not None and stop < start):
             raise InvalidOffset(f"a read can't go from {start} to {stop}", path=path)
-        try:
-            return await self.attempts.issue(
-                self._operation("Read", path),
-                lambda link, left: self._open(link, left, path, start, stop),
-            )
-        except Repeated as repeated:
-            raise repeated.refusal from None
+        return await self._plainly(
+            self._operation("Read", path),
+            lambda link, left: self._open(link, left, path, start, stop),
+        )
 
     async def _open(
         self, link: Link, left: float, path: str, start: int, stop: int | None
@@ -308,16 +315,17 @@ class RemoteDriver:
         return LinkInlet(self._reactor, ours, link), size
 
     async def _reopen(self, path: str, size: int, stop: int, offset: int) -> Inlet:
+        replaced = Unavailable("the content was replaced while it was read", path=path)
         try:
-            lane, now = await self.attempts.issue(
+            lane, now = await self._plainly(
                 self._operation("Read", path),
                 lambda link, left: self._open_stream(link, left, path, offset, stop),
             )
-        except Repeated as repeated:
-            raise repeated.refusal from None
+        except InvalidOffset as error:  # by less than was read already
+            raise replaced from error
         if now != size:
             lane.close()
-            raise Unavailable("the content was replaced while it was read", path=path)
+            raise replaced
         return lane
 
     # -- writing
