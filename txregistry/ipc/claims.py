@@ -39,11 +39,6 @@ class Claims:
         """A turn at opening ``path``, as an asynchronous context."""
         return Turn(self, path)
 
-    def has(self, path: str, holder: Holder) -> bool:
-        """Whether ``holder`` is the newest writer of ``path``."""
-        known = self._paths.get(path)
-        return known is not None and known.holder is holder
-
     def take(self, path: str, holder: Holder) -> None:
         """Make ``holder`` the newest writer; its predecessor is told. Call it within the turn."""
         known = self._paths[path]

@@ -214,9 +214,9 @@ class RemoteWriter:
             self._wake()
 
     def ended(self, outlet: Outlet) -> None:
-        if outlet is self._outlet:
-            self._outlet = None
-            self._wake()
+        assert outlet is self._outlet  # those before it were closed, and say nothing
+        self._outlet = None
+        self._wake()
 
     # -- opening, again and again
 
@@ -283,7 +283,6 @@ class RemoteWriter:
         for _ in range(OPENINGS):
             try:
                 async with self._claims.turn(self._path):
-                    self._check_still_ours()
                     await self._open_on(link)
                 return
             except LinkLost:
@@ -291,11 +290,6 @@ class RemoteWriter:
             except WrongOffset as wrong:
                 self._adopt(wrong)
         raise Unavailable("the driver names one stored size after the other", path=self._path)
-
-    def _check_still_ours(self) -> None:
-        self._check_not_ended()
-        if not self._claims.has(self._path, self):
-            raise Fenced("a newer request has the path", path=self._path)
 
     def supersede(self) -> None:
         """A newer writer of this process has the path."""
@@ -353,8 +347,7 @@ class RemoteWriter:
     # -- the lane's end
 
     def _link_lost(self, link: Link) -> None:
-        if link is self._link:
-            self._lose()
+        self._lose()
 
     def _lose(self) -> None:
         """Drop the lane, and the driver's writer without asking why it ended."""
@@ -384,8 +377,8 @@ class RemoteWriter:
     # -- the window
 
     def _send(self) -> None:
-        if self._outlet is not None:
-            self._outlet.wake()
+        assert self._outlet is not None
+        self._outlet.wake()
 
     def _is_full(self) -> bool:
         """Whether the next bytes have to wait: for a confirmation, or without replay until the last
@@ -428,7 +421,7 @@ class RemoteWriter:
             raise self._refusal
 
     def _check_not_ended(self) -> None:
-        """Somebody may have abandoned the writer during an await."""
+        """Somebody may have abandoned the writer during an await, or a newer one taken its path."""
         if self._state is _State.ENDED:
             raise self._refusal
 
