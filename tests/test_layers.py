@@ -123,7 +123,7 @@ LIBRARIES = {
     "twisted.web.client": {"events", "identify"},
     "twisted.web.http_headers": {"web", "events", "health"},
     "twisted.web.iweb": {"web", "events"},
-    "treq": {"health", "identify"},
+    "treq": {"events", "health", "identify"},
     "twisted.protocols.amp": {"ipc"},
     "ampoule": {"ipc", "process"},
     "boto3": {"drivers"},

@@ -154,6 +154,24 @@ class RequestTests:
         assert receiver.header("content-type") == "application/cloudevents-batch+json"
         assert len(json.loads(receiver.requests[0][1])) == 2
 
+    @pytest.mark.parametrize("path", ["/in?token=s%2Bt+u~%7E&k", "/a%2Fb/%C3%A9;x"])
+    async def test_url_is_asked_for_as_it_is_written(self, receiver, path):
+        """What is escaped stays so: a receiver may compare secrets in it byte by byte."""
+        await receiver.send(url=receiver.url.partition("/in")[0] + path)
+        assert receiver.requests[-1][0].split()[1] == path
+
+    async def test_nothing_packed_is_asked_for(self, receiver):
+        await receiver.send()
+        assert receiver.header("Accept-Encoding") is None
+
+    async def test_cookies_are_not_kept(self, receiver):
+        receiver.answer = saying(OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: a=b\r\n\r\n"))
+        sender = receiver.sender()
+        for _ in range(2):
+            await sender.send([plain()])
+        assert len(receiver.requests) == 2
+        assert receiver.header("Cookie") is None
+
     async def test_connection_is_used_again(self, receiver):
         sender = receiver.sender()
         for _ in range(3):

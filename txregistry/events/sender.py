@@ -5,8 +5,8 @@ Room: events. Must not know the queue. What comes back is a status and a few wor
 body is thrown away, at most 64 KiB of it, and nobody is sent elsewhere: a redirect is a problem
 like others. Certificates are checked. Variables such as ``http_proxy`` are not looked at.
 
-Twisted's Agent itself is used, not treq around it: treq keeps cookies and unpacks what is packed,
-without a bound, and a receiver must not be able to fill our memory.
+treq keeps cookies, and unpacks what is packed without a bound; a receiver must not be able to fill
+our memory, so each request has a client of its own, and :class:`_Frank` stands behind it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import treq
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IConsumer, IReactorTime
@@ -62,7 +63,9 @@ class HttpSender:
         self._url, self._credentials = _split(endpoint.url)
         self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = 1
-        self._agent = agent or Agent(reactor, connectTimeout=endpoint.timeout, pool=self._pool)
+        self._agent = _Frank(
+            agent or Agent(reactor, connectTimeout=endpoint.timeout, pool=self._pool)
+        )
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> Reply:
         """Try once; raises nothing but a cancellation."""
@@ -97,8 +100,14 @@ class HttpSender:
         media_type, body = render(events, self._endpoint.form, is_batched=is_batched)
         identity = identity_of([str(event["id"]) for event in events])
         headers = self._headers(media_type, identity, body)
-        response: IResponse = await self._agent.request(
-            b"POST", self._url.encode("ascii"), headers, _Body(body)
+        client = treq.client.HTTPClient(self._agent)  # and no cookie of an earlier answer
+        response: IResponse = await client.post(
+            self._url,
+            headers=headers,
+            data=_Body(body),
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
         )
         return response
 
@@ -114,6 +123,31 @@ class HttpSender:
             for name, value in sign(self._endpoint.secret, identity, now, body):
                 headers.setRawHeaders(name, [value])
         return headers
+
+
+@implementer(IAgent)
+class _Frank:
+    """An agent that neither asks treq's question for packed answers nor tells it of one."""
+
+    def __init__(self, agent: IAgent) -> None:
+        self._agent = agent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """Ask, and return an answer that is as it came."""
+        if headers is not None:
+            headers.removeHeader("Accept-Encoding")
+        return self._agent.request(method, uri, headers, bodyProducer).addCallback(_as_it_came)
+
+
+def _as_it_came(response: IResponse) -> IResponse:
+    response.headers.removeHeader("Content-Encoding")
+    return response
 
 
 @implementer(IBodyProducer)
