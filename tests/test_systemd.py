@@ -7,7 +7,7 @@ import socket
 import pytest
 from twisted.internet.task import Clock
 
-from txregistry.systemd import Passed, Systemd
+from txregistry.systemd import Passed, Systemd, unnamed_descriptors
 
 
 class PassedTests:
@@ -19,6 +19,25 @@ class PassedTests:
         assert systemd.passed == (Passed(3, "web"), Passed(4, "plain"))
         assert closed == [(3, False), (4, False)]
         assert environ == {"A": "b"}
+
+    def test_descriptors_need_no_names(self, monkeypatch):
+        monkeypatch.setattr(os, "set_inheritable", lambda *each: None)
+        assert Systemd.taken_from({}, 7, lambda: [3, 4]).passed == (Passed(3, ""), Passed(4, ""))
+
+    @pytest.mark.parametrize(
+        ("environ", "descriptors"),
+        [
+            (b"A=b\0LISTEN_FDS=2\0LISTEN_PID=7\0", [3, 4]),
+            (b"LISTEN_FDS=2\0LISTEN_PID=8\0", []),
+            (b"LISTEN_FDS=1\0LISTEN_PID=7\0LISTEN_FDNAMES=web\0", []),
+            (b"LISTEN_FDS=many\0LISTEN_PID=7\0", []),
+            (b"LISTEN_PID=7\0", []),
+            (b"", []),
+        ],
+    )
+    def test_those_without_names_are_the_starters_own(self, environ, descriptors):
+        """systemd-socket-activate gives none, and Twisted forgets such."""
+        assert unnamed_descriptors(environ, 7) == descriptors
 
     def test_without_systemd_there_is_nothing(self):
         assert Systemd.taken_from({}, 7) == Systemd()

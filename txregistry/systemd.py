@@ -10,6 +10,7 @@ own.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import time
@@ -55,7 +56,9 @@ class Systemd:
         address = environ.pop("NOTIFY_SOCKET", "")
         period = environ.pop("WATCHDOG_USEC", "")
         is_watched = environ.pop("WATCHDOG_PID", "") in ("", str(pid))
-        passed = tuple(Passed(each, name) for each, name in zip(inherited(), names, strict=False))
+        descriptors = inherited()
+        padded = itertools.chain(names, itertools.repeat(""))  # who starts us may give no names
+        passed = tuple(Passed(*each) for each in zip(descriptors, padded, strict=False))
         for each in passed:
             os.set_inheritable(each.descriptor, False)
         watchdog = int(period) / 2e6 if is_watched and period.isdecimal() else None
@@ -103,12 +106,32 @@ def inherited_descriptors() -> list[int]:
     """The descriptors that systemd has passed.
 
     Twisted takes them out of the environment when its endpoints are imported, and gives them out as
-    endpoints only.
+    endpoints only; those without names it drops.
     """
     found: list[int] = []
     while True:
         try:
             endpoint: Any = serverFromString(None, f"systemd:domain=UNIX:index={len(found)}")
         except IndexError:
-            return found
+            break
         found.append(endpoint.fileno)
+    if found:
+        return found
+    with open("/proc/self/environ", "rb") as file:
+        return unnamed_descriptors(file.read(), os.getpid())
+
+
+def unnamed_descriptors(environ: bytes, pid: int) -> list[int]:
+    """Return the descriptors of who starts us as systemd does and names none: systemd-socket-activate.
+
+    Args:
+        environ: what the process was started with, as the kernel has it.
+
+    Source: sd_listen_fds(3).
+    """
+    pairs = (variable.partition(b"=") for variable in environ.split(b"\0"))
+    values = {name: value for name, _, value in pairs}
+    count = values.get(b"LISTEN_FDS", b"")
+    if values.get(b"LISTEN_PID") != b"%d" % pid or b"LISTEN_FDNAMES" in values:
+        return []
+    return list(range(3, 3 + int(count))) if count.isdigit() and len(count) < 4 else []
