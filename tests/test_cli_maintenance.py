@@ -6,6 +6,7 @@ it.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 
@@ -299,3 +300,18 @@ class RunTests:
         assert maintenance.run_check(configuration, CheckWishes(), out, err) == 0
         assert re.search(r"\] blobs: \d, about \d+%", err.getvalue())
         assert err.getvalue().endswith("\r\x1b[K")
+
+    def test_progress_without_a_terminal_is_for_who_asks(
+        self, world, storages, configuration, monkeypatch
+    ):
+        """Else a job that went well says nothing on standard error, however long it took."""
+        done(world.image())
+        ticks = itertools.count(0, 100)
+        monkeypatch.setattr(maintenance.time, "monotonic", lambda: float(next(ticks)))
+        for wishes, expected in (
+            (CheckWishes(), ""),
+            (CheckWishes(progress=True), r"blobs: \d+.*\n(.*\n)*"),
+        ):
+            err = io.StringIO()
+            assert maintenance.run_check(configuration, wishes, io.StringIO(), err) == 0
+            assert re.fullmatch(expected, err.getvalue())

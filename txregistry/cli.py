@@ -165,6 +165,11 @@ def _add_check(commands: Any) -> None:
     )
     command.add_argument("--strict", action="store_true", help="warnings count as problems")
     command.add_argument(
+        "--progress",
+        action="store_true",
+        help="tell how far it is every ten seconds, if standard error is no terminal",
+    )
+    command.add_argument(
         "--ignore",
         action="append",
         default=[],
@@ -262,6 +267,7 @@ def _check_storage(parsed: argparse.Namespace) -> int:
         strict=parsed.strict,
         repair=parsed.repair,
         is_json=parsed.json,
+        progress=parsed.progress,
         ignored=frozenset(parsed.ignore),
     )
     try:

@@ -58,6 +58,7 @@ class CheckWishes:
     """What the command line asks of a check.
 
     Attributes:
+        progress: tell how far it is, also where there is no terminal.
         ignored: names of classes.
     """
 
@@ -66,6 +67,7 @@ class CheckWishes:
     strict: bool = False
     repair: bool = False
     is_json: bool = False
+    progress: bool = False
     ignored: frozenset[str] = frozenset()
 
 
@@ -82,7 +84,7 @@ def run_check(configuration: Configuration, wishes: CheckWishes, out: TextIO, er
         upload_age=purging.age + purging.interval,
         ignored=frozenset(KINDS[name] for name in wishes.ignored),
     )
-    teller = _Teller(wishes.is_json, out, err)
+    teller = _Teller(wishes, out, err)
 
     async def work(opened: OpenDriver, reactor: Any) -> Summary:
         parser = ManifestParser()
@@ -202,14 +204,16 @@ def _lines(stream: TextIO) -> Callable[[str], None]:
 class _Teller:
     """Is told of a check; the bar makes way for what is found."""
 
-    def __init__(self, is_json: bool, out: TextIO, err: TextIO) -> None:
-        self.report = JsonReport(_lines(out)) if is_json else TextReport(_lines(out))
+    def __init__(self, wishes: CheckWishes, out: TextIO, err: TextIO) -> None:
+        self.report = JsonReport(_lines(out)) if wishes.is_json else TextReport(_lines(out))
 
         def write(text: str) -> None:
             err.write(text)
             err.flush()
 
-        self.display = Display(write, time.monotonic, is_terminal=err.isatty())
+        self.display = Display(
+            write, time.monotonic, is_terminal=err.isatty(), is_wanted=wishes.progress
+        )
 
     def found(self, finding: Finding, repaired_to: str | None) -> None:
         self.display.clear()

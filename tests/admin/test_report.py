@@ -146,9 +146,11 @@ class DisplayTests:
     def shown(self):
         return []
 
-    def display(self, shown, *, is_terminal):
+    def display(self, shown, *, is_terminal, is_wanted=False):
         self.now = 100.0
-        return Display(shown.append, lambda: self.now, is_terminal=is_terminal)
+        return Display(
+            shown.append, lambda: self.now, is_terminal=is_terminal, is_wanted=is_wanted
+        )
 
     def test_bar_moves_and_makes_way(self, shown):
         display = self.display(shown, is_terminal=True)
@@ -166,13 +168,21 @@ class DisplayTests:
 
     def test_lines_come_now_and_then(self, shown):
         """Whatever reads a log is not flooded; a short check says nothing."""
-        display = self.display(shown, is_terminal=False)
+        display = self.display(shown, is_terminal=False, is_wanted=True)
         display.show(Progress("blobs", 1, 0.01))
         for _ in range(30):
             self.now += 1
             display.show(Progress("blobs", 2, 0.25))
         display.clear()
         assert shown == ["blobs: 2, about 25%\n"] * 3
+
+    def test_nothing_is_said_where_nobody_looks(self, shown):
+        """A job's mail has what went wrong, not that it took long."""
+        display = self.display(shown, is_terminal=False)
+        for _ in range(30):
+            self.now += 1
+            display.show(Progress("blobs", 2, 0.25))
+        assert shown == []
 
 
 def test_sizes_are_read_by_people():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -159,9 +158,7 @@ class HealthyTests:
                 for _ in range(5):
                     status, document, error = check(ours, "--read-data", "--strict")
                     assert document["findings"] == []
-                    assert status == 0
-                    # On a slow machine it tells how far it is.
-                    assert re.fullmatch(r"([a-z ]+: [0-9]+\n)*", error), error
+                    assert (status, error) == (0, "")
             finally:
                 stop.set()
                 for thread in load:

@@ -26,20 +26,28 @@ class Display:
         write: takes text for the terminal, or for whatever there is in its place.
         now: the clock, in seconds.
         is_terminal: whether a bar can be drawn.
+        is_wanted: whether lines are to be written where it can't; else nothing is, so that a job
+            that went well has nothing to mail.
     """
 
     def __init__(
-        self, write: Callable[[str], None], now: Callable[[], float], *, is_terminal: bool
+        self,
+        write: Callable[[str], None],
+        now: Callable[[], float],
+        *,
+        is_terminal: bool,
+        is_wanted: bool = False,
     ) -> None:
         self._write = write
         self._now = now
         self._is_terminal = is_terminal
+        self._is_shown = is_terminal or is_wanted
         self._next = now() + (0 if is_terminal else _LINE_INTERVAL)
         self._is_drawn = False
 
     def show(self, progress: Progress) -> None:
         """Show how far the check is, if the last time is long enough ago."""
-        if self._now() < self._next:
+        if not self._is_shown or self._now() < self._next:
             return
         self._next = self._now() + (_BAR_INTERVAL if self._is_terminal else _LINE_INTERVAL)
         if self._is_terminal:
