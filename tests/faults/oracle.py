@@ -39,6 +39,7 @@ class Tree:
         blobs: digest -> size of those whose bytes are right.
         layers, manifests: (repository, digest) of those that are linked and whose bytes are right.
         tags: (repository, tag) -> digest, or None for a tag that has a directory and no link.
+        history: (repository, tag, digest) of what a tag points at or did.
         uploads: (repository, id) -> the bytes so far.
         referrers: (repository, subject, referrer).
         errors: what is wrong, one sentence each.
@@ -50,6 +51,7 @@ class Tree:
     layers: set = field(default_factory=set)
     manifests: set = field(default_factory=set)
     tags: dict = field(default_factory=dict)
+    history: set = field(default_factory=set)
     uploads: dict = field(default_factory=dict)
     referrers: set = field(default_factory=set)
     errors: list = field(default_factory=list)
@@ -155,7 +157,8 @@ def _of_repository(tree, path, data):
         and rest[2:3] == ["index"]
         and rest[5:] == ["link"]
     ):
-        _link(tree, path, data, f"{rest[3]}:{rest[4]}")
+        if _link(tree, path, data, f"{rest[3]}:{rest[4]}"):
+            tree.history.add((repository, rest[1], f"{rest[3]}:{rest[4]}"))
     elif kind == "_manifests" and rest[0] == "referrers":
         _referrer(tree, path, repository, rest, data)
     else:
@@ -205,6 +208,10 @@ def _references(tree, files):
         if digest is not None and (repository, digest) not in tree.manifests:
             tree.errors.append(
                 f"tag {repository}:{tag} points at {digest}, which the repository lacks"
+            )
+        if digest is not None and (repository, tag, digest) not in tree.history:
+            tree.errors.append(
+                f"tag {repository}:{tag} points at {digest}, which its history lacks"
             )
     for repository, digest in tree.manifests:
         algorithm, _, encoded = digest.partition(":")
