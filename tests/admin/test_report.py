@@ -148,9 +148,7 @@ class DisplayTests:
 
     def display(self, shown, *, is_terminal, is_wanted=False):
         self.now = 100.0
-        return Display(
-            shown.append, lambda: self.now, is_terminal=is_terminal, is_wanted=is_wanted
-        )
+        return Display(shown.append, lambda: self.now, is_terminal=is_terminal, is_wanted=is_wanted)
 
     def test_bar_moves_and_makes_way(self, shown):
         display = self.display(shown, is_terminal=True)

@@ -47,8 +47,15 @@ class Content:
         return f"sha256:{running.hexdigest()}"
 
 
-#: Bytes a second that the client sends at most.
-RATE = 64 * MIB
+#: Bytes that the client is ahead of the disk, at most: what is on the way over a link that is slower
+#: than the disk. What is sent faster than it is stored waits in the kernel's buffers (up to tcp_rmem
+#: and tcp_wmem, 35 MiB on some machines), which end with the server that is killed; nothing that the
+#: server does could tell a client of these bytes.
+AHEAD = 2 * MIB
+
+#: Seconds after which it sends another piece although the disk does not follow: a front end takes a
+#: driver's death to heart when more arrives.
+TRICKLE = 0.25
 
 
 class Interrupted:
@@ -87,12 +94,8 @@ class Interrupted:
                 return "moved"
             assert start == b"HTTP/1.1 100 Continue\r\n\r\n", start
             position = self.offset
-            began = time.monotonic()
             while position < stop:
-                # What a client sends faster than it is taken waits in the kernel, and goes with the
-                # server: this is about uploads over slow links, not about that.
-                ahead = (position - self.offset) / RATE - (time.monotonic() - began)
-                time.sleep(max(0.0, ahead))
+                self.wait_until_stored(position - AHEAD, connection)
                 if select.select([connection], [], [], 0)[0]:
                     return self.read_refusal(connection)
                 data = self.content.chunk(position, min(position + PIECE, stop))
@@ -109,6 +112,18 @@ class Interrupted:
             return "done"
         finally:
             connection.close()
+
+    def wait_until_stored(self, size, connection):
+        """So many bytes of the upload are in its file, or it was waited for, or there is an
+        answer.
+        """
+        uploads = f"docker/registry/v2/repositories/{self.repository}/_uploads"
+        id_ = self.location.partition("?")[0].rpartition("/")[2]
+        data = self.server.root / uploads / id_ / "data"
+        deadline = time.monotonic() + TRICKLE
+        while size > 0 and data.stat().st_size < size and time.monotonic() < deadline:
+            if select.select([connection], [], [], 0.001)[0]:
+                return
 
     def read_refusal(self, connection):
         """An answer before the body's end may only say that the upload is elsewhere by now: an
