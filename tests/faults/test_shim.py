@@ -52,6 +52,8 @@ NAMES = {
     "io_uring_enter": "io_uring",
 }
 
+CHANGES = ",".join(NAMES)
+
 #: Seconds for strace to attach, and to write its last line.
 PATIENCE = 20.0
 
@@ -111,11 +113,13 @@ def changes_in(log, root):
 
 
 class tracing:
-    """strace on all threads of a process, while the context lasts."""
+    """strace on all threads of a process, while the context lasts.
 
-    def __init__(self, pid, log):
-        self.log = log
-        names = ",".join(NAMES)
+    Args:
+        names: of the calls.
+    """
+
+    def __init__(self, pid, log, names=CHANGES):
         command = [
             need("strace"),
             "-f",
