@@ -9,20 +9,10 @@ Source: Microsoft's "Status and error codes" and "Blob Storage error codes".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from txregistry.driver import (
-    Denied,
-    InvalidOffset,
-    Missing,
-    StorageError,
-    Throttled,
-    TooLarge,
-    Unavailable,
-)
+from txregistry.driver import Denied, StorageError, Throttled, Unavailable
+from txregistry_drivers.objects.refusals import answered, translating
 
 #: Everything that a call may raise because of the other side.
 FAILURES = (AzureError,)
@@ -40,28 +30,6 @@ _CODES: dict[str, type[StorageError]] = {
     "OperationTimedOut": Unavailable,
 }
 
-_STATUSES: dict[int, type[StorageError]] = {
-    401: Denied,
-    403: Denied,
-    404: Missing,
-    413: TooLarge,
-    416: InvalidOffset,
-    429: Throttled,
-}
-
-
-@contextmanager
-def translated(key: str, doing: str) -> Iterator[None]:
-    """Turn exceptions about a blob into refusals.
-
-    Args:
-        doing: what was tried, for the message.
-    """
-    try:
-        yield
-    except FAILURES as err:
-        raise refusal(err, key, doing) from err
-
 
 def status_of(error: BaseException) -> int:
     """The HTTP status of an answer; 0 if there was none."""
@@ -78,11 +46,11 @@ def code_of(error: BaseException) -> str:
 def refusal(error: BaseException, key: str, doing: str) -> StorageError:
     """The refusal that an exception means."""
     status, code = status_of(error), code_of(error)
-    if not status:
-        if isinstance(error, ClientAuthenticationError):
-            return Denied("Azure gives no token for these credentials", path=key)
-        return Unavailable(f"Azure can't be reached for {doing}: {type(error).__name__}", path=key)
-    kind = _CODES.get(code) or _STATUSES.get(status, Unavailable)
-    if kind is Throttled:
-        return Throttled(f"Azure asked for patience at {doing}", path=key, retry_after=1.0)
-    return kind(f"Azure answered {doing} with {status} {code}".rstrip(), path=key)
+    if not status and isinstance(error, ClientAuthenticationError):
+        return Denied("Azure gives no token for these credentials", path=key)
+    kind = _CODES.get(code)
+    return answered("Azure", error, key=key, doing=doing, status=status, code=code, kind=kind)
+
+
+#: A context around calls about a blob.
+translated = translating(FAILURES, refusal)

@@ -7,50 +7,18 @@ the status, never what was sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from google.api_core.exceptions import GoogleAPIError, RetryError
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from requests.exceptions import RequestException
 
-from txregistry.driver import (
-    Denied,
-    InvalidOffset,
-    Missing,
-    StorageError,
-    Throttled,
-    TooLarge,
-    Unavailable,
-)
+from txregistry.driver import Denied, StorageError
+from txregistry_drivers.objects.refusals import answered, translating
 
 #: Everything that a call may raise because of the other side.
 FAILURES = (GoogleAPIError, GoogleAuthError, InvalidResponse, DataCorruption, RequestException)
 
 PRECONDITION_FAILED = 412
-
-_STATUSES: dict[int, type[StorageError]] = {
-    401: Denied,
-    403: Denied,
-    404: Missing,
-    413: TooLarge,
-    416: InvalidOffset,
-    429: Throttled,
-}
-
-
-@contextmanager
-def translated(key: str, doing: str) -> Iterator[None]:
-    """Turn exceptions about an object into refusals.
-
-    Args:
-        doing: what was tried, for the message.
-    """
-    try:
-        yield
-    except FAILURES as err:
-        raise refusal(err, key, doing) from err
 
 
 def status_of(error: BaseException) -> int:
@@ -67,12 +35,10 @@ def refusal(error: BaseException, key: str, doing: str) -> StorageError:
     """The refusal that an exception means."""
     if isinstance(error, DefaultCredentialsError):
         return Denied("no credentials for GCS were found: give keyfile, or a service account")
-    status = status_of(error)
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
         return Denied(f"GCS gives no token for these credentials: {type(error).__name__}", path=key)
-    kind = _STATUSES.get(status, Unavailable)
-    if kind is Throttled:
-        return Throttled(f"GCS asked for patience at {doing}", path=key, retry_after=1.0)
-    if status:
-        return kind(f"GCS answered {doing} with {status}", path=key)
-    return Unavailable(f"GCS can't be reached for {doing}: {type(error).__name__}", path=key)
+    return answered("GCS", error, key=key, doing=doing, status=status_of(error))
+
+
+#: A context around calls about an object.
+translated = translating(FAILURES, refusal)

@@ -7,50 +7,18 @@ operation and the status, never what was sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from keystoneauth1.exceptions import ClientException as KeystoneError
 from requests.exceptions import RequestException
 from swiftclient.exceptions import ClientException
 
-from txregistry.driver import (
-    Denied,
-    InvalidOffset,
-    Missing,
-    NoSpace,
-    StorageError,
-    Throttled,
-    TooLarge,
-    Unavailable,
-)
+from txregistry.driver import StorageError, Throttled
+from txregistry_drivers.objects.refusals import answered, translating
 
 #: Everything that a call may raise because of the other side.
 FAILURES = (ClientException, KeystoneError, RequestException, OSError)
 
-_STATUSES: dict[int, type[StorageError]] = {
-    401: Denied,
-    403: Denied,
-    404: Missing,
-    413: TooLarge,
-    416: InvalidOffset,
-    429: Throttled,
-    498: Throttled,
-    507: NoSpace,
-}
-
-
-@contextmanager
-def translated(key: str, doing: str) -> Iterator[None]:
-    """Turn exceptions about an object into refusals.
-
-    Args:
-        doing: what was tried, for the message.
-    """
-    try:
-        yield
-    except FAILURES as err:
-        raise refusal(err, key, doing) from err
+#: Swift's own status for clients that ask too often.
+_RATE_LIMITED = 498
 
 
 def status_of(error: BaseException) -> int:
@@ -61,9 +29,9 @@ def status_of(error: BaseException) -> int:
 def refusal(error: BaseException, key: str, doing: str) -> StorageError:
     """The refusal that an exception means."""
     status = status_of(error)
-    if not status:
-        return Unavailable(f"Swift can't be reached for {doing}: {type(error).__name__}", path=key)
-    kind = _STATUSES.get(status, Unavailable)
-    if kind is Throttled:
-        return Throttled(f"Swift asked for patience at {doing}", path=key, retry_after=1.0)
-    return kind(f"Swift answered {doing} with {status}", path=key)
+    kind = Throttled if status == _RATE_LIMITED else None
+    return answered("Swift", error, key=key, doing=doing, status=status, kind=kind)
+
+
+#: A context around calls about an object.
+translated = translating(FAILURES, refusal)
