@@ -88,8 +88,9 @@ default = yes
 
 
 class Tokens:
-    """What Swift takes for memcached: keeps the tokens of logins, and forgets all else at once, so
-    that no answer is older than its question.
+    """What Swift takes for memcached: keeps the tokens of logins, and what is known of accounts and
+    containers, which whoever changes them takes out. It forgets all else at once, so that no answer
+    is older than its question.
     """
 
     def __init__(self) -> None:
@@ -99,7 +100,7 @@ class Tokens:
         return self._kept.get(key)
 
     def set(self, key: str, value: object, **_: object) -> None:
-        if "/user/" in key or "/token/" in key:
+        if "/user/" in key or "/token/" in key or key.startswith(("account/", "container/")):
             self._kept[key] = value
 
     def delete(self, key: str, **_: object) -> None:
