@@ -11,27 +11,12 @@ from twisted.internet import reactor
 
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import find_driver
-from txregistry.storage.suite import CASES, Environment, Verdict, leftovers, run_case
+from txregistry.storage.suite import CASES, Verdict
 
-from ..census import until
-from ..process.test_contract_over_process import Tidy
+from ..objects.promises import LACKING, LATE
+from ..process.promises import run_over_process
 
 BUCKET = "contract"
-
-LACKING = {
-    "nothing is put below a file",  # directories are what keys have in common
-    "a descriptor holds the whole object",
-    "states are saved on the way",  # only tried with large data
-}
-
-
-#: Lacking as well while bytes wait to become a segment; tried with each append stored at once.
-LATE = {
-    "a newer writer fences the older",
-    "a stale writer fences nobody",
-    "what takes the path fences its writer",
-    "an upload survives the driver",
-}
 
 
 @pytest_twisted.async_yield_fixture(scope="module")
@@ -54,18 +39,7 @@ async def drivers(server):
 async def test_promise_is_kept(drivers, case):
     """Each promise of the contract."""
     opened = drivers["prompt" if case.name in LATE else "usual"]
-
-    async def reopen():
-        before = opened.links.greetings
-        opened.child.kill()
-        await until(lambda: opened.links.greetings > before, "the next run")
-        return tidy
-
-    tidy = Tidy(opened.driver)
-    environment = Environment(tidy, f"/contract/{case.name.replace(' ', '-')}", reopen)
-    outcome = await run_case(case, environment)
-    left = await leftovers(environment)
-    await tidy.end()
+    outcome, left = await run_over_process(opened, case)
     if case.name in LACKING:
         assert outcome.verdict is Verdict.NOT_OFFERED
     else:

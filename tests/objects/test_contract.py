@@ -11,20 +11,7 @@ from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.suite import CASES, Environment, Verdict, leftovers, run_case
 from txregistry_drivers.objects import Capabilities, MemoryBucket, ObjectStore, Tuning
 
-#: What every store over a bucket lacks without breaking a promise.
-LACKING = {
-    "nothing is put below a file",  # directories are what keys have in common
-    "a descriptor holds the whole object",
-    "states are saved on the way",  # only tried with large data
-}
-
-#: The same, while bytes wait to become a segment.
-LATE = {
-    "a newer writer fences the older",
-    "a stale writer fences nobody",
-    "what takes the path fences its writer",
-    "an upload survives the driver",
-}
+from .promises import LACKING, LATE
 
 _SMALL = Capabilities(smallest_piece=40_000, copy_limit=700_000, most_pieces=400)
 _BARE = Capabilities(

@@ -11,9 +11,9 @@ from twisted.internet import reactor
 
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import find_driver
-from txregistry.storage.suite import CASES, Environment, NotOffered, Verdict, leftovers, run_case
+from txregistry.storage.suite import CASES, NotOffered, Verdict
 
-from ..census import until
+from .promises import run_over_process
 
 #: What a driver may lack without breaking a promise, and which of ours lack it.
 LACKING = {
@@ -21,26 +21,6 @@ LACKING = {
     "a descriptor holds the whole object": {"memory"},
     "states are saved on the way": {"memory", "filesystem"},  # only tried with large data
 }
-
-
-class Tidy:
-    """A driver whose writers are ended with the case, also where it gave up half-way."""
-
-    def __init__(self, driver):
-        self._driver = driver
-        self._writers = []
-
-    def __getattr__(self, name):
-        return getattr(self._driver, name)
-
-    async def open_writer(self, *arguments, **more):
-        writer = await self._driver.open_writer(*arguments, **more)
-        self._writers.append(writer)
-        return writer
-
-    async def end(self):
-        for writer in self._writers:
-            await writer.abandon()
 
 
 @pytest_twisted.async_yield_fixture(scope="module")
@@ -66,21 +46,12 @@ async def opened(tmp_path_factory):
 @pytest_twisted.ensureDeferred
 async def test_promise_holds_over_a_process(opened, case, kind):
     """Each promise of the contract, kept by a process of its own."""
-    driver = opened[kind]
 
-    async def reopen():
-        if kind == "memory":
-            raise NotOffered("it forgets everything when it ends")
-        before = driver.links.greetings
-        driver.child.kill()
-        await until(lambda: driver.links.greetings > before, "the next run")
-        return tidy
+    async def forget():
+        raise NotOffered("it forgets everything when it ends")
 
-    tidy = Tidy(driver.driver)
-    environment = Environment(tidy, f"/contract/{case.name.replace(' ', '-')}", reopen)
-    outcome = await run_case(case, environment)
-    left = await leftovers(environment)
-    await tidy.end()
+    reopen = forget if kind == "memory" else None
+    outcome, left = await run_over_process(opened[kind], case, reopen=reopen)
     lacking = (
         kind in LACKING.get(case.name, ()) or outcome.why == "it forgets everything when it ends"
     )

@@ -15,11 +15,11 @@ from twisted.internet.threads import deferToThread
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import find_driver
 from txregistry.storage.hosted import HostedDriver
-from txregistry.storage.suite import CASES, Environment, Verdict, leftovers, run_case
+from txregistry.storage.suite import CASES, Environment, Verdict, run_case
 from txregistry_drivers.objects import Tuning
 
-from ..census import until
-from ..process.test_contract_over_process import Tidy
+from ..objects.promises import LACKING
+from ..process.promises import run_over_process
 from .fake import FakeS3, Limits
 from .test_faults import store_on
 
@@ -43,13 +43,6 @@ SHORT = {
     "a delete removes just that",
     "a redirect is a url",
 }
-
-LACKING = {
-    "nothing is put below a file",  # directories are what keys have in common
-    "a descriptor holds the whole object",
-    "states are saved on the way",  # only tried with large data
-}
-
 
 PAIRS = [
     pytest.param(kind, case, id=f"{kind}-{case.name.replace(' ', '-')}")
@@ -76,18 +69,7 @@ async def opened(request):
 @pytest_twisted.ensureDeferred
 async def test_promise_is_kept(opened, case):
     """Each promise of the contract, and nothing is left in the bucket."""
-
-    async def reopen():
-        before = opened.links.greetings
-        opened.child.kill()
-        await until(lambda: opened.links.greetings > before, "the next run")
-        return tidy
-
-    tidy = Tidy(opened.driver)
-    environment = Environment(tidy, f"/contract/{case.name.replace(' ', '-')}", reopen)
-    outcome = await run_case(case, environment)
-    left = await leftovers(environment)
-    await tidy.end()
+    outcome, left = await run_over_process(opened, case)
     if case.name in LACKING:
         assert outcome.verdict is Verdict.NOT_OFFERED
     else:
