@@ -130,6 +130,8 @@ LIBRARIES = {
     "botocore": {"drivers"},
     "txredisapi": {"redis_cache"},
     "yaml": {"config", "cli"},
+    "h2": {"web"},
+    "hyperframe": {"web"},
     "prometheus_client": {"metrics"},
     "opentelemetry": {"tracing"},
     "OpenSSL": {"identify", "tls"},

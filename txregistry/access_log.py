@@ -19,6 +19,9 @@ from txregistry.web.settings import AccessRecord
 #: Longest text that a client chose, in characters, but for the path. Arbitrary.
 _AGENT_LIMIT = 256
 
+#: Longest name of a protocol, in characters: ``HTTP/1.1``.
+_PROTOCOL_LIMIT = 8
+
 
 def make_access_log(settings: Log, stream: TextIO, now: Callable[[], float]) -> AccessLog | None:
     """The access log as configured, or None.
@@ -94,11 +97,12 @@ def entry_of(record: AccessRecord, moment: float) -> dict[str, Any]:
 def render_combined(record: AccessRecord, moment: float) -> str:
     """One line; the answer's status is 499 where the client left before there was one.
 
-    Form: ``client - user [time] "method target HTTP/1.1" status bytes "referer" "user agent"``
+    Form: ``client - user [time] "method target protocol" status bytes "referer" "user agent"``
     """
     clock = _clock(int(moment))
     request = _escaped(
-        f"{record.method} {record.target}"[:VALUE_LIMIT] + " HTTP/1.1", VALUE_LIMIT + 9
+        f"{record.method} {record.target}"[:VALUE_LIMIT] + f" {record.protocol[:_PROTOCOL_LIMIT]}",
+        VALUE_LIMIT + 1 + _PROTOCOL_LIMIT,
     )
     agent = _escaped(record.user_agent or "-", _AGENT_LIMIT)
     referer = _escaped(record.referer or "-", _AGENT_LIMIT)

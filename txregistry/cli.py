@@ -235,7 +235,7 @@ def _serve(parsed: argparse.Namespace) -> int:
 def _check(parsed: argparse.Namespace) -> int:
     configuration = _load(parsed.file)
     if configuration.http.tls.is_on:
-        make_contexts(configuration.http.tls)
+        make_contexts(configuration.http.tls, http2=not configuration.http.http2.disabled)
     check_files(configuration)
     for warning in configuration.warnings:
         print(f"warning: {warning}", file=sys.stderr)

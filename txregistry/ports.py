@@ -65,7 +65,7 @@ class Ports:
             ListenError: an address can't be had.
         """
         if http.tls.is_on:
-            self._use(make_contexts(http.tls))
+            self._use(make_contexts(http.tls, http2=not http.http2.disabled))
         try:
             self._bind_all(http, passed)
         except BaseException:
@@ -116,7 +116,7 @@ class Ports:
         """
         if self._contexts is None or not http.tls.is_on:
             return lambda: None
-        contexts = make_contexts(http.tls)
+        contexts = make_contexts(http.tls, http2=not http.http2.disabled)
         return lambda: self._use(contexts)
 
     def _use(self, contexts: Contexts) -> None:

@@ -34,6 +34,7 @@ LIVE = (
     "http.draintimeout",
     "http.headers",
     "http.host",
+    "http.http2",
     "http.limits",
     "http.root",
     "http.tls",

@@ -126,6 +126,7 @@ KEYS = {
         ("TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_AES_128_GCM_SHA256"),
         ["[TLS_RSA_WITH_RC4_128_SHA]", "[AES128-SHA]", "[]"],
     ),
+    "http.http2.disabled": ("http.http2.disabled", True, "false", False, ["maybe", "0"]),
     "http.acme.webroot": ("http.acme.webroot", "", "/w", "/w", ["[x]"]),
     "http.acme.addr": ("http.acme.addr", "", "':80'", ":80", ["[x]", "80", "/a"]),
     "http.host": (
@@ -267,6 +268,7 @@ KEYS = {
         5,
         ["0"],
     ),
+    "http.limits.streams": ("http.limits.streams", 100, "5", 5, ["0"]),
     "http.limits.requests": ("http.limits.requests", 4000, "5", 5, ["0"]),
     "http.limits.requestsperconnection": (
         "http.limits.requests_per_connection",

@@ -134,11 +134,6 @@ SENTENCES = [
         "http.acme.webroot, and let it send SIGHUP after a renewal",
     ),
     (
-        "http:\n  http2: {disabled: false}",
-        "registry.yml, line 7: http.http2 is not supported; HTTP/1.1 is spoken; write "
-        "http.http2.disabled: true",
-    ),
-    (
         "http:\n  listeners: ['https://:443']",
         "registry.yml, line 7: http.listeners names an https:// address, and there is no "
         "certificate; add http.tls.certificate and http.tls.key, or write http://",
@@ -207,7 +202,6 @@ def test_version_in_quotes_is_taken():
 ASKING = {
     "compatibility": ("schema1: {enabled: true}", ["", "schema1: {enabled: false}"]),
     "http.h2c": ("enabled: true", ["enabled: false", ""]),
-    "http.http2": ("disabled: false", ["disabled: true", ""]),
     "http.tls.letsencrypt": ("hosts: [r.example]", ["", "hosts: []"]),
     "log.hooks": ("[{type: mail}]", ["[]"]),
     "log.reportcaller": ("true", ["false"]),
@@ -309,6 +303,9 @@ def test_unwise_settings_are_warned_of():
     assert read_keys("").warnings == ()
     assert "has no effect without http.host" in read_keys("http: {relativeurls: false}").warnings[0]
     assert read_keys("http: {relativeurls: false, host: 'https://r.example'}").warnings == ()
+    assert "is spoken over TLS only" in read_keys("http: {http2: {disabled: false}}").warnings[0]
+    tls = "tls: {certificate: /c, key: /k}"
+    assert read_keys(f"http: {{http2: {{disabled: false}}, {tls}}}").warnings == ()
     external = read("version: 0.1\nstorage: {external: {command: [/d, --secret-key=hunter2]}}")
     assert "seems to hold a secret" in external.warnings[0]
     assert "hunter2" not in external.warnings[0]

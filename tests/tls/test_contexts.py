@@ -179,6 +179,26 @@ class ProtocolTests:
         connection, _ = shake(make_contexts(settings_for(server)), client_context(alpn=offered))
         assert connection.get_alpn_proto_negotiated() == chosen
 
+    @pytest.mark.parametrize(
+        ("offered", "chosen"),
+        [((b"http/1.1", b"h2"), b"h2"), ((b"http/1.1",), b"http/1.1"), ((), b"")],
+    )
+    def test_http_2_is_offered_where_it_is_asked_for(self, server, offered, chosen):
+        contexts = make_contexts(settings_for(server), http2=True)
+        connection, _ = shake(contexts, client_context(alpn=offered))
+        assert connection.get_alpn_proto_negotiated() == chosen
+
+    def test_http_2_without_its_package_is_refused(self, server, monkeypatch):
+        """In one sentence that says what to do."""
+        monkeypatch.setattr("txregistry.tls.contexts.find_spec", lambda name: None)
+        with pytest.raises(TlsError) as caught:
+            make_contexts(settings_for(server), http2=True)
+        assert str(caught.value) == (
+            "http.http2.disabled: the package h2 is missing; install it with pip install "
+            "'txregistry[http2]', or remove http.http2"
+        )
+        assert make_contexts(settings_for(server))
+
     def test_listed_cipher_suites_are_the_only_ones(self, server):
         suites = ("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256")
         contexts = make_contexts(settings_for(server, cipher_suites=suites))

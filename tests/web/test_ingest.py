@@ -16,6 +16,7 @@ class Line:
     def __init__(self):
         self.events = []
         self.now = 0.0
+        self.returned = 0
 
     def body_wanted(self):
         self.events.append("wanted")
@@ -25,6 +26,9 @@ class Line:
 
     def resume(self):
         self.events.append("resume")
+
+    def taken(self, size):
+        self.returned += size
 
     def seconds(self):
         return self.now

@@ -65,8 +65,7 @@ REDIS_TUNING = (
 
 FOREIGN: dict[str, Foreign] = {
     "compatibility": Foreign("manifests of schema 1 are not served; remove the section"),
-    "http.h2c": Foreign("HTTP/1.1 is spoken; remove the section"),
-    "http.http2": Foreign("HTTP/1.1 is spoken; write http.http2.disabled: true"),
+    "http.h2c": Foreign("HTTP/2 is spoken over TLS only; remove the section"),
     "http.tls.letsencrypt": Foreign(
         "let an ACME client such as certbot keep the files of http.tls.certificate, answer its challenges "
         "by http.acme.webroot, and let it send SIGHUP after a renewal"

@@ -280,6 +280,12 @@ def _unwise(configuration: Configuration, tree: Node) -> Iterable[str]:
             "variables, stacks and metrics, without TLS and without being asked who he is; "
             f"write 127.0.0.1:{debug.port}, or the address of a network that only collectors reach"
         )
+    if not http.http2.disabled and not http.tls.is_on:
+        # A warning rather than a refusal: with registry:3 it is the default, also without TLS.
+        yield (
+            "http.http2.disabled: false has no effect without http.tls.certificate, because HTTP/2 is "
+            "spoken over TLS only; add http.tls.certificate and http.tls.key, or remove http.http2"
+        )
     driver = configuration.storage.driver
     if isinstance(driver, ExternalDriver) and any(
         _SOUNDS_SECRET.search(argument) and "=" in argument for argument in driver.command

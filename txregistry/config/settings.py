@@ -46,7 +46,7 @@ from txregistry.config.rows import rows
 from txregistry.config.rows import section as _section
 from txregistry.config.rows import sections as _sections
 from txregistry.config.supervision_settings import Supervision
-from txregistry.config.tls_settings import Acme, Tls
+from txregistry.config.tls_settings import Acme, Http2, Tls
 from txregistry.config.tracing_settings import Tracing
 
 
@@ -79,6 +79,7 @@ class Limits:
     connections_per_address: int = _key(whole(1), 200)
     requests: int = _key(whole(1), 4000)
     requests_per_connection: int = _key(whole(1), 1000)
+    streams: int = _key(whole(1), 100)
     headers: int = _key(whole(1), 100)
     head_size: int = _key(whole(1024), 16 * 1024)
     first_byte: float = _key(duration(0.001), 10.0)
@@ -117,6 +118,7 @@ class Http:
     root: Root = _section(Root)
     limits: Limits = _section(Limits)
     tls: Tls = _section(Tls)
+    http2: Http2 = _section(Http2)
     acme: Acme = _section(Acme)
     debug: Debug = _section(Debug)
 

@@ -13,7 +13,7 @@ from attrs import frozen
 from txregistry.config.addresses import Address, parse_address
 from txregistry.config.cipher_suites import TLS_1_2, TLS_1_3
 from txregistry.config.document import Branch, Items, Node
-from txregistry.config.kinds import TEXT, TEXTS, Kind, Misfit, choice, read_text
+from txregistry.config.kinds import FLAG, TEXT, TEXTS, Kind, Misfit, choice, read_text
 from txregistry.config.rows import key as _key
 
 #: How clients are asked for certificates; Go's names.
@@ -133,6 +133,13 @@ class Tls:
                 "names no suite of TLS 1.2, which could then not be spoken",
                 "write http.tls.minimumtls: tls1.3, or add one",
             )
+
+
+@frozen
+class Http2:
+    """``http.http2``; where registry:3 has it on with TLS, we have it off."""
+
+    disabled: bool = _key(FLAG, True)
 
 
 @frozen

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from attrs import frozen
@@ -23,8 +24,9 @@ from txregistry.tls.credentials import Credentials, TlsError, read_certificates,
 
 _VERSIONS = {"tls1.2": SSL.TLS1_2_VERSION, "tls1.3": SSL.TLS1_3_VERSION}
 
-#: What is spoken inside. HTTP/2 is not: see docs/operate/tls.md.
-PROTOCOL = b"http/1.1"
+#: What may be spoken inside, what we like best first. docs/operate/tls.md says what HTTP/2 costs.
+HTTP_1 = (b"http/1.1",)
+HTTP_2 = (b"h2", b"http/1.1")
 
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 
@@ -52,12 +54,21 @@ class Contexts:
         return self.by_name.get(name) or self.by_name.get(wildcard) or self.default
 
 
-def make_contexts(settings: Tls) -> Contexts:
+def make_contexts(settings: Tls, *, http2: bool = False) -> Contexts:
     """Read all files that the settings name and make the contexts.
+
+    Args:
+        http2: offer HTTP/2 beside HTTP/1.1.
 
     Raises:
         TlsError: one sentence on what can't be used.
     """
+    if http2 and not all(find_spec(package) for package in ("h2", "hyperframe")):
+        raise TlsError(
+            "http.http2.disabled: the package h2 is missing; install it with"
+            " pip install 'txregistry[http2]', or remove http.http2"
+        )
+    protocols = HTTP_2 if http2 else HTTP_1
     credentials = tuple(
         read_credentials(pair, "http.tls" if not index else f"http.tls.additional[{index - 1}]")
         for index, pair in enumerate(settings.pairs)
@@ -70,12 +81,14 @@ def make_contexts(settings: Tls) -> Contexts:
     by_name: dict[str, SSL.Context] = {}
     contexts = Contexts(
         credentials,
-        _make_context(settings, credentials[0], authorities),
+        _make_context(settings, credentials[0], authorities, protocols),
         by_name,
         settings.client_authentication in VERIFYING,
     )
     for index, each in enumerate(credentials):
-        context = contexts.default if not index else _make_context(settings, each, authorities)
+        context = contexts.default
+        if index:
+            context = _make_context(settings, each, authorities, protocols)
         for name in each.names:
             by_name.setdefault(name, context)
     contexts.default.set_tlsext_servername_callback(_chooser(contexts))
@@ -91,7 +104,10 @@ def _chooser(contexts: Contexts) -> Callable[[SSL.Connection], None]:
 
 
 def _make_context(
-    settings: Tls, credentials: Credentials, authorities: tuple[x509.Certificate, ...]
+    settings: Tls,
+    credentials: Credentials,
+    authorities: tuple[x509.Certificate, ...],
+    protocols: tuple[bytes, ...],
 ) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(_VERSIONS[settings.minimum_tls])
@@ -109,7 +125,7 @@ def _make_context(
             f"http.tls: OpenSSL can't use {credentials.path} ({reason_of(error)}); make a new one, RSA of "
             "2048 bits or more, or EC"
         ) from None
-    context.set_alpn_select_callback(_select_protocol)
+    context.set_alpn_select_callback(_selector(protocols))
     # Sessions are kept by the clients (tickets); ours would be memory. The id ties them to what
     # clients are asked for, as OpenSSL wants where it verifies them.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
@@ -141,8 +157,14 @@ def _take_any(*_: object) -> bool:
     return True
 
 
-def _select_protocol(_: SSL.Connection, offered: list[bytes]) -> Any:
-    return PROTOCOL if PROTOCOL in offered else SSL.NO_OVERLAPPING_PROTOCOLS
+def _selector(protocols: tuple[bytes, ...]) -> Callable[[SSL.Connection, list[bytes]], Any]:
+    def select(_: SSL.Connection, offered: list[bytes]) -> Any:
+        for protocol in protocols:
+            if protocol in offered:
+                return protocol
+        return SSL.NO_OVERLAPPING_PROTOCOLS
+
+    return select
 
 
 def reason_of(error: SSL.Error) -> str:

@@ -112,6 +112,16 @@ def head_of(answer: Answer, standing: bytes, *, is_last: bool) -> bytes:
         ValueError: a header would break out of its line. Nothing that a client sends should get
             this far; this is the last of several guards.
     """
+    end = b"Connection: close\r\n\r\n" if is_last else b"\r\n"
+    return _STATUS_LINES[answer.status] + lines_of(answer, standing) + end
+
+
+def lines_of(answer: Answer, standing: bytes) -> bytes:
+    """Return the header lines alone.
+
+    Raises:
+        ValueError: as :func:`head_of`.
+    """
     own = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
     if (
         own.count("\n") != len(answer.headers)
@@ -121,8 +131,7 @@ def head_of(answer: Answer, standing: bytes, *, is_last: bool) -> bytes:
         raise ValueError("a header value holds a line break")
     if answer.status not in BODILESS:
         own += f"Content-Length: {answer.content_length}\r\n"
-    end = b"Connection: close\r\n\r\n" if is_last else b"\r\n"
-    return _STATUS_LINES[answer.status] + standing + own.encode("latin-1") + end
+    return standing + own.encode("latin-1")
 
 
 def format_headers(headers: list[Header]) -> bytes:

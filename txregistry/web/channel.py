@@ -23,14 +23,22 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from zope.interface import implementer
 
 from txregistry.oci.errors import Code, OciError
-from txregistry.web.framing import can_begin, find_fault, is_beyond_belief, may_stay_open
+from txregistry.web.answer import Answer, head_of
+from txregistry.web.framing import (
+    can_begin,
+    find_fault,
+    is_beyond_belief,
+    malformed,
+    may_stay_open,
+)
 from txregistry.web.pace import Pace, Stage, Verdict
 from txregistry.web.request import RegistryRequest
 from txregistry.web.room import Room
@@ -61,10 +69,14 @@ class Premises(Protocol):
     def channel_closed(self, channel: RegistryChannel) -> None:
         """A connection is gone."""
 
+    def channel_succeeded(self, channel: RegistryChannel) -> None:
+        """The client has negotiated HTTP/2: another protocol takes the transport over."""
+
     def refuse(self, request: RegistryRequest, error: OciError, status: int | None) -> None:
         """Answer a request that no route will answer; the connection closes after it."""
 
 
+@implementer(IHandshakeListener)
 class RegistryChannel(HTTPChannel):
     """One connection.
 
@@ -110,6 +122,18 @@ class RegistryChannel(HTTPChannel):
         self.wire.restore_buffer()
         self.site.channel_closed(self)
 
+    def handshakeCompleted(self) -> None:
+        """TLS has come about, and with it what is to be spoken."""
+        if self.transport.negotiatedProtocol == b"h2":
+            self.transport.unregisterProducer()
+            self.site.channel_succeeded(self)
+
+    def retire(self) -> None:
+        """Close as soon as no request is in progress."""
+        self.persistent = False
+        if self.pace.stage in (Stage.FIRST, Stage.IDLE):
+            self.loseConnection()
+
     def loseConnection(self) -> None:
         """Close once everything written has left, which has a deadline too."""
         self.pace.closing_began(self.seconds())
@@ -143,27 +167,27 @@ class RegistryChannel(HTTPChannel):
             self.pace.head_began(self.seconds())
             if stage is Stage.FIRST and not can_begin(data):
                 # Most likely a client that tries TLS first and waits to be told that there is none.
-                self.refuse(_malformed("this is not HTTP; the port speaks it without TLS"))
+                self.refuse(malformed("this is not HTTP; the port speaks it without TLS"))
         if not self.is_refused:
             LineReceiver.dataReceived(self, data)
 
     def lineReceived(self, line: bytes) -> None:
         """Take a line of the head; folded ones are refused."""
         if line[:1] in (b" ", b"\t"):
-            self.refuse(_malformed("a header line is folded"))
+            self.refuse(malformed("a header line is folded"))
             return
         super().lineReceived(line)
 
     def headerReceived(self, line: bytes) -> bool:
         """Take a whole header; says whether the parser may go on."""
         if is_beyond_belief(line):
-            self.refuse(_malformed("Content-Length is too large"))
+            self.refuse(malformed("Content-Length is too large"))
             return False
         return bool(super().headerReceived(line))
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is longer than a whole head may be."""
-        self.refuse(_malformed("the request's head is too large"))
+        self.refuse(malformed("the request's head is too large"))
 
     def allHeadersReceived(self) -> None:
         """Judge the framing and hand the request to its route."""
@@ -171,7 +195,7 @@ class RegistryChannel(HTTPChannel):
         headers = request.requestHeaders
         fault = find_fault(self._version, self._path, headers, self.length)
         if fault is not None:
-            self.refuse(_malformed(fault))
+            self.refuse(malformed(fault))
             return
         self._requests_left -= 1
         is_enough = self._requests_left <= 0 or self.site.is_draining
@@ -195,11 +219,15 @@ class RegistryChannel(HTTPChannel):
         self.pace.idle_began(self.seconds())
         super().requestDone(request)
 
+    def send(self, answer: Answer, standing: bytes, data: bytes, *, is_last: bool) -> None:
+        """Write the head of an answer, with its body or the first of it."""
+        self.transport.write(head_of(answer, standing, is_last=is_last) + data)
+
     # --- refusals below HTTP
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's parser calls this private method wherever it gives up; there is no public hook.
-        self.refuse(_malformed("the request is malformed"))
+        self.refuse(malformed("the request is malformed"))
 
     def refuse(self, error: OciError, *, status: int | None = None) -> None:
         """Answer in place of any route, if an answer can still be given, and close."""
@@ -260,6 +288,9 @@ class RegistryChannel(HTTPChannel):
         """Read the client again."""
         self.transport.resumeProducing()
 
+    def taken(self, size: int) -> None:
+        """Nothing: TCP has been told already, by our having read."""
+
     # --- deadlines
 
     def tick(self, now: float) -> None:
@@ -290,7 +321,3 @@ class RegistryChannel(HTTPChannel):
             # It has nothing to take: the answer is still being made.
             return self.pace.judge_progress(now, None)
         return self.pace.judge_progress(now, (request.sentLength, held))
-
-
-def _malformed(detail: str) -> OciError:
-    return OciError(Code.UNSUPPORTED, detail, message="malformed request", malformed=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from txregistry.oci.ranges import Span
 from txregistry.storage.contract import Reading
 from txregistry.storage.errors import Corrupt
-from txregistry.web.answer import BODILESS, Answer, Parts, Source, head_of
+from txregistry.web.answer import BODILESS, Answer, Parts, Source
 from txregistry.web.filelane import FileLane, Run
 from txregistry.web.outlets import ClientGone, SentOutlet, WrittenOutlet
 from txregistry.web.request import RegistryRequest
@@ -29,13 +29,12 @@ def send_whole(request: RegistryRequest, answer: Answer, standing: bytes) -> Non
     """Send an answer whose body is in memory, or that tells only of one (HEAD)."""
     if request.is_over:
         return
-    head = head_of(answer, standing, is_last=request.is_last())
     if request.method == b"HEAD" or answer.status in BODILESS or not answer.body:
-        request.send(head, answer.status)
+        request.send(answer, standing, b"")
         return
     assert isinstance(answer.body, bytes)
     request.sentLength = len(answer.body)
-    request.send(head + answer.body, answer.status)
+    request.send(answer, standing, answer.body)
 
 
 async def send_parts(request: RegistryRequest, answer: Answer, standing: bytes, run: Run) -> None:
@@ -96,8 +95,7 @@ class _Delivery:
         self._gathered.clear()
         request.sentLength += len(data)
         if not request.startedWriting:
-            head = head_of(self._answer, self._standing, is_last=request.is_last())
-            request.send(head + data, self._answer.status)
+            request.send(self._answer, self._standing, data)
         elif data:
             request.channel.transport.write(data)
 

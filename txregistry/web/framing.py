@@ -12,6 +12,8 @@ import string
 
 from twisted.web.http_headers import Headers
 
+from txregistry.oci.errors import Code, OciError
+
 #: Host = uri-host [ ":" port ]    (RFC 9110 section 7.2; uri-host is a reg-name or an address)
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
@@ -25,6 +27,11 @@ _FIRST_BYTES = frozenset(
 #: Longer ones than a file offset has digits are refused before Python is asked what number they are.
 _LENGTH = re.compile(rb"content-length:[ \t]*([0-9]*)", re.IGNORECASE)
 _LENGTH_DIGITS = 19
+
+
+def malformed(detail: str) -> OciError:
+    """Return the refusal of a request that could not be taken for one."""
+    return OciError(Code.UNSUPPORTED, detail, message="malformed request", malformed=True)
 
 
 def can_begin(data: bytes) -> bool:

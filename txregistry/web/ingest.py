@@ -41,6 +41,9 @@ class Line(Protocol):
     def resume(self) -> None:
         """Read the client again."""
 
+    def taken(self, size: int) -> None:
+        """``size`` bytes that had arrived are where they were to go."""
+
     def seconds(self) -> float:
         """The clock."""
 
@@ -83,6 +86,7 @@ class Body:
         """Take bytes that arrived."""
         self.received += len(data)
         if self._is_discarded:
+            self._line.taken(len(data))
             return
         self._chunks.append(data)
         self._waiting_bytes += len(data)
@@ -164,8 +168,10 @@ class Body:
 
     def _settle(self) -> None:
         """What was pulled is where it was to go."""
-        self._queues.used -= self._pulled_bytes
-        self._pulled_bytes = 0
+        if self._pulled_bytes:
+            self._queues.used -= self._pulled_bytes
+            self._line.taken(self._pulled_bytes)
+            self._pulled_bytes = 0
 
     def _is_full(self) -> bool:
         return self._waiting_bytes >= HIGH_WATER or self._queues.is_full

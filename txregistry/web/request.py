@@ -29,6 +29,7 @@ from zope.interface import implementer, provider
 
 from txregistry.errand import Errand
 from txregistry.oci.errors import Code, OciError
+from txregistry.web.answer import Answer
 from txregistry.web.connections import host_of
 from txregistry.web.errands import REQUEST_ID, errand_of
 from txregistry.web.ingest import NO_BODY, Body, Line, NoBody
@@ -52,6 +53,17 @@ class Connection(Line, Protocol):
     wire: Wire
     pace: Pace
     transport: Any
+
+    def send(self, answer: Answer, standing: bytes, data: bytes, *, is_last: bool) -> None:
+        """Write the head of an answer, with its body or the first of it.
+
+        Args:
+            standing: formatted headers of every answer.
+            is_last: the connection closes after this answer.
+
+        Raises:
+            ValueError: a header holds a line break; nothing was written.
+        """
 
     def linger(self) -> None:
         """Close our side and read on for a while."""
@@ -113,7 +125,7 @@ class RegistryRequest(Request):
         """Run the route of a request whose body is still to come."""
         self.body = Body(self.channel, length, queues=self.lobby.queues, wholes=self.lobby.wholes)
         expect = (self.header(b"Expect") or "").lower()
-        self._expects_continue = expect == "100-continue" and version == b"HTTP/1.1"
+        self._expects_continue = expect == "100-continue" and version != b"HTTP/1.0"
         self._run(method, target, version)
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -217,11 +229,15 @@ class RegistryRequest(Request):
         length = self.body.length
         return not self._expects_continue and length is not None and length <= SMALL_REST
 
-    def send(self, data: bytes, status: int) -> None:
-        """Write the head of an answer, with its body or the first of it."""
+    def send(self, answer: Answer, standing: bytes, data: bytes) -> None:
+        """Write the head of an answer, with its body or the first of it.
+
+        Raises:
+            ValueError: a header holds a line break; nothing was written.
+        """
+        self.channel.send(answer, standing, data, is_last=self.is_last())
         self.startedWriting = 1
-        self.code = self.status = status
-        self.channel.transport.write(data)
+        self.code = self.status = answer.status
 
     def finish(self) -> None:
         """The answer is out, whether or not the request is complete."""

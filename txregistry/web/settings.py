@@ -33,6 +33,7 @@ class Limits:
         requests: being answered at once, those included whose client has left.
         requests_per_connection: after so many the connection is closed.
         headers: header lines of one request.
+        streams: requests in progress on one connection of HTTP/2.
         head_size: request line and headers of one request.
         first_byte: from the connection to its first byte.
         head_timeout: from the first byte of a request to the end of its headers.
@@ -52,6 +53,7 @@ class Limits:
     connections_per_address: int = 200
     requests: int = 4000
     requests_per_connection: int = 1000
+    streams: int = 100
     headers: int = 100
     head_size: int = 16 * 1024
     first_byte: float = 10.0
@@ -79,6 +81,7 @@ class AccessRecord:
         sent: bytes of the answer's body that were handed to the transport.
         received: bytes of the request's body.
         duration: seconds from the end of the headers to the end of the answer.
+        protocol: by which it came.
         is_complete: whether the whole answer was handed to the transport.
         request_id, user, endpoint, repository, reference, digest, error, driver_seconds: see
             ``errand.Errand``.
@@ -102,6 +105,7 @@ class AccessRecord:
     digest: str = ""
     error: str = ""
     driver_seconds: float = 0.0
+    protocol: str = "HTTP/1.1"
 
 
 @frozen

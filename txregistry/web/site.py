@@ -10,7 +10,7 @@ that stand on every answer, and tells the access log.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IProtocol
@@ -32,7 +32,6 @@ from txregistry.web.connections import Census, host_of
 from txregistry.web.faults import refusal
 from txregistry.web.filelane import Run
 from txregistry.web.gate import Gate
-from txregistry.web.pace import Stage
 from txregistry.web.request import RegistryRequest
 from txregistry.web.room import Room
 from txregistry.web.settings import WebSettings
@@ -52,6 +51,29 @@ _OURS = frozenset(
 )
 
 log = Logger()
+
+
+class Channel(Protocol):
+    """A connection, of whichever version.
+
+    Attributes:
+        group: under which it is counted.
+        requests: that are in progress.
+    """
+
+    group: str
+
+    @property
+    def requests(self) -> list[RegistryRequest]: ...
+
+    def tick(self, now: float) -> None:
+        """Do what the time that has passed asks for."""
+
+    def retire(self) -> None:
+        """Close as soon as no request is in progress."""
+
+    def abort(self) -> None:
+        """Drop it so that the peer notices."""
 
 
 class RegistrySite(Site):
@@ -85,7 +107,7 @@ class RegistrySite(Site):
         self._fixed = _fixed_headers(settings)
         proxies = settings.trusted_proxies
         self._census = Census(self.limits.connections, self.limits.connections_per_address, proxies)
-        self.channels: set[RegistryChannel] = set()
+        self.channels: set[Channel] = set()
         self._turnstile = Turnstile(reactor)
         self._empty: Deferred[None] | None = None
         self._ticking = LoopingCall(self._tick)
@@ -125,14 +147,36 @@ class RegistrySite(Site):
         """Return what TLS may negotiate."""
         return [b"http/1.1"]
 
-    def channel_opened(self, channel: RegistryChannel) -> None:
+    def channel_succeeded(self, channel: RegistryChannel) -> None:
+        """Go on with HTTP/2 where a connection has begun."""
+        # Of an extra: what is not installed is not offered, so nobody negotiates it.
+        from txregistry.web.http2.connection import Http2Connection  # noqa: PLC0415
+
+        self.channels.discard(channel)
+        successor = Http2Connection(self, channel.group)
+        channel.transport.wrappedProtocol = successor
+        successor.makeConnection(channel.transport)
+
+    def admit_stream(self, peer: IAddress) -> str | None:
+        """Count a stream of HTTP/2 as what it stands for, a connection.
+
+        Returns:
+            What to give to :meth:`stream_left`; None if a cap is reached.
+        """
+        return self._census.admit(host_of(peer))
+
+    def stream_left(self, place: str) -> None:
+        """Count one less."""
+        self._census.leave(place)
+
+    def channel_opened(self, channel: Channel) -> None:
         """A connection was made."""
         self.channels.add(channel)
         if not self._ticking.running:
             self._freshen()
             self._ticking.start(TICK, now=False)
 
-    def channel_closed(self, channel: RegistryChannel) -> None:
+    def channel_closed(self, channel: Channel) -> None:
         """A connection is gone."""
         self.channels.discard(channel)
         self._census.leave(channel.group)
@@ -152,9 +196,7 @@ class RegistrySite(Site):
         """
         self.is_draining = True
         for channel in list(self.channels):
-            channel.persistent = False
-            if channel.pace.stage in (Stage.FIRST, Stage.IDLE):
-                channel.loseConnection()
+            channel.retire()
         late = self.reactor.callLater(timeout, self._drop)
         while self.channels:
             self._empty = Deferred()
