@@ -212,6 +212,15 @@ KEYS = {
     ),
     "storage.supervision.operations": ("storage.supervision.operations", 256, "9", 9, ["0"]),
     "storage.supervision.queue": ("storage.supervision.queue", 4096, "0", 0, ["-1"]),
+    "storage.supervision.recycleresident": (
+        *("storage.supervision.recycle_resident", 1 << 30, "0", 0, ["-1", "1.5"]),
+    ),
+    "storage.supervision.recycleoperations": (
+        *("storage.supervision.recycle_operations", 0, "1000", 1000, ["-1"]),
+    ),
+    "storage.supervision.recycleinterval": (
+        *("storage.supervision.recycle_interval", 600.0, "1h", 3600.0, ["0s", "0.9s"]),
+    ),
     "storage.supervision.deadlines.operation": (
         "storage.supervision.deadlines.operation",
         30.0,

@@ -8,6 +8,7 @@ sent together all arrive before the first box; an abort shows one turn of the re
 are real socketpairs.
 
     drop()  the connection ends, both processes live on
+    replace()  a successor gets all new work; the driver lives on for what it is at
     kill()  what ``kill -9`` of a driver looks like from the front end: nothing more is stored
 """
 
@@ -208,6 +209,7 @@ class Loopback:
         self.runs = 0
         self.connections = 0
         self.is_down = False
+        self._replaced = []
 
     async def link(self):
         await self._greeting.acquire()
@@ -253,19 +255,42 @@ class Loopback:
 
     def kill(self):
         """The driver dies at this instant."""
-        if self._life is not None:
-            self._life.is_over = True
-            self._life = None
-            for lane in self.responder.lanes:
-                lane.close()
-            self.responder.lanes.clear()
-            self.near.lose(error.ConnectionLost())
+        life, self._life = self._life, None
+        if life is not None:
+            _end(life, self.responder, self.near)
+
+    def replace(self):
+        """Another driver over the same store takes this one's place; returns the connection to this
+        one.
+        """
+        link = self.current
+        if link is not None:
+            self._replaced.append((self._life, self.responder, self.near, self.serving))
+            self.current = self._life = self.near = None
+            link.retire()
+        return link
+
+    def kill_replaced(self):
+        """The one whose place was taken dies."""
+        _end(*self._replaced[-1][:3])
 
     async def end(self):
         """End the connection, and let the driver store what arrived."""
         self.drop()
         if self.serving is not None:
             await self.serving.settled()
+        for _, _, near, serving in self._replaced:
+            near.lose(error.ConnectionLost())
+            await serving.settled()
+
+
+def _end(life, responder, near):
+    """What the end of a process does."""
+    life.is_over = True
+    for lane in responder.lanes:
+        lane.close()
+    responder.lanes.clear()
+    near.lose(error.ConnectionLost())
 
 
 def hosting(store):

@@ -413,6 +413,25 @@ class EndTests:
         assert isinstance(await house.outcome(call), LinkLost)
 
     @pytest_twisted.ensureDeferred
+    async def test_retired_one_is_idle_when_nobody_needs_it(self, house):
+        """Who goes on elsewhere is told, at once if that is known already; who does not is let be."""
+        link = await house.link()
+        told = []
+        link.watch(stays := lambda link: None)
+        link.watch(moves := lambda link: None, when_retired=lambda link: told.append("moves"))
+        asked = Deferred.fromCoroutine(link.call(commands.Stat, **PATH))
+        link.retire()
+        link.watch(late := lambda link: None, when_retired=lambda link: told.append("late"))
+        assert told == ["moves", "late"]
+        for watcher in (stays, moves, late):
+            assert not link.is_idle
+            link.unwatch(watcher)
+        assert not link.is_idle
+        house.driver.refuse(await house.asked(), b"Missing")
+        await house.outcome(asked)
+        assert link.is_idle
+
+    @pytest_twisted.ensureDeferred
     async def test_watchers_are_told_once(self, house):
         """Whoever has a lane learns that nothing comes of it any more."""
         link = await house.link()

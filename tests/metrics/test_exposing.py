@@ -44,6 +44,7 @@ STATUS = DriverStatus(
         "is_breaker_open": False,
         "pong": PONG,
         "windows": Windows(5, 10, 1),
+        "replaced": {},
     }
 )
 
@@ -128,6 +129,11 @@ class SampleTests:
         assert len(states) == len(State)
         assert values(found["registry_driver_deaths"]) == {
             ("registry_driver_deaths_total", "filesystem"): 2
+        }
+        replaced = attrs.evolve(STATUS, replaced={"resident": 3, "operations": 0})
+        assert values(families(driver_samples(replaced))["registry_driver_replacements"]) == {
+            ("registry_driver_replacements_total", "filesystem", "resident"): 3,
+            ("registry_driver_replacements_total", "filesystem", "operations"): 0,
         }
         storage = values(found["registry_driver_storage_state"])
         assert [key[2] for key, value in storage.items() if value] == ["no-space"]

@@ -18,13 +18,9 @@ from twisted.internet.error import ProcessDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txregistry.process import child as child_module
-from txregistry.process.child import (
-    HANGING_LIMIT,
-    LAST_WORDS_TIMEOUT,
-    REAP_TIMEOUT,
-    ChildDriver,
-)
+from txregistry.process import inheritance
+from txregistry.process.child import HANGING_LIMIT, ChildDriver
+from txregistry.process.run import LAST_WORDS_TIMEOUT, REAP_TIMEOUT
 from txregistry.process.spec import ISOLATION, DriverSpec, StartError, find_driver
 from txregistry.process.supervision import Supervision
 
@@ -132,7 +128,7 @@ class GivingTests:
             monkeypatch.setenv(name, "/nowhere")
         driver = house.run(*python(IDLE))
         await house.up(driver)
-        allowed = {*child_module.INHERITED, "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"}
+        allowed = {*inheritance.INHERITED, "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"}
         # The shell that the driver is started by may note where it was.
         allowed |= {"TXREGISTRY_OPTIONS_FD", ISOLATION, "PWD", "OLDPWD", "SHLVL", "_"}
         assert {name.decode() for name in environment(driver.pid)} <= allowed
@@ -144,7 +140,7 @@ class GivingTests:
         monkeypatch.setenv("AWSOME", "no")
         wanted = {"AWS_ROLE_ARN", "HTTPS_PROXY"}
         for name, expected in (("s3", wanted), ("s3aws", wanted), ("filesystem", set())):
-            found = child_module._inherited(find_driver(name, {}).environment)
+            found = inheritance.inherited(find_driver(name, {}).environment)
             assert found.keys() & {*wanted, "AWSOME"} == expected
 
     @pytest_twisted.ensureDeferred
@@ -179,8 +175,8 @@ class GivingTests:
             "os.read(0, 1)"
         )
         driver = house.run(*python(text))
-        await until(lambda: len(driver._child.last_lines) == 4)  # two pipes: in whatever order
-        assert sorted(driver._child.last_lines) == ["\\xff", "one line", "other line", "x" * 4000]
+        await until(lambda: len(driver._run.last_lines) == 4)  # two pipes: in whatever order
+        assert sorted(driver._run.last_lines) == ["\\xff", "one line", "other line", "x" * 4000]
 
 
 class RefusalTests:
@@ -360,13 +356,14 @@ class RestartTests:
     async def test_kill_of_one_that_is_gone_is_no_error(self, house):
         """A kill that comes too late does nothing."""
         driver = house.run(*python(""))
-        transport = driver._transport
+        run = driver._run
         driver.kill()
-        await until(lambda: transport.pid is None)
-        driver._transport = transport  # reaped, and its output not yet at its end
+        await until(lambda: run.pid is None)
+        driver.kill()  # reaped, and its output not yet at its end
+        run.signal("KILL")
+        await until(lambda: house.deaths)
         driver.kill()
-        driver._transport = None
-        driver.kill()
+        run.signal("KILL")
 
 
 class Kernel:
@@ -456,6 +453,131 @@ class HangingTests:
         await stopping
         assert len(kernel.started) == 1
         kernel.let_go(1)
+
+
+class SuccessorTests:
+    """Another run takes the place of the present one while that lives."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_it_takes_over_the_name_of_the_socket(self, house):
+        """Whoever connects afterwards reaches the successor; the old one goes when it is told."""
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        old = driver.pid
+        successor = driver.launch_successor()
+        assert driver.pid == old
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(driver.next_path)
+        before = driver.promote(successor)
+        assert (driver.pid, before.pid) == (successor.pid, old)
+        assert not os.path.exists(driver.next_path)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(driver.path)
+        await driver.dismiss(before)
+        assert not is_alive(old)
+        assert (house.deaths, driver.deaths) == ([], 0)
+        assert is_alive(driver.pid)
+
+    @pytest_twisted.ensureDeferred
+    async def test_its_death_is_a_death_afterwards(self, house):
+        """It is started again on the same socket."""
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        before = driver.promote(driver.launch_successor())
+        await driver.dismiss(before)
+        await house.up(driver)
+        driver.kill()
+        await until(lambda: house.deaths)
+        assert house.deaths == [(1, True)]
+        house.clock.advance(0)
+        await house.up(driver)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(driver.path)
+
+    @pytest_twisted.ensureDeferred
+    async def test_one_that_is_dismissed_leaves_the_present_one_alone(self, house):
+        """Nor does its socket stay."""
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        for _ in range(2):
+            dismissing = Deferred.fromCoroutine(
+                driver.dismiss(driver.launch_successor(), is_at_once=True)
+            )
+            house.clock.advance(0)
+            await dismissing
+            assert not os.path.exists(driver.next_path)
+        assert (house.deaths, is_alive(driver.pid)) == ([], True)
+
+    @pytest_twisted.ensureDeferred
+    async def test_one_that_died_meanwhile_is_started_again(self, house):
+        """Between its hello and its promotion, say."""
+        kernel = Kernel()
+        driver = house.run(*python(IDLE), using=kernel)
+        successor = driver.launch_successor()
+        kernel.let_go(2)
+        driver.promote(successor)
+        assert house.deaths == [(1, True)]
+        house.clock.advance(0)
+        assert driver.pid == 3
+        kernel.let_go(1)
+        kernel.let_go(3)
+
+    @pytest_twisted.ensureDeferred
+    async def test_place_of_one_that_has_died_is_taken_too(self, house):
+        """The start that was waited for does not come as well."""
+        kernel = Kernel()
+        driver = house.run(*python(IDLE), using=kernel, pause=lambda: 5.0)
+        successor = driver.launch_successor()
+        kernel.let_go(1)
+        assert driver.promote(successor) is None
+        house.clock.advance(5)
+        assert (driver.pid, len(kernel.started)) == (2, 2)
+        kernel.let_go(2)
+
+    @pytest_twisted.ensureDeferred
+    async def test_old_one_that_does_not_go_counts_as_hanging(self, house):
+        """No successor is launched beside it, and its end is noticed."""
+        kernel = Kernel()
+        driver = house.run(*python(IDLE), using=kernel)
+        before = driver.promote(driver.launch_successor())
+        dismissing = Deferred.fromCoroutine(driver.dismiss(before))
+        house.clock.advance(END_TIMEOUT)
+        assert kernel.signals == [(1, "TERM"), (1, "KILL")]
+        house.clock.advance(REAP_TIMEOUT)
+        await dismissing
+        with pytest.raises(OSError, match="a process of it hangs"):
+            driver.launch_successor()
+        kernel.let_go(1)
+        driver.launch_successor()
+        kernel.let_go(2)
+        kernel.let_go(3)
+
+    @pytest_twisted.ensureDeferred
+    async def test_launch_that_fails_leaves_nothing(self, house):
+        """No socket, no descriptor."""
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+
+        def fail(*arguments, **more):
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        driver._reactor = type("Full", (), {"spawnProcess": fail})()
+        with pytest.raises(BlockingIOError):
+            driver.launch_successor()
+        assert not os.path.exists(driver.next_path)
+
+    @pytest_twisted.ensureDeferred
+    async def test_stop_ends_all(self, house):
+        """A registry that ends in the middle leaves no process."""
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        successor = driver.launch_successor()
+        await until(lambda: successor.last_lines)
+        pids = [driver.pid, successor.pid]
+        await driver.stop()
+        assert [is_alive(pid) for pid in pids] == [False, False]
+        with pytest.raises(OSError, match="started or stopped"):
+            driver.launch_successor()
 
 
 class StopTests:

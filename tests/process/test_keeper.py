@@ -43,6 +43,7 @@ class House(Clock):
 
     Attributes:
         driver: answers; a StorageError refuses; None: nobody listens.
+        successor: likewise, on another socket.
         is_deaf: connections are made and nothing is ever read of them.
         dials: when the keeper tried to connect.
         ends: of the connections that were made, the keeper's.
@@ -54,6 +55,7 @@ class House(Clock):
         self.driver = HostedDriver(MemoryStore(), run=run_inline)
         self.is_deaf = False
         self.dials = []
+        self.successor = None
         self.ends = []
         self.signals = []
         self.keeper = self.new_keeper(LIMITS)
@@ -71,15 +73,15 @@ class House(Clock):
         )
 
     def connectUNIX(self, path, factory, timeout=30, checkPID=0):
-        assert path == "/the/socket"
+        driver = {"/the/socket": self.driver, "/the/next": self.successor}[path]
         self.dials.append(self.seconds())
         factory.doStart()
-        if self.driver is None:
+        if driver is None:
             factory.clientConnectionFailed(None, Failure(error.ConnectError()))
             return
         near, far = End(), End()
         near.join(far)
-        near.protocol, far.protocol = factory.buildProtocol(None), responder_of(self.driver)
+        near.protocol, far.protocol = factory.buildProtocol(None), responder_of(driver)
         near.is_stuck = self.is_deaf
         self.ends.append(near)
         far.protocol.makeConnection(far)
@@ -735,6 +737,92 @@ class StuckTests:
         assert await house.up() is link
         held.callback(None)
         await turns()
+
+
+class ChangeTests:
+    """A fresh process takes the driver's place."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_new_work_goes_to_the_successor(self, house):
+        """What is under way is finished where it began; the old one's end is nobody's loss."""
+        held = Deferred()
+
+        class Slow(HostedDriver):
+            async def stat(self, path):
+                await held
+                return await super().stat(path)
+
+        house.driver = Slow(MemoryStore(), run=run_inline)
+        house.successor = HostedDriver(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        before = await house.up()
+        asked = Deferred.fromCoroutine(before.call(commands.Stat, path="/"))
+        assert await house.keeper.change_over("/the/next") is before
+        assert await house.up() is not before
+        assert house.keeper.state is State.READY
+        assert (house.keeper.greetings, before.is_retired, before.is_idle) == (2, True, False)
+        held.callback(None)
+        assert await asked
+        assert before.is_idle
+        before.abort()
+        await house.pass_time(3)
+        assert (len(house.dials), house.keeper.greetings) == (2, 2)
+
+    @pytest_twisted.ensureDeferred
+    async def test_old_one_is_watched_no_more(self, house):
+        """That it hangs at its end is no fault of the successor's, whose process would be ended."""
+        house.successor = HostedDriver(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        await house.up()
+        house.ends[-1].is_stuck = True
+        house.advance(LIMITS.ping_interval)
+        before = await house.keeper.change_over("/the/next")
+        await house.pass_time(KILLED)
+        house.ends[0].unstick()
+        await turns()
+        assert house.signals == []
+        before.abort()
+
+    @pytest.mark.parametrize("successor", [None, BadOptions("no"), Unavailable("not yet")])
+    @pytest_twisted.ensureDeferred
+    async def test_one_that_does_not_come_up_changes_nothing(self, house, successor):
+        """The driver in use goes on, and nothing counts against it."""
+        house.keeper.start()
+        before = await house.up()
+        house.successor = successor and HostedDriver(MemoryStore(), run=run_inline)
+        if successor is not None:
+            house.successor.hello = successor
+        with pytest.raises((error.ConnectError, StorageError)):
+            await house.keeper.change_over("/the/next")
+        assert await house.up() is before
+        assert not before.is_retired
+        assert house.keeper.breaker.pause() == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_driver_that_dies_meanwhile_is_started_again(self, house):
+        """The successor of a driver that is not there any more is of no use."""
+        house.successor = HostedDriver(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        await house.up()
+        changing = Deferred.fromCoroutine(house.keeper.change_over("/the/next"))
+        house.ends[0].lose(error.ConnectionLost())
+        assert "before it was replaced" in str(await refusal_of(changing))
+        await turns()
+        assert house.ends[1].is_lost
+        house.advance(SHORT_LIFE)
+        await house.greeted(2)
+
+    @pytest_twisted.ensureDeferred
+    async def test_stop_meanwhile_ends_both(self, house):
+        """Nothing is left open."""
+        house.successor = HostedDriver(MemoryStore(), run=run_inline)
+        house.keeper.start()
+        await house.up()
+        changing = Deferred.fromCoroutine(house.keeper.change_over("/the/next"))
+        house.keeper.stop()
+        await refusal_of(changing)
+        await turns()
+        assert [end.is_lost for end in house.ends] == [True, True]
 
 
 class StopTests:

@@ -47,4 +47,7 @@ class Supervision:
     replay_budget: int = _key(whole(0), 80 * 1024 * 1024)
     operations: int = _key(whole(1), 256)
     queue: int = _key(whole(0), 4096)
+    recycle_resident: int = _key(whole(0), 1024 * 1024 * 1024)
+    recycle_operations: int = _key(whole(0), 0)
+    recycle_interval: float = _key(duration(1.0), 600.0)
     deadlines: Deadlines = _section(Deadlines)

@@ -22,6 +22,9 @@ class Holder(Protocol):
     def supersede(self) -> None:
         """Another writer has the path from now on."""
 
+    async def moved(self) -> None:
+        """Wait until a driver that is being replaced has closed it."""
+
 
 @define(eq=False)
 class _Path:
@@ -38,6 +41,14 @@ class Claims:
     def turn(self, path: str) -> Turn:
         """A turn at opening ``path``, as an asynchronous context."""
         return Turn(self, path)
+
+    async def settled(self, path: str) -> None:
+        """Wait until a driver that is being replaced writes to ``path`` no more. Call it before the
+        turn, which the holder needs in order to go on elsewhere.
+        """
+        known = self._paths.get(path)
+        if known is not None and known.holder is not None:
+            await known.holder.moved()
 
     def take(self, path: str, holder: Holder) -> None:
         """Make ``holder`` the newest writer; its predecessor is told. Call it within the turn."""

@@ -153,6 +153,9 @@ class _Command(amp.Command):
 #: The feature that is a lack: conditions of changes hold within one process of the driver only.
 LOCAL_CONDITIONS = "local-conditions"
 
+#: Likewise: the content is gone with the process.
+VOLATILE = "volatile"
+
 
 class Hello(_Command):
     """First on every connection: agree on a version, learn who answers."""

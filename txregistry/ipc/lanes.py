@@ -95,13 +95,14 @@ class Outlet(_Lane):
         super().__init__(reactor, end)
         self._source = source
         self._is_ending = False
+        self._has_ended = False
         self._is_writing = False
         self._partial = b""
         reactor.addReader(self)
 
     def wake(self) -> None:
         """There is something to send."""
-        if self._socket is not None and not self._is_writing:
+        if self._socket is not None and not self._is_writing and not self._has_ended:
             self.doWrite()
 
     def end(self) -> None:
@@ -120,6 +121,7 @@ class Outlet(_Lane):
             if not buffers:
                 self._stop_writing()
                 if self._is_ending:
+                    self._has_ended = True
                     end.shutdown(socket.SHUT_WR)  # never fails, whatever the other side did
                 return
             try:

@@ -16,7 +16,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -73,6 +73,9 @@ class WhenSettled(Protocol):
 
     def __call__(self, link: Link, *, is_answered: bool) -> None:
         """One was answered in time, or is past its deadline."""
+
+
+Watcher: TypeAlias = "Callable[[Link], None]"
 
 
 class Links(Protocol):
@@ -162,6 +165,7 @@ class Link(DescriptorKeeper):
 
     Attributes:
         answered: operations that the driver answered, in time or not.
+        is_retired: another one has taken its place.
     """
 
     def __init__(
@@ -180,11 +184,12 @@ class Link(DescriptorKeeper):
         self.answered = 0
         # Dicts for their order: who came first is told first, and a run can be repeated.
         self._calls: dict[_Call, None] = {}
-        self._watchers: dict[Callable[[Link], None], None] = {}
+        self._watchers: dict[Watcher, Watcher | None] = {}
         self._sending = _Line()
         self._receiving = _Line()
         self._sweep: IDelayedCall | None = None
         self.is_lost = False
+        self.is_retired = False
         self.hello: Answer = {}
         #: Set after OpenFile was answered Unsupported: this driver's content is not files.
         self.has_no_files = False
@@ -296,12 +301,30 @@ class Link(DescriptorKeeper):
         now = self._clock.seconds()
         return [call.name for call in self._calls if call.deadline <= now and call.is_operation]
 
-    def watch(self, watcher: Callable[[Link], None]) -> None:
-        """Have ``watcher`` called when the connection has ended."""
-        self._watchers[watcher] = None
+    def watch(self, watcher: Watcher, *, when_retired: Watcher | None = None) -> None:
+        """Have ``watcher`` called when the connection has ended, and ``when_retired`` when what
+        goes on for long is to go on elsewhere; for one that is retired, at once.
+        """
+        self._watchers[watcher] = when_retired
+        if self.is_retired and when_retired is not None:
+            when_retired(self)
 
-    def unwatch(self, watcher: Callable[[Link], None]) -> None:
+    def unwatch(self, watcher: Watcher) -> None:
         self._watchers.pop(watcher, None)
+
+    def retire(self) -> None:
+        """Another connection has taken this one's place: what is under way is finished, and what
+        has no end of its own goes on elsewhere.
+        """
+        self.is_retired = True
+        for when_retired in tuple(self._watchers.values()):
+            if when_retired is not None:
+                when_retired(self)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is asked on it, and nobody cares for its end."""
+        return not self._calls and not self._watchers
 
     # -- answers
 

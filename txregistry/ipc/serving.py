@@ -10,7 +10,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime
 
-from txregistry.ipc.commands import LOCAL_CONDITIONS
+from txregistry.ipc.commands import LOCAL_CONDITIONS, VOLATILE
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import StorageError
 
@@ -57,6 +57,8 @@ class Serving:
             features.append("redirects")
         if getattr(self.driver, "has_local_conditions", False):
             features.append(LOCAL_CONDITIONS)
+        if getattr(self.driver, "is_volatile", False):
+            features.append(VOLATILE)
         return features
 
     def storage_state(self) -> str | None:

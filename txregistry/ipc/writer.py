@@ -19,6 +19,9 @@ States, and what moves between them; a lane may come and go in the first two:
 
 The size to go on from is always the driver's (``WrongOffset.actual``), never our own last
 confirmation.
+
+A driver that is replaced while it lives closes the writer like any other, so that nothing has to
+be sent again; the next one is opened on its successor. That and a recovery take turns.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
 
@@ -118,6 +121,8 @@ class RemoteWriter:
         self._state = _State.OPEN
         self._refusal: StorageError = Closed("the writer was closed before", path=path)
         self._fruitless = 0
+        self._changing = DeferredLock()  # lanes: recovering and moving on take turns
+        self._is_held = False
 
     @property
     def offset(self) -> int:
@@ -141,6 +146,7 @@ class RemoteWriter:
             StorageError: the driver's refusal, or Unavailable.
         """
         while True:
+            await self._claims.settled(self._path)
             link = await self._links.link()
             try:
                 async with self._claims.turn(self._path):
@@ -189,6 +195,8 @@ class RemoteWriter:
     def next_buffers(self, limit: int) -> Sequence[bytes | memoryview]:
         start = self._base
         buffers: list[bytes | memoryview] = []
+        if self._is_held:
+            return buffers
         for chunk in self._chunks:
             stop = start + len(chunk)
             if stop > self._sent:
@@ -243,9 +251,9 @@ class RemoteWriter:
             raise
         self._let_go()
         self._link, self._writer_id = link, answer["writer"]
-        link.watch(self._link_lost)
         self._limit = max(WINDOW, answer["window"] + ON_THE_WAY)
         self._outlet = Outlet(self._reactor, ours, self)
+        link.watch(self._link_lost, when_retired=self._link_retired)
 
     async def _recover(self) -> None:
         """Get a fresh writer after the lane ended; what the driver has not stored is sent to it
@@ -254,14 +262,65 @@ class RemoteWriter:
         Raises:
             StorageError: it can't be had; the writer has ended.
         """
+        async with self._changing:
+            self._check_not_ended()
+            if self._outlet is not None:  # the driver was replaced, and this goes on already
+                return
+            try:
+                await self._explain_end()
+                await self._reopen()
+            except StorageError as error:
+                self._end(error)
+                raise
+
+    async def _reopen(self) -> None:
+        while self._outlet is None:
+            self._count_fruitless()
+            await self._reopen_on(await self._links.link())
+
+    def _link_retired(self, link: Link) -> None:
+        if link is self._link and self._state is _State.OPEN:
+            Deferred.fromCoroutine(self._move_on(link))
+
+    async def _move_on(self, link: Link) -> None:
+        """Let the driver that is being replaced close its writer, and go on with its successor.
+
+        Nobody waits for this: what it fails of is told to the next call.
+        """
+        async with self._changing:
+            if link is not self._link or self._outlet is None or self._state is not _State.OPEN:
+                return
+            try:
+                await self._close_on(link, self._outlet)
+                await self._reopen()
+            except StorageError as error:
+                self._end(error)
+            else:
+                self._send()
+                self._wake()
+
+    async def _close_on(self, link: Link, outlet: Outlet) -> None:
+        """End the lane where it is, and the driver's writer; if the driver dies of it, that is a
+        death like any other.
+        """
+        self._is_held = True
+        outlet.end()
         try:
-            await self._explain_end()
-            while self._outlet is None:
-                self._count_fruitless()
-                await self._reopen_on(await self._links.link())
-        except StorageError as error:
-            self._end(error)
-            raise
+            answer = await link.call(
+                commands.CloseWriter, timeout=self._deadlines.close, writer=self._writer_id
+            )
+        except Unavailable:
+            self._check_not_ended()
+            self._lose()
+            return
+        finally:
+            self._is_held = False
+        self._check_not_ended()
+        self._fruitless = 0
+        self._advance(min(answer["size"], self._sent))
+        self._let_go()
+        outlet.close()
+        self._outlet = None
 
     async def _explain_end(self) -> None:
         """Ask why the lane ended, if the driver that ended it is still there.
@@ -291,6 +350,11 @@ class RemoteWriter:
                 self._adopt(wrong)
         raise Unavailable("the driver names one stored size after the other", path=self._path)
 
+    async def moved(self) -> None:
+        if self._is_held:
+            async with self._changing:
+                pass
+
     def supersede(self) -> None:
         """A newer writer of this process has the path."""
         self._end(Fenced("a newer request took the path over", path=self._path))
@@ -319,6 +383,8 @@ class RemoteWriter:
     # -- closing
 
     async def _finish(self) -> Closing:
+        async with self._changing:  # a change of lanes that is under way comes to its end
+            self._check_not_ended()
         while True:
             if self._outlet is None:
                 await self._recover()

@@ -146,6 +146,12 @@ _ALL = (
         "Ends of the driver's process that nobody asked for.",
     ),
     Family(
+        "registry_driver_replacements",
+        _COUNTER,
+        ("driver", "reason"),
+        "Replacements of its process by a fresh one, for its memory or its operations.",
+    ),
+    Family(
         "registry_driver_ping_seconds",
         _GAUGE,
         ("driver",),

@@ -34,6 +34,8 @@ def driver_samples(status: DriverStatus) -> Iterator[Sample]:
     yield Sample("registry_driver_breaker_open", (name,), float(status.is_breaker_open))
     yield Sample("registry_driver_greetings", (name,), status.greetings)
     yield Sample("registry_driver_deaths", (name,), status.deaths)
+    for reason, count in status.replaced.items():
+        yield Sample("registry_driver_replacements", (name, reason), count)
     yield Sample("registry_driver_refused_operations", (name,), status.refused)
     yield Sample("registry_driver_given_up_operations", (name,), status.given_up)
     yield Sample("registry_driver_waiting_operations", (name,), status.waiting)

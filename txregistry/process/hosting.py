@@ -46,9 +46,9 @@ from txregistry.ipc.responder import Responder
 from txregistry.ipc.serving import Serving
 from txregistry.middleware import StoreRedirects, make_chain
 from txregistry.process.accepting import Acceptor
-from txregistry.process.child import BACKLOG
 from txregistry.process.isolation import confine
 from txregistry.process.limits import allow_descriptors
+from txregistry.process.place import BACKLOG
 from txregistry.process.spec import ISOLATION, MIDDLEWARE
 from txregistry.storage.contract import Driver, Store
 from txregistry.storage.errors import BadOptions, Internal, StorageError

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -32,6 +31,7 @@ from txregistry.process.breaker import Breaker
 from txregistry.process.pulse import Pulse
 from txregistry.process.status import State
 from txregistry.process.supervision import Supervision
+from txregistry.process.waiting import Waiting
 from txregistry.storage.errors import StorageError, Unavailable
 
 #: Seconds between two attempts while nobody listens on the socket, doubled up to the second value: a
@@ -81,6 +81,7 @@ class LinkKeeper:
         last_hello: the newest answer to a hello; empty before the first.
         greetings: how often a driver said hello.
         when_answered: told of commands that were answered (``ipc.link.Link``); may be set.
+        when_pinged: told of the connection with each answer to a ping on it.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class LinkKeeper:
         self._rest_limit = rest_limit
         self.breaker = Breaker(policy, jitter)
         self._link: Link | None = None
-        self._attempt: Link | None = None
+        self._attempts: set[Link] = set()
         self._pulse: Pulse | None = None
         self._stalled_since: float | None = None
         self._is_counted = False
@@ -113,13 +114,14 @@ class LinkKeeper:
         self._greeted_at = 0.0
         self._absent_since: float | None = None
         self._dials = 0
-        self._waiting: list[Deferred[Link]] = []
+        self._waiting = Waiting(clock)
         self._later: IDelayedCall | None = None
         self._refusal: StorageError | None = None
         self._is_stopped = False
         self.last_hello: Answer = {}
         self.greetings = 0
         self.when_answered: Callable[[str, float], None] | None = None
+        self.when_pinged: Callable[[Link, Answer], None] = lambda link, pong: None
 
     # -- how it is
 
@@ -169,7 +171,7 @@ class LinkKeeper:
         if state in (State.REFUSED, State.BROKEN, State.STOPPED):
             raise self._not_now()
         try:
-            return await self._next_link(self._policy.patience)
+            return await self._waiting.wait(self._policy.patience)
         except Unavailable:
             raise
         except StorageError as refusal:  # of a hello: that of an operation is another matter
@@ -183,38 +185,19 @@ class LinkKeeper:
         """
         if self._refusal is not None:
             raise self._refusal
-        return (self._link or await self._next_link(None)).hello
+        return (self._link or await self._waiting.wait(None)).hello
 
     def _not_now(self) -> Unavailable:
         least, most = _LATER
         return Unavailable(self.reason, retry_after=min(max(self.retry_in, least), most))
 
-    def _next_link(self, patience: float | None) -> Deferred[Link]:
-        waiter: Deferred[Link] = Deferred(lambda _: None)
-        self._waiting.append(waiter)
-        if patience is not None:
-            late = self._clock.callLater(patience, self._give_up, waiter)
-            waiter.addBoth(_cancel_and_pass, late)
-        return waiter
-
-    def _give_up(self, waiter: Deferred[Link]) -> None:
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-            waiter.errback(Unavailable("the driver did not come back in time"))
-
     def _settle(self) -> None:
         """Tell whoever waits what became of it, if that is sure."""
         state = self.state
-        if state not in (State.READY, State.REFUSED, State.BROKEN, State.STOPPED):
-            return
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if waiter.called:
-                continue
-            if state is State.READY and self._link is not None:
-                waiter.callback(self._link)
-            else:
-                waiter.errback(self._not_now())
+        if state is State.READY and self._link is not None:
+            self._waiting.give(self._link)
+        elif state in (State.REFUSED, State.BROKEN, State.STOPPED):
+            self._waiting.refuse(self._not_now())
 
     # -- keeping it
 
@@ -226,7 +209,7 @@ class LinkKeeper:
         """End the connection and the attempts; whoever waits is refused."""
         self._is_stopped = True
         self._cancel_later()
-        for link in (self._link, self._attempt):
+        for link in (self._link, *self._attempts):
             if link is not None:
                 link.abort()
         self._settle()
@@ -251,18 +234,8 @@ class LinkKeeper:
 
     async def _connect(self) -> None:
         self._is_counted = False
-        endpoint = UNIXClientEndpoint(self._reactor, self._path)
-        factory = Factory.forProtocol(
-            lambda: Link(
-                self._clock,
-                self._lost,
-                when_settled=self._settled,
-                when_answered=self._tell_answered,
-            )
-        )
-        factory.noisy = False
         try:
-            link = await endpoint.connect(factory)
+            link = await self._dial(self._path)
         except (ConnectError, OSError):
             self._nobody_listens()
             return
@@ -281,9 +254,28 @@ class LinkKeeper:
             link.abort()
             self._refusal = refusal
             self._retry(RETRY_LIMIT)
-            self._refused(refusal)
+            self._waiting.refuse(refusal)  # the driver's own words
         else:
             self._ready(link)
+
+    async def _dial(self, path: str) -> Link:
+        """Connect.
+
+        Raises:
+            ConnectError, OSError: nobody listens.
+        """
+        endpoint = UNIXClientEndpoint(self._reactor, path)
+        factory = Factory.forProtocol(
+            lambda: Link(
+                self._clock,
+                self._lost,
+                when_settled=self._settled,
+                when_answered=self._tell_answered,
+            )
+        )
+        factory.noisy = False
+        link: Link = await endpoint.connect(factory)
+        return link
 
     def _nobody_listens(self) -> None:
         """Somebody else runs the driver, and does not at the moment."""
@@ -297,20 +289,13 @@ class LinkKeeper:
         self._settle()
 
     async def _greet(self, link: Link) -> None:
-        self._attempt = link
+        self._attempts.add(link)
         if self._is_stopped:
             link.abort()
         try:
             await link.greet(self._policy.start_timeout)
         finally:
-            self._attempt = None
-
-    def _refused(self, refusal: StorageError) -> None:
-        """Give whoever waits for the first hello the driver's own words."""
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.called:
-                waiter.errback(refusal)
+            self._attempts.discard(link)
 
     def _failed(self) -> None:
         was_open = self.breaker.is_open
@@ -333,6 +318,7 @@ class LinkKeeper:
             ask_to_end=self._ask_to_end,
             kill=self._kill,
             stalled_since=self._stalled_since,
+            when_pinged=self.when_pinged,
         )
         self._stalled_since = None
         self._pulse.start()
@@ -379,6 +365,34 @@ class LinkKeeper:
         if self.when_answered is not None:
             self.when_answered(name, seconds)
 
+    # -- changing over
+
+    async def change_over(self, path: str) -> Link:
+        """Connect to another run of the driver, and once it has said hello give it all new work.
+
+        Returns:
+            The connection that it replaces, retired: what is under way on it is finished there,
+            and it is the caller's to end.
+
+        Raises:
+            ConnectError, OSError, StorageError: everything is as it was.
+        """
+        before = self._link
+        link = await self._dial(path)
+        try:
+            await self._greet(link)
+            if before is None or self._link is not before or self._is_stopped:
+                raise Unavailable("the driver ended before it was replaced")
+        except BaseException:
+            link.abort()
+            raise
+        if self._pulse is not None:
+            self._pulse.stop()
+        self._is_counted = self._has_counted = False
+        self._ready(link)
+        before.retire()
+        return before
+
     # -- the breaker
 
     def _settled(self, link: Link, *, is_answered: bool) -> None:
@@ -418,9 +432,3 @@ class LinkKeeper:
         self.breaker.close()
         _log.info("the driver answers: requests are served again")
         self._settle()
-
-
-def _cancel_and_pass(result: Any, late: IDelayedCall) -> Any:
-    if late.active():
-        late.cancel()
-    return result

@@ -23,6 +23,7 @@ from txregistry.ipc.link import Answer
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.process.child import ChildDriver
 from txregistry.process.keeper import DIAL_LIMIT, LinkKeeper
+from txregistry.process.relief import Relief
 from txregistry.process.spec import DriverSpec, StartError
 from txregistry.process.status import DriverStatus, Pong, Windows
 from txregistry.process.supervision import Supervision
@@ -86,7 +87,10 @@ class OpenDriver:
             rest_limit=math.inf if self.child is not None else DIAL_LIMIT,
             jitter=jitter,
         )
+        self.relief: Relief | None = None
         if self.child is not None:
+            self.relief = Relief(self.links, self.child, reactor, policy)
+            self.links.when_pinged = self.relief.look
             self.child.start()
         self.links.start()
         self.attempts = Attempts(
@@ -142,6 +146,7 @@ class OpenDriver:
             refused=self.attempts.admission.refused,
             waiting=self.attempts.admission.waiting,
             windows=Windows(budget.used, budget.total, budget.unprotected),
+            replaced=dict(self.relief.counts) if self.relief is not None else {},
         )
 
     def _in_thread(self, work: Any) -> Any:
@@ -213,6 +218,8 @@ class OpenDriver:
 
     async def stop(self) -> None:
         """End the connection and the process."""
+        if self.relief is not None:
+            self.relief.stop()
         self.links.stop()
         if self.child is not None:
             await self.child.stop()

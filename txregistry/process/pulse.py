@@ -39,6 +39,7 @@ class Pulse:
     Args:
         when_changed: the driver went quiet, or is sound again.
         ask_to_end, kill: end its process, politely or not.
+        when_pinged: told of each answer, unless the driver is stuck.
         stalled_since: of the connection before this one, to the same process.
 
     Attributes:
@@ -58,6 +59,7 @@ class Pulse:
         when_changed: Callable[[], None],
         ask_to_end: Callable[[], None],
         kill: Callable[[], None],
+        when_pinged: Callable[[Link, Answer], None],
         stalled_since: float | None = None,
     ) -> None:
         self._link = link
@@ -70,10 +72,12 @@ class Pulse:
         self._when_changed = when_changed
         self._ask_to_end = ask_to_end
         self._kill = kill
+        self._when_pinged = when_pinged
         self._later: IDelayedCall | None = None
         self._missed = 0
         self._is_waiting = False
         self._is_stuck = False
+        self._is_stopped = False
         self._seen: tuple[int, int] | None = None
         self._seen_at = clock.seconds()
         self.stalled_since = stalled_since
@@ -86,7 +90,8 @@ class Pulse:
         self._later = self._clock.callLater(self._interval, self._beat)
 
     def stop(self) -> None:
-        """Send no more; repeatable."""
+        """Send no more, and do nothing about an answer that still comes; repeatable."""
+        self._is_stopped = True
         if self._later is not None and self._later.active():
             self._later.cancel()
 
@@ -108,10 +113,12 @@ class Pulse:
             # It ends with the connection, at the latest when that is aborted.
             pong = await self._link.call(commands.Ping, timeout=math.inf)
         except StorageError as error:
-            if not self._link.is_lost:
+            if not self._link.is_lost and not self._is_stopped:
                 _log.error("the driver's answer to a ping: {error}", error=str(error))
                 self._kill()
                 self._link.abort()
+            return
+        if self._is_stopped:
             return
         self._is_waiting = False
         self.round_trip = self._clock.seconds() - asked
@@ -124,6 +131,8 @@ class Pulse:
             self.is_quiet = False
             self._when_changed()
         self._look_for_progress(pong)
+        if not self._is_stuck:
+            self._when_pinged(self._link, pong)
 
     def _look_for_progress(self, pong: Answer) -> None:
         now = self._clock.seconds()

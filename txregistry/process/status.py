@@ -18,8 +18,9 @@ STOPPED is the end.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from txregistry.ipc.serving import UNREACHABLE
 
@@ -95,6 +96,8 @@ class DriverStatus:
         given_up: operations that were in flight at too many of its deaths, since the start.
         refused: operations for which there was no place left to wait for it, since the start.
         waiting: operations that wait for a place now.
+        replaced: how often its process was replaced by a fresh one, by reason; empty for one that
+            somebody else runs.
     """
 
     name: str
@@ -112,6 +115,7 @@ class DriverStatus:
     given_up: int = 0
     refused: int = 0
     waiting: int = 0
+    replaced: Mapping[str, int] = field(factory=dict)
 
     @property
     def trouble(self) -> str:

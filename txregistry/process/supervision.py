@@ -37,6 +37,10 @@ class Supervision:
         replay_budget: bytes of all replay windows together.
         operations: in flight at the driver at once.
         queue: that wait for their turn, beyond which requests are refused.
+        recycle_resident: bytes of memory beyond which the driver is replaced by a fresh process; 0
+            for no bound.
+        recycle_operations: likewise, operations that it answered.
+        recycle_interval: two replacements are never closer together.
         deadlines: of operations.
     """
 
@@ -56,4 +60,7 @@ class Supervision:
     replay_budget: int = REPLAY_BUDGET
     operations: int = OPERATIONS
     queue: int = QUEUE
+    recycle_resident: int = 1024 * 1024 * 1024
+    recycle_operations: int = 0
+    recycle_interval: float = 600.0
     deadlines: Deadlines = field(factory=Deadlines)

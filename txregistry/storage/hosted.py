@@ -106,6 +106,7 @@ class HostedDriver:
         self.name = store.name
         self.has_redirects = redirects is not None or bool(getattr(store, "has_redirects", False))
         self.has_local_conditions = bool(getattr(store, "has_local_conditions", False))
+        self.is_volatile = bool(getattr(store, "is_volatile", False))
         self.window = int(getattr(store, "window", 0))
         # Over a network a call waits far longer than it takes to have another thread make it.
         self._is_far = bool(getattr(store, "needs_network", False))

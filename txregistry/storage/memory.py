@@ -67,6 +67,7 @@ class MemoryStore:
     name = "memory"
     needs_network = False
     directories: tuple[str, ...] = ()
+    is_volatile = True
 
     def __init__(self, *, now: Callable[[], int] = time.time_ns) -> None:
         self._now = now

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worn driver is replaced: each step, and whatever may come in between."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_twisted
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+
+from txregistry.ipc.commands import LOCAL_CONDITIONS, VOLATILE
+from txregistry.process.relief import DRAIN_LIMIT, Relief
+from txregistry.process.supervision import Supervision
+from txregistry.storage.errors import Unavailable
+
+LIMITS = Supervision(recycle_resident=1000, recycle_operations=0, recycle_interval=10.0)
+
+
+class FakeLink:
+    """A connection to a driver, as the relief sees one."""
+
+    def __init__(self, *features):
+        self.hello = {"features": features}
+        self.answered = 7
+        self.is_lost = False
+        self.is_idle = True
+
+    def abort(self):
+        self.is_lost = True
+
+
+class House(Clock):
+    """A driver that is too large, its process, and who replaces it.
+
+    Attributes:
+        events: what was done, in order.
+        refusal: why no successor can be launched, or why it does not come up.
+    """
+
+    next_path = "/the/next"
+    pid = 4711
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+        self.refusal = None
+        self.hello = Deferred()
+        self.link = FakeLink()
+        self.relief = Relief(self, self, self, LIMITS)
+
+    def worn(self, resident=1001):
+        self.relief.look(self.link, {"resident": resident})
+
+    # the keeper's part
+
+    async def change_over(self, path):
+        self.events.append(f"change to {path}")
+        await self.hello
+        return self.link
+
+    # the child's part
+
+    def launch_successor(self):
+        if isinstance(self.refusal, OSError):
+            raise self.refusal
+        self.events.append("launch")
+        return "successor"
+
+    def promote(self, successor):
+        self.events.append(f"promote {successor}")
+        return "old"
+
+    async def dismiss(self, run, *, is_at_once=False):
+        assert self.link.is_lost is not is_at_once or run == "successor"
+        self.events.append(f"{'kill' if is_at_once else 'dismiss'} {run}")
+
+    def terminate(self):
+        self.events.append("terminate")
+
+
+@pytest.fixture
+def house():
+    return House()
+
+
+@pytest.fixture
+def logged():
+    """Sentences of the log."""
+    found = []
+
+    def observe(event):
+        found.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_successor_comes_before_the_old_one_goes(house, logged):
+    """There is no moment without a driver, and both are said to the operator with the reason."""
+    house.worn()
+    assert house.events == ["launch", "change to /the/next"]
+    house.hello.callback(None)
+    assert house.events[2:] == ["promote successor", "dismiss old"]
+    assert house.link.is_lost
+    assert house.relief.counts == {"resident": 1, "operations": 0}
+    assert any("(resident: 1001 bytes resident, 7 operations answered)" in line for line in logged)
+    assert any("it is now process 4711" in line for line in logged)
+
+
+def test_driver_within_its_bounds_is_let_be(house):
+    house.worn(1000)
+    house.worn(None)
+    assert house.events == []
+
+
+def test_work_under_way_is_waited_for(house):
+    """A commit on the old driver is not broken off."""
+    house.link.is_idle = False
+    house.worn()
+    house.hello.callback(None)
+    house.pump([1.0] * 20)
+    assert house.events[-1] == "promote successor"
+    house.link.is_idle = True
+    house.advance(1)
+    assert house.events[-1] == "dismiss old"
+    assert not house.getDelayedCalls()
+
+
+def test_work_without_end_is_broken_off(house, logged):
+    """It dies with its process, so that nothing of it is still written when it is done again."""
+    house.link.is_idle = False
+    house.worn()
+    house.hello.callback(None)
+    house.pump([1.0] * int(DRAIN_LIMIT))
+    assert house.events[-2:] == ["promote successor", "kill old"]
+    assert house.link.is_lost
+    assert any("is killed at its work" in line for line in logged)
+
+
+def test_old_driver_that_dies_at_its_work_is_gone(house):
+    """Its death is no trouble any more."""
+    house.link.is_idle = False
+    house.worn()
+    house.hello.callback(None)
+    house.link.is_lost = True
+    house.advance(1)
+    assert house.events[-1] == "dismiss old"
+
+
+def test_one_replacement_at_a_time(house):
+    """However long it takes."""
+    house.worn()
+    house.advance(LIMITS.recycle_interval)
+    house.worn()
+    assert house.events.count("launch") == 1
+    house.hello.callback(None)
+    house.advance(LIMITS.recycle_interval)
+    house.worn()
+    assert house.events.count("launch") == 2
+
+
+@pytest.mark.parametrize(
+    "failure", [error.ConnectError(), Unavailable("it died"), OSError(11, "no process")]
+)
+def test_successor_that_does_not_come_up_changes_nothing(house, failure, logged):
+    """The driver goes on; after a while it is tried again."""
+    house.refusal = failure
+    house.worn()
+    if not isinstance(failure, OSError):
+        house.hello.errback(failure)
+        assert house.events[-1] == "dismiss successor"
+    assert "promote successor" not in house.events
+    assert not house.link.is_lost
+    assert house.relief.counts == {"resident": 0, "operations": 0}
+    assert any("could not be replaced, and goes on" in line for line in logged)
+    house.events.clear()
+    house.refusal, house.hello = None, Deferred()
+    house.worn()
+    assert house.events == []
+    house.advance(LIMITS.recycle_interval)
+    house.worn()
+    assert "launch" in house.events
+
+
+def test_content_in_memory_is_not_thrown_away(house):
+    """A driver whose content is gone with its process is never replaced."""
+    house.link = FakeLink(VOLATILE)
+    house.worn()
+    assert house.events == []
+
+
+def test_driver_that_must_not_be_there_twice_is_asked_to_end(house):
+    """One that decides conditions by itself has its next run after it, as after any death."""
+    house.link = FakeLink(LOCAL_CONDITIONS)
+    house.worn()
+    assert house.events == ["terminate"]
+    assert house.relief.counts["resident"] == 1
+
+
+def test_stop_ends_it(house):
+    """The registry's end leaves nothing behind and reports no failure."""
+    house.relief.stop()
+    house.worn()
+    house.relief.stop()
+    house.relief.stop()
+    assert house.events[-1] == "change to /the/next"
+    house.advance(DRAIN_LIMIT)
+    assert not house.getDelayedCalls()
+
+
+@pytest_twisted.ensureDeferred
+async def test_stop_during_the_drain_ends_it(house):
+    """Likewise."""
+    house.link.is_idle = False
+    house.worn()
+    house.hello.callback(None)
+    house.relief.stop()
+    assert not house.getDelayedCalls()

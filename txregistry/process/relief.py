@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replaces a worn driver by a fresh process, without any client noticing.
+
+Room: process.
+
+    SERVING --worn--> RELIEVING  a successor is started beside it, on a socket of its own
+       ^                 | \\--it does not say hello, or the driver ends first--> SERVING (as before)
+       |                 v hello
+       |              DRAINING   new work goes to the successor; what the old one is at is finished
+       |                 |       there, its uploads are closed and go on with the successor
+       '---------- nothing is left, or DRAIN_LIMIT: the old one is ended
+
+A descriptor that was handed over outlives all of this. What still runs at the limit meets a death
+of the driver, which nobody notices either.
+
+Two kinds are not relieved so. One that keeps its content in memory is never replaced. One that
+decides conditions by itself must not be there twice: it is asked to end, and its next run takes
+over as after any death.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from txregistry.ipc.commands import LOCAL_CONDITIONS, VOLATILE
+from txregistry.ipc.link import Answer, Link
+from txregistry.process.child import ChildDriver
+from txregistry.process.keeper import LinkKeeper
+from txregistry.process.run import Run
+from txregistry.process.supervision import Supervision
+from txregistry.process.wear import REASONS, Wear
+from txregistry.storage.errors import StorageError
+
+#: Seconds that the old process has for what it is at: a commit of some gigabytes that are hashed
+#: again, or the rest of a read by lane.
+DRAIN_LIMIT = 60.0
+
+#: Seconds between two looks whether something is left.
+_LOOK_INTERVAL = 0.5
+
+_log = Logger()
+
+
+class Relief:
+    """Watches one driver that this process started.
+
+    Attributes:
+        counts: replacements since the start, by reason.
+    """
+
+    def __init__(
+        self, links: LinkKeeper, child: ChildDriver, clock: IReactorTime, policy: Supervision
+    ) -> None:
+        self._links = links
+        self._child = child
+        self._clock = clock
+        self._wear = Wear(policy)
+        self._task: Deferred[None] | None = None
+        self.counts = dict.fromkeys(REASONS, 0)
+
+    def look(self, link: Link, pong: Answer) -> None:
+        """A ping was answered: replace the driver if that is due."""
+        resident = pong["resident"]
+        reason = self._wear.reason(
+            resident=resident, operations=link.answered, now=self._clock.seconds()
+        )
+        features = link.hello["features"]
+        if reason is None or self._task is not None or VOLATILE in features:
+            return
+        self._wear.replaced(self._clock.seconds())
+        _log.info(
+            "the driver is replaced by a fresh process ({reason}: {resident} bytes resident,"
+            " {operations} operations answered)",
+            reason=reason,
+            resident="unknown" if resident is None else resident,
+            operations=link.answered,
+        )
+        if LOCAL_CONDITIONS in features:
+            self.counts[reason] += 1
+            self._child.terminate()
+            return
+        self._task = task = Deferred.fromCoroutine(self._relieve(reason))
+        if task.called:  # it came to nothing at once
+            self._task = None
+
+    def stop(self) -> None:
+        """Begin nothing more; what is under way ends with the driver. Repeatable."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _relieve(self, reason: str) -> None:
+        try:
+            old = await self._change_over(reason)
+            if old is not None:
+                await self._drain_and_end(*old)
+        except CancelledError:
+            pass  # the registry stops, and ends all runs
+        finally:
+            self._task = None
+
+    async def _change_over(self, reason: str) -> tuple[Link, Run | None] | None:
+        """Put a successor in the driver's place; returns what it had: its connection and its run."""
+        try:
+            successor = self._child.launch_successor()
+        except OSError as error:
+            self._say_failed(error)
+            return None
+        try:
+            link = await self._links.change_over(self._child.next_path)
+        except (ConnectError, OSError, StorageError) as error:
+            self._say_failed(error)
+            await self._child.dismiss(successor)
+            return None
+        self.counts[reason] += 1
+        return link, self._child.promote(successor)
+
+    def _say_failed(self, error: Exception) -> None:
+        _log.error("the driver could not be replaced, and goes on: {error}", error=str(error))
+
+    async def _drain_and_end(self, link: Link, run: Run | None) -> None:
+        deadline = self._clock.seconds() + DRAIN_LIMIT
+        while not (link.is_lost or link.is_idle) and self._clock.seconds() < deadline:
+            await deferLater(self._clock, _LOOK_INTERVAL)
+        is_at_work = not (link.is_lost or link.is_idle)
+        if is_at_work:
+            _log.warn("the driver that was replaced is killed at its work, which is done again")
+        else:
+            link.abort()
+        if run is not None:
+            await self._child.dismiss(run, is_at_once=is_at_work)
+        link.abort()  # not before: until it is dead it may still be writing what is done again
+        _log.info("the driver was replaced; it is now process {pid}", pid=self._child.pid)

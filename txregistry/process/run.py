@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of a driver's program, from its start to its end.
+
+Room: process. Its lines go to our log; it can be asked to end and be killed, and one that hangs in
+the kernel is not waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections import deque
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProcessTransport,
+    IReactorProcess,
+    IReactorTime,
+)
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txregistry.process import inheritance
+from txregistry.process.spec import DriverSpec
+
+#: Seconds after a kill for which its end is waited for. A process that is not gone by then hangs in
+#: the kernel (a dead disk or mount), and another one takes its place.
+REAP_TIMEOUT = 5.0
+
+#: Seconds for which the output of a process that is gone is waited for: whatever it has started may
+#: hold its pipes open for ever.
+LAST_WORDS_TIMEOUT = 1.0
+
+_LINE_LIMIT = 4_000
+#: The shell sets LISTEN_PID to what becomes the driver's own process id, which is not known before
+#: the fork. What it ignores stays ignored.
+_TRAMPOLINE = ("/bin/sh", "-c", "trap '' INT; LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"", "sh")
+
+_log = Logger()
+
+
+class Run(ProcessProtocol):
+    """A process of the driver's program.
+
+    Args:
+        name: of the driver, for the log.
+        listener: the socket that it is given.
+
+    Attributes:
+        was_killed: a signal ended it.
+        ended: fires with the reason, in words, once it is gone and its last lines are here.
+        is_over: that has happened.
+    """
+
+    def __init__(self, name: str, listener: socket.socket, clock: IReactorTime) -> None:
+        self._name = name
+        self._clock = clock
+        self._partial = {1: b"", 2: b""}
+        self._late: IDelayedCall | None = None
+        self._process: IProcessTransport | None = None
+        self.listener = listener
+        self.last_lines: deque[str] = deque(maxlen=5)
+        self.was_killed = False
+        self.is_over = False
+        self.ended: Deferred[str] = Deferred()
+
+    def start(
+        self, reactor: IReactorProcess, spec: DriverSpec, command: tuple[str, ...], document: bytes
+    ) -> None:
+        """Start the process.
+
+        Raises:
+            OSError: no process, memory or descriptor is left for it.
+        """
+        options = inheritance.options_file(document)
+        try:
+            self._process = reactor.spawnProcess(
+                self,
+                _TRAMPOLINE[0],
+                [*_TRAMPOLINE, *command],
+                env=inheritance.environment(spec),
+                path="/",
+                uid=spec.user,
+                gid=spec.group,
+                childFDs={
+                    **{0: "w", 1: "r", 2: "r"},
+                    inheritance.SOCKET_FD: self.listener.fileno(),
+                    inheritance.OPTIONS_FD: options,
+                },
+            )
+        finally:
+            os.close(options)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    def signal(self, name: str) -> None:
+        """Send it a signal, if it is still there."""
+        if self._process is not None and not self.is_over:
+            with contextlib.suppress(ProcessExitedAlready):
+                self._process.signalProcess(name)
+
+    async def end(self, timeout: float) -> None:
+        """Ask it to end, kill it after ``timeout`` seconds, and wait for that a little."""
+        if self.is_over:
+            return
+        gone: Deferred[None] = Deferred()
+
+        def settle(_: object = None) -> None:
+            if not gone.called:
+                gone.callback(None)
+
+        self.signal("TERM")
+        late = self._clock.callLater(timeout, self.signal, "KILL")
+        too_late = self._clock.callLater(timeout + REAP_TIMEOUT, settle)
+        self.ended.addBoth(_and_pass, settle)
+        await gone
+        for call in (late, too_late):
+            if call.active():
+                call.cancel()
+
+    # -- what Twisted tells
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        *lines, partial = (self._partial[childFD] + data).split(b"\n")
+        for line in lines:
+            self._say(line)
+        if len(partial) > _LINE_LIMIT:
+            self._say(partial)
+            partial = b""
+        self._partial[childFD] = partial
+
+    def _say(self, line: bytes) -> None:
+        text = line[:_LINE_LIMIT].decode("utf-8", "backslashreplace").rstrip()
+        if text:
+            self.last_lines.append(text)
+            _log.info("[{driver}] {line}", driver=self._name, line=text)
+
+    def processExited(self, reason: Failure) -> None:
+        assert self.transport is not None
+        self._late = self._clock.callLater(LAST_WORDS_TIMEOUT, self.transport.loseConnection)
+
+    def processEnded(self, reason: Failure) -> None:
+        if self._late is not None and self._late.active():
+            self._late.cancel()
+        for partial in self._partial.values():
+            self._say(partial)
+        self.was_killed = getattr(reason.value, "signal", None) is not None
+        self.is_over = True
+        self.ended.callback(reason.getErrorMessage())
+
+
+def _and_pass(result: str, tell: object) -> str:
+    assert callable(tell)
+    tell()
+    return result
