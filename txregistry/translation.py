@@ -204,6 +204,8 @@ def registry_options(configuration: Configuration) -> RegistryOptions:
         blob_limit=storage.blob_limit or None,
         sessions=storage.uploads.sessions,
         sessions_per_client=storage.uploads.sessions_per_client,
+        session_bytes=storage.uploads.bytes or None,
+        session_bytes_per_client=storage.uploads.bytes_per_client or None,
         redirect_seconds=0 if storage.redirect.disable else REDIRECT_SECONDS,
         sync_references=storage.driver.options.get("durability") == "manifest",
     )

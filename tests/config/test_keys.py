@@ -322,6 +322,10 @@ KEYS = {
         5,
         ["0", "x"],
     ),
+    "storage.uploads.bytes": ("storage.uploads.bytes", 0, "100", 100, ["-1", "1GiB"]),
+    "storage.uploads.bytesperclient": (
+        *("storage.uploads.bytes_per_client", 0, "100", 100, ["-1", "x"]),
+    ),
     "storage.redirect.exempt.networks": (
         "storage.redirect.exempt.networks",
         (),

@@ -1100,6 +1100,11 @@ GROUPS = (
         {"storage": {"uploads": {"sessions": 6, "sessionsperclient": 5}}},
     ),
     Group(
+        "too many bytes of uploads",
+        plays("B-05B", act.fill_uploads),
+        {"storage": {"uploads": {"bytes": 65, "bytesperclient": 40}}},
+    ),
+    Group(
         "purges",
         plays("B-05F", act.purge_beside_a_writer),
         {"storage": {"maintenance": {"uploadpurging": {"age": "1s", "interval": "100ms"}}}},

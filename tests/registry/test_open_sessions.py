@@ -96,6 +96,94 @@ class OpenSessionsTests:
         assert not sessions.is_attended(A)
 
 
+class BytesTests:
+    """What open sessions hold."""
+
+    def test_owner_has_its_share(self, time):
+        """What is refused is not counted; others have theirs, and an end gives all back."""
+        sessions = OpenSessions(time, bytes_per_owner=10)
+        sessions.admit(A, "one")
+        sessions.admit(B, "one")
+        sessions.resize(A, 6)
+        sessions.resize(B, 4)
+        for _ in range(2):
+            with pytest.raises(OciError) as caught:
+                sessions.resize(B, 5)
+            assert caught.value.code is Code.TOOMANYREQUESTS
+        assert caught.value.retry_after == LONGEST_WAIT
+        sessions.admit(C, "two")
+        sessions.resize(C, 10)
+        sessions.ended(A)
+        sessions.resize(B, 10)
+
+    def test_all_have_a_cap(self, time):
+        sessions = OpenSessions(time, total_bytes=10)
+        sessions.admit(A, "one")
+        sessions.admit(B, "")
+        sessions.resize(A, 6)
+        sessions.resize(B, 4)
+        with pytest.raises(OciError) as caught:
+            sessions.resize(B, 5)
+        assert caught.value.code is Code.UNAVAILABLE
+        sessions.resize(A, 5)  # a driver's death may cost some
+        sessions.resize(B, 5)
+
+    def test_left_ones_no_longer_count(self, time):
+        sessions = OpenSessions(time, total_bytes=10)
+        sessions.admit(A, "one")
+        sessions.resize(A, 10)
+        time.now += IDLE + 1
+        sessions.admit(B, "two")
+        sessions.resize(B, 10)
+
+    def test_session_of_another_process_is_not_counted(self, time):
+        OpenSessions(time, total_bytes=10).resize(A, 11)
+
+    def test_question_counts_nothing(self, time):
+        sessions = OpenSessions(time, total_bytes=10)
+        sessions.admit(A, "one")
+        sessions.check_size(A, 10)
+        sessions.admit(B, "two")
+        sessions.resize(B, 10)
+
+
+class UploadBytesTests:
+    """Bodies against the caps."""
+
+    @pytest.mark.parametrize(
+        ("options", "code"),
+        [
+            ({"session_bytes_per_client": 10}, Code.TOOMANYREQUESTS),
+            ({"session_bytes": 10}, Code.UNAVAILABLE),
+        ],
+    )
+    def test_body_that_says_its_length_is_not_read(self, options, code):
+        """It is refused before it is sent."""
+        world = World(**options)
+        upload = done(world.registry.uploads.start(APP, owner="one"))
+        body = Bytes(b"x" * 11)
+        with pytest.raises(OciError) as caught:
+            done(world.registry.uploads.append(APP, upload.id, upload.token, None, body))
+        assert (caught.value.code, body.pulls) == (code, 0)
+        assert done(world.registry.uploads.status(APP, upload.id)).offset == 0
+
+    def test_what_came_before_the_bound_stays(self):
+        """A body without a length is taken up to it, and goes on when there is room."""
+        world = World(session_bytes_per_client=10)
+        other = done(world.registry.uploads.start(APP, owner="one"))
+        done(world.registry.uploads.append(APP, other.id, other.token, None, Bytes(b"y" * 4)))
+        upload = done(world.registry.uploads.start(APP, owner="one"))
+        body = Bytes(b"abc", b"def", b"ghi", length=None)
+        with pytest.raises(OciError) as caught:
+            done(world.registry.uploads.append(APP, upload.id, upload.token, None, body))
+        assert caught.value.code is Code.TOOMANYREQUESTS
+        held = done(world.registry.uploads.status(APP, upload.id))
+        assert held.offset == 6
+        done(world.registry.uploads.cancel(APP, other.id, other.token))
+        digest = Digest.of(b"abcdefghi")
+        done(world.registry.uploads.finish(APP, upload.id, held.token, digest, None, Bytes(b"ghi")))
+
+
 class UploadsTests:
     """What of an upload counts."""
 

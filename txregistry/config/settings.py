@@ -256,6 +256,8 @@ class OpenUploads:
 
     sessions: int = _key(whole(1), 10_000)
     sessions_per_client: int = _key(whole(1), 2_500)
+    bytes: int = _key(whole(0), 0)
+    bytes_per_client: int = _key(whole(0), 0)
 
 
 @frozen

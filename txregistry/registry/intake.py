@@ -33,6 +33,8 @@ class Intake:
     Args:
         open_writer: claims the place.
         most: bytes after which nothing more is taken; None for no limit.
+        check: told before more is taken how many bytes that will have been; what it raises ends
+            the body.
 
     Attributes:
         received: bytes that were taken.
@@ -41,13 +43,19 @@ class Intake:
     """
 
     def __init__(
-        self, body: Body, open_writer: Callable[[], Awaitable[Writer]], most: int | None
+        self,
+        body: Body,
+        open_writer: Callable[[], Awaitable[Writer]],
+        most: int | None,
+        *,
+        check: Callable[[int], None] = lambda received: None,
     ) -> None:
         self.received = 0
         self.has_excess = False
         self._stream = aiter(body)
         self._open_writer = open_writer
         self._most = most
+        self._check = check
         self._writer: Writer | None = None
         self._pull: Deferred[bytes | None] | None = None
         self._is_stopped = False
@@ -56,7 +64,8 @@ class Intake:
         """Take the body in.
 
         Raises:
-            BodyCut, CancelledError, OciError: the body ended early; what arrived is stored.
+            BodyCut, CancelledError, OciError: the body ended early, or ``check`` ended it; what
+                arrived is stored.
             StorageError: storing failed; what is stored must be asked for.
         """
         try:
@@ -64,6 +73,7 @@ class Intake:
                 if self._most is not None and self.received + len(chunk) > self._most:
                     self.has_excess = True
                     break
+                self._check(self.received + len(chunk))
                 if self._writer is None:
                     self._writer = await self._open_writer()
                 self.received += len(chunk)

@@ -2,7 +2,7 @@
 """Which upload sessions this process has begun, and which it is at work on.
 
 Room: registry. Must not know storage. Who opens sessions and leaves them costs everybody room, so
-that they are counted against two caps: of one client, and of all::
+that they and the bytes that they hold are counted against caps: of one client, and of all::
 
     admit ---> attending* ---> ended              an hour without a request: no longer counted
 
@@ -35,15 +35,17 @@ LONGEST_WAIT = 60
 class _Open:
     owner: str
     seen: float
+    size: int = 0
 
 
 class OpenSessions:
-    """Counts sessions against two caps, and knows which are in use.
+    """Counts sessions and their bytes against caps, and knows which are in use.
 
     Args:
         now: the clock, seconds.
         total: most in all; None for no cap.
         per_owner: most of one owner; None for no cap.
+        total_bytes, bytes_per_owner: likewise, bytes that they hold.
     """
 
     def __init__(
@@ -52,10 +54,16 @@ class OpenSessions:
         *,
         total: int | None = None,
         per_owner: int | None = None,
+        total_bytes: int | None = None,
+        bytes_per_owner: int | None = None,
     ) -> None:
         self._now = now
         self._total = math.inf if total is None else total
         self._per_owner = math.inf if per_owner is None else per_owner
+        self._total_bytes = math.inf if total_bytes is None else total_bytes
+        self._bytes_per_owner = math.inf if bytes_per_owner is None else bytes_per_owner
+        self._bytes = 0
+        self._bytes_by_owner: Counter[str] = Counter()
         # The one that was seen longest ago comes first.
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._by_owner: Counter[str] = Counter()
@@ -86,6 +94,45 @@ class OpenSessions:
         if owner:
             self._by_owner[owner] += 1
 
+    def check_size(self, upload_id: UploadId, size: int) -> None:
+        """Make sure that a session may come to hold so many bytes.
+
+        Raises:
+            OciError: TOOMANYREQUESTS: its owner's would hold too many. UNAVAILABLE: all would.
+        """
+        session = self._open.get(upload_id.text)
+        if session is None or size <= session.size:
+            return
+        now, more = self._now(), size - session.size
+        self._forget_before(now - IDLE)
+        if session.owner and (self._bytes_by_owner[session.owner] + more > self._bytes_per_owner):
+            raise OciError(
+                Code.TOOMANYREQUESTS,
+                "your open uploads hold too many bytes; finish or cancel some",
+                retry_after=self._wait(now),
+            )
+        if self._bytes + more > self._total_bytes:
+            raise OciError(
+                Code.UNAVAILABLE, "open uploads hold too many bytes", retry_after=self._wait(now)
+            )
+
+    def resize(self, upload_id: UploadId, size: int) -> None:
+        """Note how many bytes a session is going to hold, as many as :meth:`check_size` lets it.
+
+        Raises:
+            OciError: likewise.
+        """
+        self.check_size(upload_id, size)
+        session = self._open.get(upload_id.text)
+        if session is not None:
+            self._weigh(session, size)
+
+    def _weigh(self, session: _Open, size: int) -> None:
+        self._bytes += size - session.size
+        if session.owner:
+            self._bytes_by_owner[session.owner] += size - session.size
+        session.size = size
+
     @property
     def count(self) -> int:
         """How many are counted now."""
@@ -95,10 +142,14 @@ class OpenSessions:
     def ended(self, upload_id: UploadId) -> None:
         """Count one less, if it is counted."""
         gone = self._open.pop(upload_id.text, None)
-        if gone is not None and gone.owner:
+        if gone is None:
+            return
+        self._weigh(gone, 0)
+        if gone.owner:
             self._by_owner[gone.owner] -= 1
             if not self._by_owner[gone.owner]:
                 del self._by_owner[gone.owner]
+                del self._bytes_by_owner[gone.owner]
 
     @contextmanager
     def attending(self, upload_id: UploadId) -> Iterator[None]:

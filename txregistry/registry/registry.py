@@ -50,6 +50,8 @@ class Options:
         redirect_seconds: how long a URL to which a client is sent works; 0: none is sent away.
         sessions: most upload sessions that are open in all; None for no cap.
         sessions_per_client: likewise of one client.
+        session_bytes: most bytes that open sessions hold in all; None for no cap.
+        session_bytes_per_client: likewise those of one client.
         sync_references: make what a manifest refers to durable before it is answered; for storage
             that does not do so when a blob is committed.
     """
@@ -63,6 +65,8 @@ class Options:
     redirect_seconds: int = 0
     sessions: int | None = None
     sessions_per_client: int | None = None
+    session_bytes: int | None = None
+    session_bytes_per_client: int | None = None
     sync_references: bool = False
 
 
@@ -149,7 +153,11 @@ def open_registry(
             observer=observer,
             finishing=finishing,
             open_sessions=OpenSessions(
-                now, total=options.sessions, per_owner=options.sessions_per_client
+                now,
+                total=options.sessions,
+                per_owner=options.sessions_per_client,
+                total_bytes=options.session_bytes,
+                bytes_per_owner=options.session_bytes_per_client,
             ),
             limit=options.blob_limit,
         ),

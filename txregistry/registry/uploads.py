@@ -185,7 +185,7 @@ class Uploads:
         Raises:
             OciError: BLOB_UPLOAD_INVALID (token), BLOB_UPLOAD_UNKNOWN; RANGE_INVALID, with the true
                 offset: not behind what is held; SIZE_INVALID: its length is not what was said (413
-                if over the limit).
+                if over the limit). TOOMANYREQUESTS, UNAVAILABLE: open uploads hold too many bytes.
             BodyCut: the body ended early; what arrived is stored.
 
         Source: distribution-spec end-5.
@@ -291,15 +291,22 @@ class Uploads:
         return judge(Claim(state.offset, span, length), held, self._limit)
 
     async def _take_in(self, place: Place, verdict: Accept, body: Body, algorithm: str) -> int:
-        """Store a body; returns the bytes that are held then."""
+        """Store a body; returns the bytes that are held then.
+
+        Raises:
+            OciError: also TOOMANYREQUESTS, UNAVAILABLE: the bytes of open uploads are too many. What
+                came before is stored.
+        """
         if is_empty(body):
             return verdict.start
+        self._open.check_size(place.upload_id, verdict.start + (verdict.length or 0))
         intake = Intake(
             body,
             lambda: self._driver.open_writer(
                 place.data, verdict.start, algorithms=(algorithm,), states=place.states
             ),
             verdict.room if verdict.length is None else verdict.length,
+            check=lambda received: self._open.resize(place.upload_id, verdict.start + received),
         )
         try:
             await self._finishing.run(intake.run())

@@ -168,6 +168,32 @@ def abandon_uploads(ward):
         ward.cancel(target)
 
 
+def fill_uploads(ward):
+    """B-05B: one client's unfinished uploads hold so much; others go on, up to what all may hold."""
+    mine = [ward.session(b"x" * 30), ward.session(b"")]
+    with ward.wire() as wire:
+        wire.send(send("PATCH", mine[1], b"", "Expect: 100-continue", length=10**10))
+        reply = wire.reply()
+        assert (reply.status, reply.code, wire.ended()) == (429, "TOOMANYREQUESTS", b"")
+    assert not reply.problems()
+    assert int(reply.headers["retry-after"]) >= 1
+    assert ward.held(mine[1]) == 0
+    with ward.wire(source="127.0.0.2") as wire:
+        wire.send(send("POST", "/v2/a/blobs/uploads/"))
+        theirs = wire.reply().headers["location"]
+        wire.send(send("PATCH", theirs, b"y" * 30))
+        reply = wire.reply()
+        assert reply.status == 202
+        theirs = reply.headers["location"]
+        wire.send(send("PATCH", theirs, b"y" * 10, "Expect: 100-continue"))
+        reply = wire.reply()
+        assert (reply.status, reply.code) == (503, "UNAVAILABLE")
+    ward.cancel(mine.pop(0))
+    assert ward.ask(send("PATCH", mine[0], b"z" * 20)).status == 202
+    ward.cancel(mine[0])
+    ward.cancel(theirs)
+
+
 def purge_beside_a_writer(ward):
     """B-05F: purges that come all the time leave an upload alone that a request is at work on."""
     busy, left = ward.session(b""), ward.session(b"")
