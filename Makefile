@@ -22,7 +22,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests-$(STATE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test lint coverage faults badinputs events hosts bench clean
+.PHONY: help serve test lint coverage faults badinputs events hosts bench loginstorm clean
 
 help:
 	@echo "make serve   serve a registry on 127.0.0.1:5000 that stores in ./registry-data"
@@ -34,6 +34,7 @@ help:
 	@echo "make hosts   many registries on one bucket, and slow uploads to it, in the long form; prints figures"
 	@echo "make badinputs  send what hostile clients send; writes docs/reference/bad-inputs.md"
 	@echo "make bench   measure against registry:2 or registry:3"
+	@echo "make loginstorm  measure what 200 clients with bad passwords cost others"
 	@echo "make clean   remove what was installed and built; the data stays"
 
 serve: $(INSTALLED)
@@ -68,6 +69,9 @@ badinputs: $(INSTALLED_TESTS)
 
 bench: $(INSTALLED_TESTS)
 	$(BIN)/python -m tests.bench.run $(ARGS)
+
+loginstorm: $(INSTALLED_TESTS)
+	$(BIN)/python -m tests.bench.loginstorm $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Passwords: what is hashed, what is remembered, how often one may fail."""
 
+import io
+import os
+
 import bcrypt
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 
+from txregistry.identify import hasher
 from txregistry.identify.basic import Login
 from txregistry.identify.failures import BUCKETS, Failures
-from txregistry.identify.hashing import Check, Hashing, compare, dummy_hash
+from txregistry.identify.hashing import PROCESSES, Check, Hashing, dummy_hash
 from txregistry.identify.htpasswd import Htpasswd
 from txregistry.identify.passwords import Passwords
 from txregistry.oci.errors import Code, OciError
@@ -17,6 +24,10 @@ from txregistry.oci.errors import Code, OciError
 
 def hashed(password, cost=4):
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost))
+
+
+def compare(check):
+    return hasher.compare(check.password, check.stored, check.padding, is_known=check.is_known)
 
 
 class CountingHasher:
@@ -207,60 +218,155 @@ def test_failures_of_many_are_kept_within_bounds():
         failures.check(str(BUCKETS))
 
 
+class Processes:
+    """A reactor that starts nothing: a test does what the processes would."""
+
+    def __init__(self):
+        self.started, self.asked, self.killed = [], [], []
+        self.failing = False
+
+    def spawnProcess(self, protocol, program, arguments, environment, path, *, childFDs):
+        if self.failing:
+            raise OSError("no more processes")
+        protocol.makeConnection(Process(self, protocol))
+        self.started.append(protocol)
+
+    def answer(self, data=b"1"):
+        self.asked.pop(0).outReceived(data)
+
+
+class Process:
+    def __init__(self, processes, protocol):
+        self.processes, self.protocol = processes, protocol
+
+    def write(self, data):
+        self.processes.asked.append(self.protocol)
+
+    def signalProcess(self, signal):
+        self.processes.killed.append(self.protocol)
+        raise ProcessExitedAlready()
+
+
+def refused(deferred):
+    """The code that a check is refused with."""
+    found = []
+    deferred.addErrback(lambda failure: found.append(failure.value))
+    [error] = found
+    return error.code
+
+
+CHECK = Check(b"x", dummy_hash(4))
+
+
+class HashingTests:
+    @pytest.fixture
+    def processes(self):
+        return Processes()
+
+    @pytest.fixture
+    def hashing(self, processes):
+        return Hashing(processes, queue=2)
+
+    def ask(self, hashing, count=1):
+        asked = [Deferred.fromCoroutine(hashing.is_right(CHECK)) for _ in range(count)]
+        return asked if count > 1 else asked[0]
+
+    def test_queue_is_bounded(self, hashing, processes):
+        """Who comes when it is full is told to come back, and nothing is hashed for them."""
+        asked = self.ask(hashing, PROCESSES + 2)
+        assert len(processes.asked) == len(processes.started) == PROCESSES
+        assert refused(self.ask(hashing)) is Code.TOOMANYREQUESTS
+        asked[0].addErrback(lambda _: None)
+        asked[0].cancel()  # a client that leaves frees no process
+        assert refused(self.ask(hashing)) is Code.TOOMANYREQUESTS
+        while processes.asked:
+            processes.answer()
+        assert [each.result for each in asked[1:]] == [True] * 3
+        again = self.ask(hashing)
+        processes.answer(b"0")
+        assert again.result is False
+
+    def test_process_that_ends_fails_its_own_check_alone(self, hashing, processes, failures):
+        """Another is started for those that wait."""
+        first, second, third = self.ask(hashing, 3)
+        processes.started[0].processEnded(Failure(ProcessTerminated(signal=11)))
+        assert refused(first) is Code.UNAVAILABLE
+        assert len(processes.started) == PROCESSES + 1
+        del processes.asked[0]
+        processes.answer()
+        processes.answer(b"0")
+        assert (second.result, third.result) == (True, False)
+        processes.started[1].processEnded(Failure(ProcessTerminated(signal=11)))
+        assert len(processes.started) == PROCESSES + 1  # nobody waits
+        assert self.ask(hashing).called is False
+        assert len(processes.started) == PROCESSES + 2
+        assert all("has ended" in each for each in failures)
+
+    def test_without_any_process_it_is_said_at_once(self, hashing, processes, failures):
+        processes.failing = True
+        assert refused(self.ask(hashing)) is Code.UNAVAILABLE
+        processes.failing = False
+        asked = self.ask(hashing, 3)
+        processes.failing = True
+        for each in processes.started:
+            each.processEnded(Failure(ProcessTerminated(signal=9)))
+        assert [refused(each) for each in asked] == [Code.UNAVAILABLE] * 3
+        assert failures
+
+    def test_end_fails_what_waits_and_kills_what_works(self, hashing, processes):
+        asked = self.ask(hashing, 3)
+        stopping = Deferred.fromCoroutine(hashing.stop())
+        assert refused(asked[2]) is Code.UNAVAILABLE
+        assert set(processes.killed) == set(processes.started)
+        for each in processes.started:
+            assert not stopping.called
+            each.processEnded(Failure(ProcessDone(0)))
+        assert stopping.called
+        assert [refused(each) for each in asked[:2]] == [Code.UNAVAILABLE] * 2
+        assert refused(self.ask(hashing)) is Code.UNAVAILABLE
+
+    @pytest.fixture
+    def failures(self):
+        """What was logged as an error."""
+        found = []
+
+        def observe(event):
+            if event["log_level"] is LogLevel.error:
+                found.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        yield found
+        globalLogPublisher.removeObserver(observe)
+
+
+def test_program_answers_what_it_is_asked():
+    asked = b"".join(
+        hasher.spell([known, password, hashed("secret"), dummy_hash(4)])
+        for known, password in [(b"1", b"secret"), (b"0", b"secret"), (b"1", b""), (b"1", b"x\0")]
+    )
+    answers = io.BytesIO()
+    hasher.serve(io.BytesIO(asked), answers)
+    assert answers.getvalue() == b"1000"
+
+
 @pytest_twisted.ensureDeferred
-async def test_queue_of_checks_is_bounded(monkeypatch):
-    """Who comes when it is full is told to come back, and nothing is hashed for them."""
-    waiting = []
-
-    def in_pool(reactor, pool, work, check):
-        waiting.append(Deferred())
-        return waiting[-1]
-
-    monkeypatch.setattr("txregistry.identify.hashing.deferToThreadPool", in_pool)
-    monkeypatch.setattr("twisted.python.threadpool.ThreadPool.start", lambda self: None)
-    hashing = Hashing(None, queue=2)
-    check = Check(b"x", dummy_hash(4))
-    asked = [Deferred.fromCoroutine(hashing.is_right(check)) for _ in range(4)]
-    with pytest.raises(OciError) as caught:
-        await hashing.is_right(check)
-    assert caught.value.code is Code.TOOMANYREQUESTS
-    asked[0].addErrback(lambda _: None)
-    asked[0].cancel()  # a client that leaves frees no thread
-    with pytest.raises(OciError):
-        await hashing.is_right(check)
-    for each in waiting:
-        each.callback(True)
-    assert [await each for each in asked[1:]] == [True] * 3
-    again = Deferred.fromCoroutine(hashing.is_right(check))
-    waiting[-1].callback(False)
-    assert await again is False
-
-
-@pytest_twisted.ensureDeferred
-async def test_real_threads_check_real_passwords():
+async def test_real_processes_check_real_passwords():
+    """They yield, and none is left behind; what comes after the end is told to come back."""
     from twisted.internet import reactor  # noqa: PLC0415
 
     hashing = Hashing(reactor)
     assert await hashing.is_right(Check(b"secret", hashed("secret")))
     assert not await hashing.is_right(Check(b"wrong", hashed("secret")))
+    numbers = [each.transport.pid for each in hashing._hashers]
+    assert {os.getpriority(os.PRIO_PROCESS, number) for number in numbers} <= {0, hasher.NICENESS}
     await hashing.stop()
     await hashing.stop()
-
-
-@pytest.mark.parametrize("is_used", [True, False])
-@pytest_twisted.ensureDeferred
-async def test_what_comes_after_the_end_is_told_to_come_back(is_used):
-    """Of a reload, after which others check; no thread is left behind by who comes late."""
-    from twisted.internet import reactor  # noqa: PLC0415
-
-    hashing = Hashing(reactor)
-    if is_used:
-        assert not await hashing.is_right(Check(b"wrong", hashed("secret")))
-    await hashing.stop()
+    for number in numbers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
     with pytest.raises(OciError) as caught:
         await hashing.is_right(Check(b"wrong", hashed("secret")))
     assert caught.value.code is Code.UNAVAILABLE
-    assert not any(thread.is_alive() for thread in hashing._pool.threads)
 
 
 def test_nothing_shows_a_password():

@@ -39,6 +39,8 @@ PEOPLE = {
     "catalog": ("catalog",),
     "all": ("pull", "push", "delete", "catalog"),
 }
+#: Who shows nothing.
+NOBODY = ""
 RULES = Rules(
     [
         AccessRule(users={name}, repositories=("team/app",), actions=set(actions))
@@ -71,6 +73,8 @@ REQUESTS = {
 
 def may(person, needed, name):
     """What should be decided, said without the code under test."""
+    if person == NOBODY:
+        return False
     if needed == "login":
         return True
     if needed != "catalog" and name != "team/app":
@@ -110,6 +114,8 @@ class World:
         house.serve(identifying=schemes)
 
     async def headers(self, person, name):
+        if person == NOBODY:
+            return []
         if self.scheme == "Basic":
             return ["Authorization: Basic " + base64.b64encode(f"{person}:right".encode()).decode()]
         if self.scheme == "certificate":
@@ -162,7 +168,7 @@ async def test_matrix(house, certificates, scheme):
     """B-124: who may do what does not depend on how they proved who they are."""
     await fill(house)
     world = World(house, scheme)
-    cases = product(PEOPLE, NAMES, REQUESTS.items())
+    cases = product([*PEOPLE, NOBODY], NAMES, REQUESTS.items())
     for number, (person, name, ((method, path), needed)) in enumerate(cases):
         body = manifest(annotations={"number": str(number)})
         target = path.format(
@@ -178,6 +184,7 @@ async def test_matrix(house, certificates, scheme):
         where = (scheme, person, method, target, reply.status)
         assert is_allowed is may(person, needed, name), where
         assert reply.status < 500, where
+        assert ("www-authenticate" in reply.headers) is (reply.status == 401), where
         if is_allowed and is_manifest and path.endswith("/new"):
             # As it was: the next one makes it anew.
             house.serve()
@@ -189,3 +196,18 @@ async def test_matrix(house, certificates, scheme):
             again = f"/v2/{name}/blobs/uploads/?digest={digest_of(OTHER)}"
             await house.ask("POST", again, body=OTHER)
             world = World(house, scheme)
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_a_scheme_everybody_may_do_everything(house):
+    """B-124: nothing is asked, and what is shown all the same changes nothing."""
+    await fill(house)
+    for headers in ([], ["Authorization: Basic !"], ["Authorization: Bearer x"]):
+        for (method, path), _ in REQUESTS.items():
+            target = path.format(
+                name="team/app", digest=digest_of(BLOB), other=digest_of(b"x"), upload=_UPLOAD
+            )
+            content = b"" if method in ("POST", "PATCH", "PUT") else None
+            reply = await house.ask(method, target, headers=headers, body=content)
+            assert reply.status not in (401, 403, 405), (method, target)
+            assert reply.status < 500, (method, target)

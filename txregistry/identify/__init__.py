@@ -7,7 +7,7 @@ Room: identify. Must not know HTTP beyond the text of two headers, nor what an i
 ``schemes``    all that were configured, in one
 ``basic``      the header that a name and a password come in
 ``htpasswd``   the file of names and hashes
-``hashing``    bcrypt, in a bounded number of threads
+``hashing``    bcrypt, in a bounded number of processes (``hasher``)
 ``failures``   how many wrong passwords are taken
 ``passwords``  these together
 ``keys``       keys of tokens;  ``chains`` certificates that vouch for one

@@ -1,35 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bcrypt in a bounded number of threads, behind a bounded queue.
+"""bcrypt in a bounded number of processes, behind a bounded queue.
 
 Room: identify. One check takes from 1 ms (cost 4) to a second (cost 14) of a processor, whoever
-asks; so few run at once, they yield to the reactor (``nice``), and who comes when the queue is full
-is told to come back. bcrypt gives up Python's lock while it works.
+asks; so few run at once, they yield to everything else, and who comes when the queue is full is
+told to come back. They are processes (``hasher``) since a thread that yields would make the reactor
+wait, too: on a busy machine it is not given the processor while it holds Python's lock.
+
+Processes start with the first check. One that ends fails the check that it was at, and another is
+started for the next.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Sequence
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-import bcrypt
-from attrs import frozen
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from txregistry.identify import hasher
 from txregistry.oci.errors import Code, OciError
-from txregistry.storage.blocking import shielded
+from txregistry.storage.blocking import Bell
 
 #: Checks at work, and checks that wait. Arbitrary: two leave a processor to the reactor on most
 #: hosts; the queue is a few seconds' work at cost 10.
-THREADS = 2
+PROCESSES = 2
 QUEUE = 64
-#: How far the threads stand back, as ``nice`` counts. They are the only ones with that.
-NICENESS = 10
 
-#: bcrypt looks at no more; some versions cut, others raise.
-PASSWORD_LIMIT = 72
+#: Of the environment only what Python finds its modules by.
+_KEPT = ("PYTHONPATH", "PYTHONHOME")
+
+_COMMAND = (sys.executable, "-P", hasher.__file__)
+
+log = Logger()
 
 
 @frozen(repr=False)
@@ -48,76 +59,151 @@ class Check:
     is_known: bool = True
 
 
+@define(repr=False)
+class _Job:
+    asked: bytes
+    done: Deferred[bool] = field(factory=Deferred)
+
+
 class Hashing:
     """Checks passwords.
 
     Args:
-        reactor: whose threads call back.
+        reactor: starts the processes.
         queue: checks that may wait.
+        command: the program.
     """
 
-    def __init__(self, reactor: Any, *, queue: int = QUEUE) -> None:
+    def __init__(
+        self, reactor: Any, *, queue: int = QUEUE, command: Sequence[str] = _COMMAND
+    ) -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(0, THREADS, "bcrypt")
         self._queue = queue
-        self._waiting = 0
-        self._is_started = self._is_stopped = False
+        self._command = command
+        self._waiting: deque[_Job] = deque()
+        self._hashers: set[_Hasher] = set()
+        self._is_stopped = False
+        self._gone = Bell()
 
     async def stop(self) -> None:
-        """End the threads, once they have done what they are at; nothing is checked any more."""
-        is_running = self._is_started and not self._is_stopped
+        """End the processes; nothing is checked any more."""
         self._is_stopped = True
-        if is_running:
-            # It joins its threads, which may take as long as one check.
-            await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._pool.stop)
+        self._give_up()
+        for each in self._hashers:
+            each.kill()
+        while self._hashers:
+            await self._gone.rung()
 
     async def is_right(self, check: Check) -> bool:
         """Compare one password.
 
         Raises:
             OciError: TOOMANYREQUESTS: too many wait already. UNAVAILABLE: it was stopped, as a
-                reload does while requests wait for one another.
+                reload does while requests wait for one another, or the process has died.
         """
         if self._is_stopped:
-            raise OciError(Code.UNAVAILABLE, "logins are read anew", retry_after=1)
-        if self._waiting >= self._queue + THREADS:
+            raise _unavailable()
+        for _ in range(PROCESSES - len(self._hashers)):
+            self._start()
+        if not self._hashers:
+            raise _unavailable()
+        if len(self._waiting) >= self._queue and not any(each.is_free for each in self._hashers):
             raise OciError(Code.TOOMANYREQUESTS, "too many logins at once", retry_after=1)
-        self._waiting += 1
-        if not self._is_started:
-            self._is_started = True
-            self._pool.start()
-        # A client that leaves frees no thread, so its check counts until it is done.
-        return await shielded(self._run(check))
+        known = b"1" if check.is_known else b"0"
+        job = _Job(hasher.spell([known, check.password, check.stored, *check.padding]))
+        self._waiting.append(job)
+        self._hand_out()
+        # A client that leaves cancels this alone; its check counts until it is done.
+        return await job.done
 
-    async def _run(self, check: Check) -> bool:
+    def _start(self) -> None:
+        started = _Hasher(self._hand_out, self._ended)
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         try:
-            return await deferToThreadPool(self._reactor, self._pool, compare, check)
-        finally:
-            self._waiting -= 1
+            self._reactor.spawnProcess(
+                started, self._command[0], self._command, environment, "/", childFDs=_PIPES
+            )
+        except OSError as error:
+            log.error("a process that compares passwords can't be started: {why}", why=error)
+        else:
+            self._hashers.add(started)
+
+    def _hand_out(self) -> None:
+        for each in self._hashers:
+            if not self._waiting:
+                return
+            if each.is_free:
+                each.take(self._waiting.popleft())
+
+    def _ended(self, ended: _Hasher, reason: Failure) -> None:
+        self._hashers.discard(ended)
+        if not self._is_stopped:
+            log.error("a process that compares passwords has ended: {why}", why=reason.value)
+            if self._waiting:
+                self._start()
+                self._hand_out()
+            if not self._hashers:
+                self._give_up()
+        self._gone.ring()
+
+    def _give_up(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().done.errback(_unavailable())
 
 
-def compare(check: Check) -> bool:
-    """Compare one password; blocks.
+#: It reads checks, writes answers, and says what went wrong with it where we do.
+_PIPES = {0: "w", 1: "r", 2: 2}
 
-    Source: bcrypt. What is longer than it looks at, or holds a NUL, is wrong, and takes as long.
+
+class _Hasher(ProcessProtocol):
+    """One process, which does one check at a time.
+
+    Args:
+        freed: is called when it can take another.
+        ended: likewise when it has ended.
     """
-    _stand_back()
-    password = check.password
-    is_possible = len(password) <= PASSWORD_LIMIT and b"\0" not in password
-    if not is_possible:
-        password = password[:PASSWORD_LIMIT].replace(b"\0", b"-")
-    if bcrypt.checkpw(password, check.stored) and is_possible and check.is_known:
-        return True
-    for stored in check.padding:
-        bcrypt.checkpw(password, stored)
-    return False
+
+    transport: Any
+
+    def __init__(
+        self, freed: Callable[[], None], ended: Callable[[_Hasher, Failure], None]
+    ) -> None:
+        self._freed = freed
+        self._ended = ended
+        self._job: _Job | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can take a check."""
+        return self._job is None
+
+    def take(self, job: _Job) -> None:
+        """Do a check."""
+        self._job = job
+        self.transport.write(job.asked)
+
+    def kill(self) -> None:
+        """End it, whatever it is at."""
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+
+    def outReceived(self, data: bytes) -> None:
+        """It has done a check."""
+        job, self._job = self._job, None
+        assert job is not None, "it answers what it is asked"
+        self._freed()
+        job.done.callback(data == b"1")
+
+    def processEnded(self, reason: Failure) -> None:
+        """It does nothing more."""
+        job, self._job = self._job, None
+        self._ended(self, reason)
+        if job is not None:
+            job.done.errback(_unavailable())
 
 
-def _stand_back() -> None:
-    """Let other threads go first; asked each time, since pools replace their threads."""
-    thread = threading.get_native_id()
-    if thread != os.getpid() and os.getpriority(os.PRIO_PROCESS, thread) < NICENESS:
-        os.setpriority(os.PRIO_PROCESS, thread, NICENESS)
+def _unavailable() -> OciError:
+    return OciError(Code.UNAVAILABLE, "the password can't be checked now", retry_after=1)
 
 
 def dummy_hash(cost: int) -> bytes:
