@@ -11,6 +11,7 @@ import pytest
 from tests.tls.authority import Authority
 
 from .images import Layout, check_layout
+from .podman import Podman
 from .servers import need
 from .test_tls import TlsRegistry, run
 
@@ -85,6 +86,25 @@ def test_image_is_pushed_by_whom_the_certificate_names(
     run(*skopeo, "--src-cert-dir", by_nobody, there, f"dir:{tmp_path}/none", status=1)
     run(*skopeo, "--src-cert-dir", by_reader, there, f"oci:{tmp_path}/back:latest")
     assert check_layout(tmp_path / "back") == layout.blobs()
+
+
+def test_podman_is_let_in_by_its_certificate(registry, authority, robot, reader, tmp_path):
+    """It pushes and pulls with the one, pulls with the other, and nothing without any."""
+    layout = Layout(tmp_path / "layout")
+    layout.tag(layout.add_image([100_000]), "latest")
+    there = f"docker://127.0.0.1:{registry.port}/by/podman:1"
+    shows = {
+        name: ("--cert-dir", trusting(tmp_path / name, authority, files))
+        for name, files in (("robot", robot), ("reader", reader), ("nobody", None))
+    }
+    with Podman(tmp_path / "podman") as podman:
+        image = podman.take(layout)
+        for name in ("reader", "nobody"):
+            podman("push", *shows[name], image, there, is_refused=True)
+        podman("push", *shows["robot"], image, there)
+        podman("rmi", "--force", image)
+        podman("pull", *shows["nobody"], there, is_refused=True)
+        assert podman("pull", "--quiet", *shows["reader"], there).strip() == image
 
 
 def test_who_shows_none_is_asked_to_log_in(registry, authority, robot):

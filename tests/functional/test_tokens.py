@@ -16,6 +16,7 @@ import pytest
 from ..identify import signing
 from .client import Client
 from .images import Layout, check_layout
+from .podman import Podman
 from .servers import Registry, need
 from .test_passwords import USERS, run, write_users
 
@@ -74,6 +75,17 @@ class BuiltInTests:
         copy(here, there, "--dest-creds", "alice:secret")
         copy(there, f"oci:{tmp_path}/back:latest")
         assert check_layout(tmp_path / "back") == image.blobs()
+
+    def test_podman_pulls_as_nobody_what_it_pushed_as_somebody(self, built_in, image, tmp_path):
+        there = f"docker://{built_in.address}/public/podman:1"
+        with Podman(tmp_path) as podman:
+            taken = podman.take(image)
+            push = ("push", "--tls-verify=false", taken, there)
+            podman(*push, is_refused=True)
+            podman(*push, "--creds", "bob:hunter2", is_refused=True)
+            podman(*push, "--creds", "alice:secret")
+            podman("rmi", "--force", taken)
+            assert podman("pull", "--quiet", "--tls-verify=false", there).strip() == taken
 
     def test_rights_are_those_of_the_rules(self, built_in, image, tmp_path):
         here, there = f"oci:{image.directory}:latest", f"docker://{built_in.address}/team/app:1"

@@ -22,8 +22,9 @@ from typing import BinaryIO
 
 import bcrypt
 
-#: How far it stands back, as ``nice`` counts.
-NICENESS = 10
+#: How far it stands back, as ``nice`` counts; and its session, which counts against everything that
+#: runs on the host, so that logins would starve on a busy one if it were as far.
+NICENESS, SESSION_NICENESS = 10, 3
 
 #: bcrypt looks at no more; some versions cut, others raise.
 PASSWORD_LIMIT = 72
@@ -86,7 +87,7 @@ def stand_back() -> None:
     with contextlib.suppress(OSError):
         os.setsid()
         with open("/proc/self/autogroup", "w", encoding="ascii") as file:
-            file.write(str(NICENESS))
+            file.write(str(SESSION_NICENESS))
 
 
 if __name__ == "__main__":
