@@ -3,7 +3,7 @@
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from txregistry.config import ExternalDriver, NamedDriver, Storage, load_text
@@ -219,6 +219,22 @@ class LifeTests:
         stopped = service.stopService()
         assert stopped.called
         assert events == ["hello", "driver stopped"]
+
+    def test_stop_before_the_hello_is_no_start_without_a_driver(self, make, events, monkeypatch):
+        """A driver that ends before its hello is served without; ours ends because all does."""
+        service, opened = make()
+
+        async def hello():
+            try:
+                return await opened.greeting
+            except CancelledError:
+                return {}
+
+        monkeypatch.setattr(opened, "hello", hello)
+        service.startService()
+        stopped = service.stopService()
+        assert stopped.called
+        assert events == ["driver stopped"]
 
     def test_refused_hello_is_told(self, make, events):
         service, opened = make()

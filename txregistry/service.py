@@ -174,6 +174,8 @@ class RegistryService(Service):
     async def _start(self, opened: OpenedDriver) -> None:
         try:
             is_ready = bool(await opened.hello())
+            if not self.running:
+                return  # told to stop meanwhile; to who waits for a driver that is like its end
             self._cache = open_cache(self._configuration, self._reactor, self._watch.redis_took)
             registry = build_registry(
                 self._configuration,
