@@ -6,7 +6,7 @@ body is thrown away, at most 64 KiB of it, and nobody is sent elsewhere: a redir
 like others. Certificates are checked. Variables such as ``http_proxy`` are not looked at.
 
 treq keeps cookies, and unpacks what is packed without a bound; a receiver must not be able to fill
-our memory, so each request has a client of its own, and :class:`_Frank` stands behind it.
+our memory, so each request has a client of its own, and :class:`_PlainAgent` stands behind it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class HttpSender:
         self._url, self._credentials = _split(endpoint.url)
         self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = 1
-        self._agent = _Frank(
+        self._agent = _PlainAgent(
             agent or Agent(reactor, connectTimeout=endpoint.timeout, pool=self._pool)
         )
 
@@ -126,7 +126,7 @@ class HttpSender:
 
 
 @implementer(IAgent)
-class _Frank:
+class _PlainAgent:
     """An agent that neither asks treq's question for packed answers nor tells it of one."""
 
     def __init__(self, agent: IAgent) -> None:
