@@ -3,9 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+import pytest
+
 from .campaign import LINES, is_long
+from .warm import front_program
+
+
+@pytest.fixture(scope="package")
+def front():
+    """The front end's program, kept warm."""
+    with contextlib.closing(front_program()) as program:
+        yield program
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -15,15 +15,19 @@ GONE_TIMEOUT = 20.0
 
 def end_all(server):
     """kill -9 of a server and of all that it started; back when they are gone."""
-    pids = server.tree()
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    server.process.wait()
+    known = set()
     deadline = time.monotonic() + GONE_TIMEOUT
-    while any(map(is_alive, pids)):
+    while True:
+        known.update(server.tree())
+        alive = [pid for pid in known if is_alive(pid)]
+        if not alive:
+            break
         assert time.monotonic() < deadline, "a process does not end"
-        time.sleep(0.005)
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+    server.process.wait()
 
 
 def is_alive(pid):

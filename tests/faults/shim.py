@@ -85,6 +85,14 @@ def build():
     return library
 
 
+def storage_of(command, root, **options):
+    """The ``storage`` section for a driver that this starts."""
+    return {
+        "external": {"command": command, "options": {"rootdirectory": str(root), **options}},
+        "delete": {"enabled": True},
+    }
+
+
 class Shim:
     """Drivers of one root that run under the shim, and what happens to their calls.
 
@@ -110,22 +118,12 @@ class Shim:
         """The ``storage`` section of a configuration whose driver runs under the shim."""
         program = (sys.executable, "-I", "-m", "txregistry_drivers.filesystem")
         preloaded = (f"{name}={value}" for name, value in self.environment.items())
-        return self.storage_of([need("env"), *preloaded, *program], **options)
+        return storage_of([need("env"), *preloaded, *program], self._root, **options)
 
     @property
     def environment(self):
         """What puts a program under the shim."""
         return {"LD_PRELOAD": str(build()), "FAULTS_CONTROL": str(self._file)}
-
-    def storage_of(self, command, **options):
-        """The ``storage`` section for a driver that this starts, under the shim by itself."""
-        return {
-            "external": {
-                "command": command,
-                "options": {"rootdirectory": str(self._root), **options},
-            },
-            "delete": {"enabled": True},
-        }
 
     def arm(self, kinds, *, strike_at=0, action="kill", error=0):
         """Count calls of these kinds from now on, and strike the one of that number."""

@@ -22,15 +22,13 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import chain, islice
 
-import pytest
-
 from .campaign import Campaign, is_long, share, short_or_long
 from .checker import find_losses
 from .journal import Journal
 from .patrons import Line, Patron, Unanswered
 from .processes import end_all
-from .shim import CHANGES, ERRORS, Shim
-from .warm import Warm, WarmRegistry
+from .shim import CHANGES, ERRORS, Shim, storage_of
+from .warm import WarmRegistry, driver_program
 
 #: What is done, and what must have been done before. Names of a patron's operations.
 SCENARIOS = {
@@ -56,22 +54,14 @@ HEALING = 30.0
 DEATHS_ON_A_TREE = 10
 
 
-@pytest.fixture(scope="module")
-def front():
-    """The program of the front end."""
-    with contextlib.closing(Warm("txregistry.cli", ["txregistry.cli"])) as program:
-        yield program
-
-
 class Bench:
     """A registry whose driver runs under the shim, and one operation after the other on it."""
 
     def __init__(self, directory, seed, front):
         self.root = directory / "root"
         self.shim = Shim(directory, self.root)
-        imports = ["txregistry.driver", "txregistry_drivers.filesystem"]
-        self.driver = Warm("txregistry_drivers.filesystem", imports, self.shim.environment)
-        storage = self.shim.storage_of(self.driver.command)
+        self.driver = driver_program(self.shim.environment)
+        storage = storage_of(self.driver.command, self.root)
         self.server = WarmRegistry(directory, front, self.driver, storage)
         self.line = Line(self.server.port)
         self.journal = Journal()

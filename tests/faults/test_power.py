@@ -20,15 +20,14 @@ from collections import Counter
 
 import pytest
 
-from tests.functional.servers import Registry
-
 from .campaign import Campaign, is_long, not_run, short_or_long
 from .checker import find_losses
 from .disk import CannotMount, Disk, check_mounts, pick_directory
 from .journal import Journal
 from .patrons import Crowd, Line, Patron
 from .processes import end_all
-from .shim import Shim
+from .shim import Shim, storage_of
+from .warm import WarmRegistry, driver_program
 
 #: (options of the mount, options of mkfs). Each treats otherwise what was not synced.
 KINDS = (
@@ -44,9 +43,6 @@ KINDS = (
 #: Cuts that one image lives through.
 CUTS_OF_IMAGE = 10 if is_long() else 3
 
-#: Seconds after which the short form ends with fewer cuts.
-SHORT_FORM = 50
-
 #: Seconds of load before the cut, at most.
 LOAD = 0.5
 
@@ -54,17 +50,15 @@ LOAD = 0.5
 class Host:
     """A registry on a disk, and the clients that use it, until the power goes."""
 
-    def __init__(self, directory, disk, choice, left_out=""):
+    def __init__(self, directory, disk, choice, front, driver):
         self.disk = disk
         self.choice = choice
         self.journal = Journal()
         self.lives = 0
         self.warnings = Counter()
         root = disk.path / "storage"
-        storage = {"filesystem": {"rootdirectory": str(root)}, "delete": {"enabled": True}}
-        if left_out:
-            storage = Shim(directory, root, left_out=left_out).storage()
-        self.server = Registry(directory, storage=storage)
+        storage = storage_of(driver.command, root)
+        self.server = WarmRegistry(directory, front, driver, storage)
         self.patrons = [
             Patron(
                 Line(self.server.port), self.journal, f"p{number}", random.Random(choice.random())
@@ -114,7 +108,7 @@ class Host:
             line.close()
 
 
-def cut_power(campaign, directory, count, left_out=""):
+def cut_power(campaign, directory, count, front, left_out=""):
     """Cut the power ``count`` times, over all kinds of file systems.
 
     Args:
@@ -124,14 +118,19 @@ def cut_power(campaign, directory, count, left_out=""):
     left_behind, mounts = Counter(), Counter()
     with contextlib.ExitStack() as stack:
         host = None
-        for number in campaign.within(range(count), least=20, seconds=SHORT_FORM):
+        for number in campaign.within(range(count), least=50, seconds=0):
             if host is None or host.is_old():
                 stack.close()
                 options, format_options = KINDS[number // CUTS_OF_IMAGE % len(KINDS)]
                 disk = stack.enter_context(
                     Disk(directory / f"image-{number}", options, format_options)
                 )
-                host = Host(directory / f"host-{number}", disk, campaign.choice, left_out)
+                place, environment = directory / f"host-{number}", None
+                if left_out:
+                    shim = Shim(place, disk.path / "storage", left_out=left_out)
+                    environment = shim.environment
+                driver = stack.enter_context(contextlib.closing(driver_program(environment)))
+                host = Host(place, disk, campaign.choice, front, driver)
             before = host.journal.acknowledged
             mount = " ".join((options, *format_options))
             mounts[mount] += 1
@@ -154,10 +153,10 @@ def directory(tmp_path):
     shutil.rmtree(place, ignore_errors=True)
 
 
-def test_power_cuts_lose_nothing_acknowledged(directory):
+def test_power_cuts_lose_nothing_acknowledged(directory, front):
     """Pushes, tags and deletes are there after the power went, in every kind of ext4."""
     with Campaign("power cuts") as campaign:
-        cut_power(campaign, directory, short_or_long(50, 1000))
+        cut_power(campaign, directory, short_or_long(50, 1000), front)
         assert campaign.notes["acknowledged"] > campaign.tried
 
 
@@ -206,9 +205,9 @@ def sync_directory(path):
 
 
 @pytest.mark.parametrize("left_out", ["*/_uploads/*/data", "*/.txregistry-*.tmp"])
-def test_missing_syncs_are_noticed(directory, left_out):
+def test_missing_syncs_are_noticed(directory, front, left_out):
     """The lab tested: without these syncs, which a shim leaves out on purpose, power cuts lose
     something.
     """
     with Campaign(f"power cuts without syncs of {left_out}", expects_losses=True) as campaign:
-        cut_power(campaign, directory, 3, left_out)
+        cut_power(campaign, directory, 3, front, left_out)

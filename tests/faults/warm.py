@@ -69,6 +69,17 @@ class Warm:
         self._directory.cleanup()
 
 
+def front_program():
+    """That of the front end, to be closed."""
+    return Warm("txregistry.cli", ["txregistry.cli"])
+
+
+def driver_program(environment=None):
+    """That of the filesystem driver, to be closed."""
+    imports = ["txregistry.driver", "txregistry_drivers.filesystem"]
+    return Warm("txregistry_drivers.filesystem", imports, environment)
+
+
 class WarmProcess:
     """A run as ``subprocess.Popen`` would show it."""
 
