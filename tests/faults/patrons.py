@@ -139,14 +139,16 @@ class Patron:
         name: begins the names of its repositories.
         choice: a ``random.Random``.
         sizes: ranges from which those of blobs are drawn.
+        salt: begins each blob, so that the same choices make other content.
     """
 
-    def __init__(self, line, journal, name, choice, *, sizes=SIZES):
+    def __init__(self, line, journal, name, choice, *, sizes=SIZES, salt=b""):
         self.line = line
         self.journal = journal
         self.repositories = (f"{name}/app", f"{name}/app/deep")
         self.choice = choice
         self.sizes = sizes
+        self.salt = salt
         self.errors = 0
 
     def run(self, stop, *, is_patient=False):
@@ -464,7 +466,8 @@ class Patron:
 
     def _content(self):
         low, high = self.choice.choice(self.sizes)
-        return self.choice.randbytes(self.choice.randint(low, high))
+        data = self.choice.randbytes(self.choice.randint(low, high))
+        return self.salt + data[len(self.salt) :]
 
     def _manifest(self, config, layers, subject=None):
         document = {
