@@ -254,7 +254,7 @@ class BodiesTests:
         client.send(chunk(b"x"))
         await house.until(lambda: house.stages() == ["BODY"] and house.received() == 1)
         [channel] = house.site.channels
-        assert channel.transport.bufferSize == 1024 * 1024
+        assert channel.transport.bufferSize == 65536 + 1024 * 1024
         client.send(b"0\r\n\r\n")
         assert (await client.reply()).status == 202
         assert channel.transport.bufferSize == 65536
