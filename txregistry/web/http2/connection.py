@@ -178,6 +178,9 @@ class Http2Connection(BaseProtocol):
         self._meter = FrameMeter(limits.head_size, now)
         self._resets = Allowance(RESETS, RESETS_REFILL, now)
         self.transport.registerProducer(self, True)
+        # A client that waits for its window has nothing to send, so it acknowledges late, and the
+        # next small frame of ours would wait for that.
+        self.transport.setTcpNoDelay(True)
         protocol = self.protocol
         protocol.initiate_connection()
         protocol.decoder.max_header_list_size = limits.head_size
