@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -104,6 +106,45 @@ class ConfineTests:
         assert result == (
             {"connect": 0, "listen": 0} if needs_network else {"connect": 13, "listen": 13}
         )
+
+    def test_no_datagram_leaves(self, tmp_path):
+        """Nothing is told to anybody by way of names, either: as root there is no network at all."""
+        assert os.geteuid() == 0, "needs root: the measure can't be tested here"
+        result = confined(
+            """
+            confine([sys.argv[1]], needs_network=False)
+            datagrams = socket.socket(type=socket.SOCK_DGRAM)
+            print(json.dumps({
+                "send": attempt(lambda: datagrams.sendto(b"x", ("127.0.0.1", 53))),
+                "interfaces": [name for _, name in socket.if_nameindex() if name != "lo"],
+            }))
+            """,
+            tmp_path,
+        )
+        assert result == {"send": errno.ENETUNREACH, "interfaces": []}
+
+    def test_other_processes_environments_are_out_of_reach(self, tmp_path):
+        """The registry's may hold secrets; what a driver reads about itself is there."""
+        assert landlock_abi() >= 1, "this kernel has no Landlock: the measure can't be tested here"
+        result = confined(
+            """
+            confine([sys.argv[1]], needs_network=False)
+            parent = os.getppid()
+            print(json.dumps({
+                "own": [
+                    attempt(lambda: open("/proc/self/statm").close()),
+                    attempt(lambda: os.listdir("/proc/self/fd")),
+                ],
+                "others": [
+                    attempt(lambda: open(f"/proc/{parent}/environ").close()),
+                    attempt(lambda: open(f"/proc/{parent}/cmdline").close()),
+                    attempt(lambda: os.listdir("/proc/1")),
+                ],
+            }))
+            """,
+            tmp_path,
+        )
+        assert result == {"own": [0, 0], "others": [errno.EACCES] * 3}
 
     def test_sockets_and_descriptors_that_were_passed_still_work(self, tmp_path):
         """Lanes, and files that somebody else opened, are not paths."""

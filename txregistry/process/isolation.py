@@ -8,7 +8,9 @@ reported by name:
     no-new-privs   nothing that it starts can gain rights (prctl, Linux 3.5)
     limits         no core dumps, memory not readable by others (RLIMIT_CORE, PR_SET_DUMPABLE)
     files          reads and writes only below the store's own directories (Landlock ABI 1, Linux
-    5.13) network        no TCP at all (Landlock ABI 4, Linux 6.7)
+                   5.13)
+    network        no TCP at all (Landlock ABI 4, Linux 6.7), and as root no network of any kind (a
+                   network namespace of its own)
     user           a user id of its own, not the registry's (the registry sets it)
 
 The order is the kernel's: Landlock needs no-new-privs.
@@ -29,6 +31,7 @@ from twisted.logger import Logger
 #: can have.
 MEASURES = ("no-new-privs", "limits", "files", "network", "user")
 
+_CLONE_NEWNET = 0x40000000
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -69,6 +72,8 @@ def confine(writable: Sequence[str] | None, *, needs_network: bool) -> tuple[str
         The measures that took effect, in the order of :data:`MEASURES`.
     """
     reached = []
+    if not needs_network and _leave_network():
+        reached.append("network")
     if _prctl(_PR_SET_NO_NEW_PRIVS, 1):
         reached.append("no-new-privs")
     if _limit():
@@ -92,7 +97,8 @@ def landlock_abi() -> int:
 
 def library_directories() -> tuple[str, ...]:
     """What Python reads after the start: modules that are imported late, shared libraries, time
-    zones, /proc.
+    zones, and of /proc what is about this process or the machine: other processes have secrets in
+    their environments.
     """
     prefixes = {sys.prefix, sys.base_prefix, *(path for path in sys.path if path)}
     system = (
@@ -100,7 +106,7 @@ def library_directories() -> tuple[str, ...]:
         "/lib",
         "/lib64",
         "/etc",
-        "/proc",
+        *("/proc/self", "/proc/sys", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat"),
         "/sys/devices/system/cpu",
         "/dev/null",
         "/dev/urandom",
@@ -113,6 +119,12 @@ def _has_own_user() -> bool:
         return os.stat(f"/proc/{os.getppid()}").st_uid != os.geteuid()
     except OSError:
         return False
+
+
+def _leave_network() -> bool:
+    """Have no network but an own one without any interface; only root may."""
+    done: int = _libc.unshare(_CLONE_NEWNET)
+    return done == 0
 
 
 def _prctl(option: int, value: int) -> bool:
