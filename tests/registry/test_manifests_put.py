@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 
 from txregistry.oci.digests import Digest
-from txregistry.oci.errors import Code
+from txregistry.oci.errors import Code, OciError
 from txregistry.oci.manifests import MANIFEST_LIMIT
 from txregistry.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from txregistry.oci.names import Tag
@@ -361,3 +361,91 @@ class ReferencesTests:
     def test_document_without_references(self, world):
         put(world, index(), content_type=OCI_INDEX)
         assert json.loads(done(world.registry.manifests.fetch(APP, LATEST)).data)["manifests"] == []
+
+
+class CheckedTagTests:
+    """Tags that may not be made, or not be changed."""
+
+    def check(self, world, seen, forbidden=()):
+        def check(tag, is_there):
+            seen.append((tag.text, is_there))
+            if (tag.text, is_there) in forbidden:
+                raise OciError(Code.DENIED)
+
+        return check
+
+    def put(self, world, data, check, tags=(), reference=LATEST):
+        return done(
+            world.registry.manifests.put(
+                APP, reference, OCI_MANIFEST, data, tags=tags, check_tag=check
+            )
+        )
+
+    def test_check_is_told_what_would_change(self, world, blobs):
+        """A tag that is made, one that comes to point elsewhere; not one that stays."""
+        put(world, image("old"))
+        seen = []
+        check = self.check(world, seen)
+        self.put(world, image("new"), check, (Tag("fresh"),))
+        assert seen == [("latest", True), ("fresh", False)]
+        seen.clear()
+        self.put(world, image("new"), check, (Tag("fresh"),))
+        assert seen == []
+
+    @pytest.mark.parametrize("forbidden", [("latest", True), ("fresh", False)])
+    def test_one_forbidden_tag_forbids_all(self, world, blobs, forbidden):
+        """Nothing is written then."""
+        digest = put(world, image("old")).digest
+        world.driver.forget()
+        check = self.check(world, [], (forbidden,))
+        with refused(Code.DENIED):
+            self.put(world, image("new"), check, (Tag("fresh"),))
+        assert writes(world) == []
+        assert done(world.registry.manifests.fetch(APP, LATEST)).digest == digest
+
+    def test_tag_that_another_made_meanwhile_is_checked_again(self, world, blobs):
+        """Two pushes of one tag: who comes second may not change it."""
+        other = put(world, image("other"), Tag("other")).digest
+        gate = world.driver.hold("put APP/_manifests/tags/latest/index")
+        check = self.check(world, seen := [], (("latest", True),))
+        pushing = started(
+            world.registry.manifests.put(APP, LATEST, OCI_MANIFEST, image("mine"), check_tag=check)
+        )
+        world.put("APP/_manifests/tags/latest/current/link", str(other).encode())
+        failures = []
+        pushing.addErrback(lambda failure: failures.append(failure.value))
+        gate.callback(None)
+        assert [failure.code for failure in failures] == [Code.DENIED]
+        assert seen == [("latest", False), ("latest", True)]
+        assert done(world.registry.manifests.fetch(APP, LATEST)).digest == other
+
+    def test_tag_that_another_made_meanwhile_may_be_the_same(self, world, blobs):
+        """A push that is repeated while the first still runs changes nothing, and is no change."""
+        digest = Digest.of(image("mine"))
+        gate = world.driver.hold("put APP/_manifests/tags/latest/index")
+        check = self.check(world, seen := [], (("latest", True),))
+        pushing = started(
+            world.registry.manifests.put(APP, LATEST, OCI_MANIFEST, image("mine"), check_tag=check)
+        )
+        world.put("APP/_manifests/tags/latest/current/link", str(digest).encode())
+        gate.callback(None)
+        results = []
+        pushing.addCallback(results.append)
+        assert [result.digest for result in results] == [digest]
+        assert seen == [("latest", False)]
+
+    def test_tag_that_another_made_meanwhile_may_be_changed_where_that_is_allowed(
+        self, world, blobs
+    ):
+        """The last one counts, as without any check."""
+        other = put(world, image("other"), Tag("other")).digest
+        gate = world.driver.hold("put APP/_manifests/tags/latest/index")
+        check = self.check(world, seen := [])
+        pushing = started(
+            world.registry.manifests.put(APP, LATEST, OCI_MANIFEST, image("mine"), check_tag=check)
+        )
+        world.put("APP/_manifests/tags/latest/current/link", str(other).encode())
+        gate.callback(None)
+        assert pushing.called
+        assert seen == [("latest", False), ("latest", True)]
+        assert done(world.registry.manifests.fetch(APP, LATEST)).digest == Digest.of(image("mine"))

@@ -34,6 +34,12 @@ class SessionsTests:
         assert world.calls == ["put APP/_uploads/id/meta", "put APP/_uploads/id/startedat"]
         assert done(sessions.recall(PLACE)) == Record(0, AT, "sha512")
 
+    def test_owner_is_recorded(self, world, sessions):
+        """Another host, and a client without its token, know whose it is."""
+        done(sessions.create(PLACE, owner="alice"))
+        assert world.calls == ["put APP/_uploads/id/meta", "put APP/_uploads/id/startedat"]
+        assert done(sessions.recall(PLACE)) == Record(0, AT, "sha256", "alice")
+
     def test_held_is_what_is_stored(self, world, sessions):
         assert done(sessions.held(PLACE)) is None
         assert done(sessions.held(PLACE, is_new=True)) is None

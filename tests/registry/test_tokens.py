@@ -49,6 +49,12 @@ class TokensTests:
         state = UploadState(APP, ID, 0, "2025-01-31T10:20:30Z", "sha512")
         assert TOKENS.open(TOKENS.seal(state), APP, ID) == state
 
+    def test_owner_is_carried(self):
+        """Whose upload it is, is known without a look at the storage; of nobody's nothing is said."""
+        state = UploadState(APP, ID, 0, "2025-01-31T10:20:30Z", owner="alice")
+        assert TOKENS.open(TOKENS.seal(state), APP, ID) == state
+        assert TOKENS.open(TOKENS.seal(STATE), APP, ID).owner == ""
+
     def test_unknown_members_are_ignored(self):
         """A newer version's token still works."""
         members = {
@@ -106,6 +112,7 @@ class TokensTests:
             {"Name": "lib/app", "UUID": ID.text, "Offset": -1, "StartedAt": "x"},
             {"Name": "lib/app", "UUID": ID.text, "Offset": 1.0, "StartedAt": "x"},
             {"Name": "lib/app", "UUID": ID.text, "Offset": 5},
+            {"Name": "lib/app", "UUID": ID.text, "Offset": 5, "StartedAt": "x", "Owner": 1},
             {"Name": 1, "UUID": ID.text, "Offset": 5, "StartedAt": "x"},
             {"Name": "lib/app", "UUID": ID.text, "Offset": 5, "StartedAt": "x", "Algorithm": "md5"},
             {

@@ -6,7 +6,15 @@ from __future__ import annotations
 import pytest
 
 from txregistry.storage.errors import BadOptions
-from txregistry.storage.options import check_option_names, choice_option, text_option, whole_option
+from txregistry.storage.options import (
+    check_option_names,
+    choice_option,
+    flag_option,
+    seconds_option,
+    text_option,
+    texts_option,
+    whole_option,
+)
 
 
 def test_unknown_name_is_told_with_the_nearest():
@@ -48,3 +56,34 @@ def test_whole_number_may_be_text():
     for value in (0, "0", "-1", "many", "", 2.5, True, None, "٣"):
         with pytest.raises(BadOptions, match="threads is to be a whole number of at least 1"):
             whole_option({"threads": value}, "threads", 100, least=1)
+
+
+def test_seconds_may_be_broken():
+    """A duration is a number; one that is too short, or none, is refused."""
+    assert seconds_option({}, "timeout", 5.0) == 5.0
+    assert seconds_option({"timeout": 2}, "timeout", 5.0) == 2.0
+    assert seconds_option({"timeout": 0.5}, "timeout", 5.0, least=0.5) == 0.5
+    for value in (0.4, -1, "2", True, None, float("nan")):
+        with pytest.raises(BadOptions, match=r"timeout is to be a duration of at least 0.5 s"):
+            seconds_option({"timeout": value}, "timeout", 5.0, least=0.5)
+
+
+def test_texts_may_be_one_with_commas():
+    """A list in a file, or what an environment variable gives; nothing empty among them."""
+    assert texts_option({}, "scopes") == ()
+    assert texts_option({"scopes": ["a", " b "]}, "scopes") == ("a", "b")
+    assert texts_option({"scopes": "a, b,,"}, "scopes") == ("a", "b")
+    for value in (5, ["a", 1], {"a": "b"}, True):
+        with pytest.raises(BadOptions, match="scopes is to be a list of texts"):
+            texts_option({"scopes": value}, "scopes")
+
+
+def test_flag_may_be_text():
+    """Environment variables give texts; whatever is neither yes nor no is refused."""
+    assert flag_option({}, "secure", True) is True
+    assert flag_option({"secure": False}, "secure", True) is False
+    assert flag_option({"secure": "True"}, "secure", False) is True
+    assert flag_option({"secure": "false"}, "secure", True) is False
+    for value in ("yes", "", 1, None):
+        with pytest.raises(BadOptions, match="secure is true or false"):
+            flag_option({"secure": value}, "secure", True)
