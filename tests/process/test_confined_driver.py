@@ -152,3 +152,28 @@ class UserIdsTests:
     def test_unknown_ones_are_one_sentence(self, user, group):
         with pytest.raises(StartError, match=r"storage\.user and storage\.group"):
             user_ids(user, group)
+
+    def test_only_root_may_become_another(self, monkeypatch):
+        """The sentence says both ways out; one's own ids need no right."""
+        monkeypatch.setattr(os, "geteuid", lambda: 1234)
+        monkeypatch.setattr(os, "getegid", lambda: 1234)
+        with pytest.raises(StartError, match=r"need a start as root: remove them, or start"):
+            user_ids("nobody", "")
+        assert user_ids("1234", "") == (1234, 1234)
+
+
+class FindTests:
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            (
+                "filesistem",
+                r"no storage driver 'filesistem' \(installed: .*memory.*\); did you mean",
+            ),
+            ("x" * 9, r"no storage driver 'xxxxxxxxx' \(installed: .*filesystem.*\)$"),
+        ],
+    )
+    def test_unknown_driver_is_told_with_those_there_are(self, name, words):
+        """And with the one that was probably meant."""
+        with pytest.raises(StartError, match=words):
+            find_driver(name, {})

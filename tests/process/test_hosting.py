@@ -18,7 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from txregistry.process.opening import OpenDriver
-from txregistry.process.spec import DriverSpec
+from txregistry.process.spec import DriverSpec, StartError
 
 from ..census import PATIENCE, turns, until
 from .programs import MEMORY, driver, is_alive, python
@@ -91,8 +91,9 @@ class House:
         for opened in self.opened:
             await opened.stop()
         for process in self.processes:
-            process.kill()
-            process.communicate()
+            process.terminate()
+        for process in self.processes:
+            process.communicate(timeout=PATIENCE)
 
 
 @pytest_twisted.async_yield_fixture
@@ -147,6 +148,17 @@ class ByHandTests:
         if text is not None:
             assert f"{house.path} is there and is no socket" in words
             assert house.path.read_text() == text
+
+    @pytest_twisted.ensureDeferred
+    async def test_socket_of_another_kind_is_left_alone(self, house):
+        """A daemon that logs there, for one, is no driver that is gone."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.bind(os.fspath(house.path))
+            process = house.run(MEMORY, "--socket", house.path)
+            _, words = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        assert f"{house.path} is there and can't be replaced: Protocol wrong type" in words
+        assert house.path.exists()
 
     @pytest_twisted.ensureDeferred
     async def test_without_a_socket_it_says_how_to_give_one(self, house):
@@ -233,7 +245,53 @@ class MiddlewareTests:
                 await opened.hello()
 
 
+class RequiredTests:
+    @pytest_twisted.ensureDeferred
+    async def test_driver_that_can_not_confine_itself_is_refused(self, house):
+        """Where isolation is required: its hello says what is missing, and what may be done."""
+        text = (
+            "from txregistry.process import hosting\n"
+            "hosting.confine = lambda *_, **more: ('no-new-privs',)\n"
+        )
+        environment = {**os.environ, "TXREGISTRY_ISOLATION": "required"}
+        process = house.run(text + MEMORY, "--socket", house.path, env=environment)
+        await until(lambda: house.path.exists() or process.poll() is not None, "the socket")
+        opened = house.attach()
+        with pytest.raises(StartError, match="is required, and files and limits and network can't"):
+            while True:
+                await opened.hello()
+
+
 class EndTests:
+    @pytest_twisted.ensureDeferred
+    async def test_driver_ends_with_its_standard_input(self, house):
+        """A registry in another namespace, of which the kernel does not tell, ends this way; what
+        somebody writes there does not matter.
+        """
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.fspath(house.path))
+            listener.listen()
+            options, given = os.pipe()
+            os.close(given)
+            process = subprocess.Popen(
+                [*python(AS_SYSTEMD), str(listener.fileno()), *driver(MEMORY)],
+                pass_fds=[listener.fileno(), options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "TXREGISTRY_OPTIONS_FD": str(options)},
+            )
+            house.processes.append(process)
+            os.close(options)
+            opened = house.attach()
+            process.stdin.write(b"noise")
+            process.stdin.flush()
+            await until(lambda: opened.links.greetings or process.poll() is not None)
+            assert process.poll() is None
+            process.stdin = process.stdin.close()
+            await until(lambda: process.poll() is not None, "the driver's end")
+            assert process.returncode == 0
+
     @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM] * 3, [signal.SIGINT]])
     @pytest_twisted.ensureDeferred
     async def test_what_arrived_is_stored_first(self, house, tmp_path, signals):

@@ -12,10 +12,12 @@ import textwrap
 
 import pytest
 
+from txregistry.process import isolation
 from txregistry.process.isolation import MEASURES, landlock_abi
 
 PROLOGUE = """
 import json, os, socket, sys
+from txregistry.process import isolation
 from txregistry.process.isolation import confine
 def attempt(work):
     try:
@@ -175,3 +177,79 @@ class ConfineTests:
             tmp_path,
         )
         assert result == ["no-new-privs", "limits"]
+
+
+class Kernel:
+    """A kernel that refuses what it is told to, in place of the one of this machine.
+
+    Attributes:
+        abi: of Landlock; 0 without it.
+        refused: names of what fails.
+    """
+
+    def __init__(self, abi=4, refused=()):
+        self.abi = abi
+        self.refused = refused
+        self.rules = 0
+
+    def prctl(self, option, *_):
+        names = {isolation._PR_SET_NO_NEW_PRIVS: "privs", isolation._PR_SET_DUMPABLE: "dumpable"}
+        return -1 if names[option] in self.refused else 0
+
+    def syscall(self, number, *arguments):
+        if number.value == isolation._CREATE_RULESET:
+            if arguments[0] is None:
+                return self.abi or -1
+            return -1 if "ruleset" in self.refused else os.open("/dev/null", os.O_RDONLY)
+        if number.value == isolation._ADD_RULE:
+            self.rules += 1
+            return -1 if "rule" in self.refused else 0
+        return -1 if "restrict" in self.refused else 0
+
+    def setrlimit(self, *_):
+        if "core" in self.refused:
+            raise OSError("no")
+
+
+class LesserKernelTests:
+    """What can't be had is left out, and only what was had is told; ``isolation: required`` rests on
+    it.
+    """
+
+    def confine(self, monkeypatch, kernel, writable=("/tmp",), needs_network=False):
+        monkeypatch.setattr(isolation, "_libc", kernel)
+        monkeypatch.setattr(isolation.resource, "setrlimit", kernel.setrlimit)
+        return isolation.confine(writable, needs_network=needs_network)
+
+    @pytest.mark.parametrize(
+        ("kernel", "reached"),
+        [
+            (Kernel(), ("no-new-privs", "limits", "files", "network")),
+            (Kernel(1), ("no-new-privs", "limits", "files")),
+            (Kernel(0), ("no-new-privs", "limits")),
+            (Kernel(refused=["privs"]), ("limits", "files", "network")),
+            (Kernel(refused=["core"]), ("no-new-privs", "files", "network")),
+            (Kernel(refused=["dumpable"]), ("no-new-privs", "files", "network")),
+            (Kernel(refused=["ruleset"]), ("no-new-privs", "limits")),
+            (Kernel(refused=["rule"]), ("no-new-privs", "limits")),
+            (Kernel(refused=["restrict"]), ("no-new-privs", "limits")),
+            (Kernel(0, ["privs", "core"]), ()),
+        ],
+    )
+    def test_only_what_took_effect_is_told(self, monkeypatch, kernel, reached):
+        """And no descriptor of a ruleset stays open, whatever failed."""
+        assert self.confine(monkeypatch, kernel) == reached
+
+    def test_store_without_directories_may_still_lose_the_network(self, monkeypatch):
+        """Its files stay free: no rule is about them."""
+        kernel = Kernel()
+        reached = self.confine(monkeypatch, kernel, None)
+        assert reached == ("no-new-privs", "limits", "network")
+        assert kernel.rules == 0
+
+    def test_own_user_is_told(self, monkeypatch):
+        """As seen by the owner of the parent's process; without a parent nothing is claimed."""
+        monkeypatch.setattr(isolation.os, "geteuid", lambda: 12345)
+        assert self.confine(monkeypatch, Kernel(0))[-1] == "user"
+        monkeypatch.setattr(isolation.os, "getppid", lambda: 0)
+        assert self.confine(monkeypatch, Kernel(0)) == ("no-new-privs", "limits")

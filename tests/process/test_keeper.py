@@ -481,6 +481,18 @@ class RefusalTests:
         assert (await refusal_of(house.keeper.greeted())).message == "rootdirectory is missing"
 
     @pytest_twisted.ensureDeferred
+    async def test_refusal_is_not_told_to_those_who_left(self, house):
+        """A start that was given up holds up no other that waits for the same driver."""
+        house.driver = BadOptions("rootdirectory is missing")
+        gone = Deferred.fromCoroutine(house.keeper.greeted())
+        greeted = Deferred.fromCoroutine(house.keeper.greeted())
+        gone.cancel()
+        with pytest.raises(CancelledError):
+            await gone
+        house.keeper.start()
+        assert (await refusal_of(greeted)).message == "rootdirectory is missing"
+
+    @pytest_twisted.ensureDeferred
     async def test_refused_options_make_requests_wait_for_better_ones(self, house):
         """A request is told that the driver is not available, not that its own words were wrong; a
         driver that was set right is found again.

@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 
-from txregistry.oci.errors import OciError
+from txregistry.oci.errors import Code, OciError
 from txregistry.oci.manifests import parse_manifest
+from txregistry.process import parsing
 from txregistry.process.parsing import INLINE_LIMIT, ManifestParser
+
+from ..census import until
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -60,3 +65,21 @@ async def test_refusal_in_the_worker_reaches_the_caller(parser):
     with pytest.raises(OciError) as plain:
         parse_manifest(data, OCI_MANIFEST)
     assert caught.value.to_plain() == plain.value.to_plain()
+
+
+@pytest_twisted.ensureDeferred
+async def test_worker_that_dies_costs_its_manifest_only(parser, monkeypatch, tmp_path):
+    """Its client is told to come back; the next manifest gets another worker."""
+    stuck = tmp_path / "stuck"
+    os.mkfifo(stuck)
+    data = document(INLINE_LIMIT)
+    with monkeypatch.context() as patched:
+        patched.setattr(parsing, "_path", lambda descriptor: str(stuck))
+        waiting = Deferred.fromCoroutine(parser.parse(data, OCI_MANIFEST))
+        await until(lambda: parser._pool.busy, "the worker")
+    for worker in parser._pool.busy:
+        worker.transport.signalProcess("KILL")
+    with pytest.raises(OciError) as caught:
+        await waiting
+    assert (caught.value.code, caught.value.retry_after) == (Code.UNAVAILABLE, 5)
+    assert await parser.parse(data, OCI_MANIFEST) == parse_manifest(data, OCI_MANIFEST)

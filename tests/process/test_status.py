@@ -116,6 +116,7 @@ class StatusTests:
             "the driver does not come up, or answers nothing",
         )
         assert status.greetings == 0
+        assert status.trouble == status.reason
 
     @pytest_twisted.ensureDeferred
     async def test_driver_of_somebody_else_has_no_process_here(self, opened, tmp_path):

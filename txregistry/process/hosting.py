@@ -126,7 +126,6 @@ class Host:
         self._middleware = options.get(MIDDLEWARE) or []
         self._connections: set[_Connection] = set()
         self._store: Store | None = None
-        self._acceptor: Acceptor | None = None
         self._is_ending = False
         self._lookers = ThreadPool(0, 1, "looks")
         driver = self._make()
@@ -201,11 +200,11 @@ class Host:
         """Serve connections that come in on ``listener``, until the process is told to end."""
         factory = Factory.forProtocol(lambda: _Connection(self.serving, self._connections))
         factory.noisy = False
-        self._acceptor = Acceptor(self._reactor, listener, factory)
-        self._acceptor.start()
+        acceptor = Acceptor(self._reactor, listener, factory)
+        acceptor.start()
         if "TXREGISTRY_OPTIONS_FD" in os.environ:
             self._end_with_parent()
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._drain)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._drain, acceptor)
         self._reactor.callWhenRunning(self._begin)
         self._reactor.run()
         if self._store is not None:
@@ -232,13 +231,12 @@ class Host:
     def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
-    def _drain(self) -> Deferred[Any]:
+    def _drain(self, acceptor: Acceptor) -> Deferred[Any]:
         """Take no more connections and end those that there are; what arrived on their lanes is
         stored first.
         """
         self._is_ending = True
-        if self._acceptor is not None:
-            self._acceptor.stop()
+        acceptor.stop()
         for connection in tuple(self._connections):
             connection.end()
         settled = self.serving.settled()
@@ -267,8 +265,8 @@ class _Connection(Responder):
     def end(self) -> None:
         """End the connection, and its writers when they have stored what arrived."""
         self.orphan_writers()
-        if self.transport is not None:
-            self.transport.loseConnection()
+        assert self.transport is not None
+        self.transport.loseConnection()
 
 
 @implementer(IReadDescriptor)

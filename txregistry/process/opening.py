@@ -6,12 +6,14 @@ Room: process. The one way in for ``service`` and ``cli``.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import AlreadyCalled
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -185,7 +187,7 @@ class OpenDriver:
             raise StartError(f"storage driver {self.spec.name!r}: {refusal.message}") from refusal
         finally:
             self._greeted = None
-            if timeout.active():
+            with contextlib.suppress(AlreadyCalled):
                 timeout.cancel()
         _log.info(
             "storage driver {name} {version} is ready; isolation: {isolation}",

@@ -123,8 +123,6 @@ class Pulse:
         self._is_waiting = False
         self.round_trip = self._clock.seconds() - asked
         self.pong = pong
-        if self._is_stuck:
-            return
         self._missed = 0
         if self.is_quiet:
             _log.info("the driver answers pings again")
