@@ -69,7 +69,7 @@ class Covering:
 
     def __init__(self):
         self._results = tempfile.mkdtemp(prefix="covering-")
-        self._line = Path(site.getsitepackages()[0]) / "txregistry-covering.pth"
+        self._line = Path(site.getsitepackages()[0]) / f"txregistry-covering-{os.getpid()}.pth"
         line = LINE.format(pid=os.getpid(), path=os.path.abspath(__file__), results=self._results)
         self._line.write_text(line, encoding="utf-8")
 

@@ -8,6 +8,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from txregistry.ipc import writer as writer_module
+from txregistry.ipc.responder import WRITER_WINDOW
 from txregistry.storage.errors import Closed, StorageError, Unavailable, WrongOffset
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.memory import MemoryStore
@@ -127,3 +128,30 @@ async def test_upload_that_is_given_up_while_it_comes_back_leaves_no_writer(hous
     await newer.close()
     await turns()
     assert house.store.get("/a").data == b"first other"
+
+
+@pytest_twisted.ensureDeferred
+async def test_backend_that_is_away_for_a_moment_is_not_seen(house):
+    """The driver lives and says why it ended the lane: what it has not stored is sent again."""
+    append, refusals = house.store.append, [Unavailable("the backend is away")]
+
+    def failing(path, offset):
+        appender = append(path, offset)
+        store = appender.append
+
+        def once(data):
+            if refusals:
+                raise refusals.pop()
+            return store(data)
+
+        appender.append = once
+        return appender
+
+    house.store.append = failing
+    writer = await house.driver.open_writer("/a", 0)
+    assert writer.appetite >= WRITER_WINDOW  # else the driver would wait for bytes held back here
+    await writer.write(b"content")
+    await until(lambda: writer._outlet is None, "the end of the lane")
+    assert (await writer.close()).size == 7
+    assert house.store.get("/a").data == b"content"
+    assert house.loopback.connections == 1

@@ -206,9 +206,15 @@ class UploadsTests:
 
     def test_open_upload_counts_until_it_is_cancelled(self, small):
         upload = self.start(small)
-        assert self.is_full(small)
+        assert (self.is_full(small), small.registry.uploads.open_count) == (True, 1)
         done(small.registry.uploads.cancel(APP, upload.id, upload.token))
-        assert not self.is_full(small)
+        assert (self.is_full(small), small.registry.uploads.open_count) == (False, 0)
+
+    def test_upload_that_was_left_for_long_is_not_told_of(self, small):
+        """Whoever watches sees those that hold up others, not those that nobody will come back to."""
+        self.start(small)
+        small.now += IDLE + 1
+        assert small.registry.uploads.open_count == 0
 
     @pytest.mark.parametrize("data", [b"abc", bytes(100_000)])
     def test_open_upload_counts_until_it_is_finished(self, small, data):

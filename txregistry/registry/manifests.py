@@ -83,8 +83,8 @@ class _Guard:
 
     def recheck(self, tag: Tag) -> None:
         """Check a fresh tag that another push has made meanwhile."""
-        if self.check is not None:
-            self.check(tag, True)
+        assert self.check is not None  # else nothing was looked at, and no tag is fresh
+        self.check(tag, True)
 
 
 class Manifests:
