@@ -22,7 +22,7 @@ INSTALLED_TESTS := $(VENV)/.installed-tests-$(STATE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test lint coverage faults badinputs events hosts bench loginstorm clean
+.PHONY: help serve test lint coverage faults badinputs events hosts figures bench loginstorm clean
 
 help:
 	@echo "make serve   serve a registry on 127.0.0.1:5000 that stores in ./registry-data"
@@ -32,6 +32,7 @@ help:
 	@echo "make faults  try to make it lose something, in the long form; FAULTS_RESULTS=FILE keeps the figures"
 	@echo "make events  the part of that which is about notifications: 10,000 pushes while everything dies"
 	@echo "make hosts   many registries on one bucket, and slow uploads to it, in the long form; prints figures"
+	@echo "make figures how fast a GiB goes through a registry to S3 and back, and in how much memory"
 	@echo "make badinputs  send what hostile clients send; writes docs/reference/bad-inputs.md"
 	@echo "make bench   measure against registry:2 or registry:3"
 	@echo "make loginstorm  measure what 200 clients with bad passwords cost others"
@@ -66,6 +67,9 @@ hosts: $(INSTALLED_TESTS)
 
 badinputs: $(INSTALLED_TESTS)
 	$(BIN)/python -m tests.hostile.campaign --page docs/reference/bad-inputs.md $(ARGS)
+
+figures: $(INSTALLED_TESTS)
+	HOSTS=long $(BIN)/python -m pytest -s tests/hosts/test_figures.py $(PYTEST_ARGS)
 
 bench: $(INSTALLED_TESTS)
 	$(BIN)/python -m tests.bench.run $(ARGS)

@@ -22,7 +22,7 @@ def moto(tmp_path_factory):
 @contextlib.contextmanager
 def hosts_on(s3, directory, count, options=(), **sections):
     """So many registries, started at once on a bucket that is empty, with no secret configured."""
-    driver = s3.options(f"bucket-{uuid.uuid4().hex[:12]}", chunksize=PART, **dict(options))
+    driver = s3.options(f"bucket-{uuid.uuid4().hex[:12]}", **{"chunksize": PART, **dict(options)})
     storage = {"s3": driver, "redirect": {"disable": True}, "delete": {"enabled": True}}
     hosts = [Registry(directory / f"host-{number}", storage=storage) for number in range(count)]
     try:
