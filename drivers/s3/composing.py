@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from txregistry.driver import Missing, Unsupported
 from txregistry_drivers.objects import Piece
-from txregistry_drivers.s3.refusals import code_of, translated
+from txregistry_drivers.s3.refusals import code_of, status_of, translated
 
 #: Pieces at a time whose bytes go through this process, since the server copies none. Arbitrary: all
 #: of each are in memory.
@@ -137,11 +137,22 @@ class Composer:
                     UploadId=upload,
                     MultipartUpload={"Parts": parts},
                 )
-            except ClientError as err:
-                # It may have been completed by a request whose answer was lost.
-                if code_of(err) != "NoSuchUpload" or self._size(key) != size:
+            except (BotoCoreError, ClientError) as err:
+                if not _leaves_doubt(err) or not self._is_there(key, size):
                     raise
 
-    def _size(self, key: str) -> int:
-        with translated(key):
-            return int(self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
+    def _is_there(self, key: str, size: int) -> bool:
+        try:
+            head = self._client.head_object(Bucket=self._bucket, Key=key)
+        except (BotoCoreError, ClientError):
+            return False
+        return int(head["ContentLength"]) == size
+
+
+def _leaves_doubt(error: BotoCoreError | ClientError) -> bool:
+    """Whether an upload may have been completed all the same: by a request whose answer was lost, or
+    took longer than we waited, so that the next one met it.
+    """
+    if isinstance(error, ClientError):
+        return code_of(error) == "NoSuchUpload" or status_of(error) >= 500
+    return True

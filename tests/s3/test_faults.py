@@ -187,13 +187,25 @@ class LostAnswerTests:
             store.put("/key", b"3", if_absent=True, if_version=None)
 
     def test_a_lost_completion_is_a_completion(self, fake, store):
-        """The upload is gone because it was completed: the object is looked at."""
+        """The upload is gone because it was completed: the object is looked at, whatever the retries
+        were answered.
+        """
+        for number, faults in enumerate([(LOST,), (LOST, *[BROKEN] * (OUTAGE - 1))]):
+            data = noise(30_000 + number)
+            upload(store, f"/u/{number}", data)
+            fake.fail("CompleteMultipartUpload", *faults)
+            store.publish(f"/u/{number}", f"/blob-{number}", len(data))
+            assert fetch(store, f"/blob-{number}") == data
+            assert fake.uploads == {}
+
+    def test_a_completion_that_fails_is_none(self, fake, store):
+        """Nothing is there, or what was there before: the failure is told."""
         data = noise(30_000)
         upload(store, "/u/data", data)
-        fake.fail("CompleteMultipartUpload", LOST)
-        store.publish("/u/data", "/blob", len(data))
-        assert fetch(store, "/blob") == data
-        assert fake.uploads == {}
+        fake.fail("CompleteMultipartUpload", *[BROKEN] * OUTAGE)
+        with pytest.raises(Unavailable):
+            store.publish("/u/data", "/blob", len(data))
+        assert "blob" not in fake.objects
 
 
 class MeaningTests:
