@@ -68,6 +68,17 @@ def expect(status, answer):
     assert answer.status == status, answer
 
 
+def prepare(client):
+    """Put a tag and a layer there, and read once: the first read of a connection learns that this
+    driver has no files to hand over.
+    """
+    for data in (LAYER, CONFIG):
+        push_in_one(client, data)
+    expect(200, client.get(BLOB))
+    headers = {"Content-Type": MANIFEST}
+    expect(201, client.put("/v2/count/app/manifests/tag", manifest("first"), headers))
+
+
 #: What is done, by the name that it has in the table.
 OPERATIONS = {
     "GET of a blob": lambda client: expect(200, client.get(BLOB)),
@@ -94,13 +105,7 @@ def served(tmp_path_factory):
         storage = {"s3": options, "redirect": {"disable": True}, "delete": {"enabled": True}}
         with Registry(tmp_path_factory.mktemp("requests"), storage=storage) as registry:
             client = Client(registry)
-            for data in (LAYER, CONFIG):
-                push_in_one(client, data)
-            # The first read of a connection learns that this driver has no files to hand over.
-            expect(200, client.get(f"/v2/count/app/blobs/{sha256(CONFIG)}"))
-            expect(200, client.get(BLOB))
-            headers = {"Content-Type": MANIFEST}
-            expect(201, client.put("/v2/count/app/manifests/tag", manifest("first"), headers))
+            prepare(client)
             yield fake, client
 
 
