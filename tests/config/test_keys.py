@@ -205,7 +205,7 @@ KEYS = {
     "storage.supervision.poisondeaths": ("storage.supervision.poison_deaths", 5, "9", 9, ["0"]),
     "storage.supervision.replaybudget": (
         "storage.supervision.replay_budget",
-        80 * 1024 * 1024,
+        256 * 1024 * 1024,
         "0",
         0,
         ["-1"],

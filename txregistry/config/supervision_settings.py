@@ -44,7 +44,7 @@ class Supervision:
     breaker_window: float = _key(duration(0.001), 60.0)
     patience: float = _key(duration(0.001), 30.0)
     poison_deaths: int = _key(whole(1), 5)
-    replay_budget: int = _key(whole(0), 80 * 1024 * 1024)
+    replay_budget: int = _key(whole(0), 256 * 1024 * 1024)
     operations: int = _key(whole(1), 256)
     queue: int = _key(whole(0), 4096)
     recycle_resident: int = _key(whole(0), 1024 * 1024 * 1024)

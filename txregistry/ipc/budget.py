@@ -7,8 +7,9 @@ death then costs its client a 503 and a resume from the true offset, never the s
 
 from __future__ import annotations
 
-#: Default for all windows of one process, in bytes: 20 uploads with a full window. Arbitrary.
-REPLAY_BUDGET = 80 * 1024 * 1024
+#: Default for all windows of one process, in bytes: 50 uploads with a full window to
+#: files, 8 to an object store. Arbitrary; nothing is taken before it is needed.
+REPLAY_BUDGET = 256 * 1024 * 1024
 
 
 class ReplayBudget:
