@@ -184,13 +184,17 @@ class Kernel:
 
     Attributes:
         abi: of Landlock; 0 without it.
-        refused: names of what fails.
+        refused: names of what fails; a namespace of its own does unless the process is root's.
     """
 
-    def __init__(self, abi=4, refused=()):
+    def __init__(self, abi=4, refused=("namespace",)):
         self.abi = abi
         self.refused = refused
         self.rules = 0
+
+    def unshare(self, kinds):
+        assert kinds == isolation._CLONE_NEWNET
+        return -1 if "namespace" in self.refused else 0
 
     def prctl(self, option, *_):
         names = {isolation._PR_SET_NO_NEW_PRIVS: "privs", isolation._PR_SET_DUMPABLE: "dumpable"}
@@ -227,13 +231,16 @@ class LesserKernelTests:
             (Kernel(), ("no-new-privs", "limits", "files", "network")),
             (Kernel(1), ("no-new-privs", "limits", "files")),
             (Kernel(0), ("no-new-privs", "limits")),
-            (Kernel(refused=["privs"]), ("limits", "files", "network")),
-            (Kernel(refused=["core"]), ("no-new-privs", "files", "network")),
-            (Kernel(refused=["dumpable"]), ("no-new-privs", "files", "network")),
-            (Kernel(refused=["ruleset"]), ("no-new-privs", "limits")),
-            (Kernel(refused=["rule"]), ("no-new-privs", "limits")),
-            (Kernel(refused=["restrict"]), ("no-new-privs", "limits")),
-            (Kernel(0, ["privs", "core"]), ()),
+            (Kernel(refused=["namespace", "privs"]), ("limits", "files", "network")),
+            (Kernel(refused=["namespace", "core"]), ("no-new-privs", "files", "network")),
+            (Kernel(refused=["namespace", "dumpable"]), ("no-new-privs", "files", "network")),
+            (Kernel(refused=["namespace", "ruleset"]), ("no-new-privs", "limits")),
+            (Kernel(refused=["namespace", "rule"]), ("no-new-privs", "limits")),
+            (Kernel(refused=["namespace", "restrict"]), ("no-new-privs", "limits")),
+            (Kernel(0, ["namespace", "privs", "core"]), ()),
+            (Kernel(0, []), ("no-new-privs", "limits", "network")),
+            (Kernel(refused=["restrict"]), ("no-new-privs", "limits", "network")),
+            (Kernel(refused=[]), ("no-new-privs", "limits", "files", "network")),
         ],
     )
     def test_only_what_took_effect_is_told(self, monkeypatch, kernel, reached):
@@ -246,6 +253,11 @@ class LesserKernelTests:
         reached = self.confine(monkeypatch, kernel, None)
         assert reached == ("no-new-privs", "limits", "network")
         assert kernel.rules == 0
+
+    def test_store_that_needs_the_network_keeps_it(self, monkeypatch):
+        """Even where all could be had."""
+        reached = self.confine(monkeypatch, Kernel(refused=[]), needs_network=True)
+        assert reached == ("no-new-privs", "limits", "files")
 
     def test_own_user_is_told(self, monkeypatch):
         """As seen by the owner of the parent's process; without a parent nothing is claimed."""
