@@ -38,6 +38,25 @@ ASKED = QUIET + LIMITS.terminate_after
 KILLED = ASKED + LIMITS.kill_after
 
 
+class Stalling(HostedDriver):
+    """Answers no question for ``count`` times, after the first ``skip``.
+
+    Attributes:
+        held: what they wait for.
+    """
+
+    def __init__(self, count, skip=0):
+        super().__init__(MemoryStore(), run=run_inline)
+        self.held = []
+        self._left = [False] * skip + [True] * count
+
+    async def stat(self, path):
+        if self._left and self._left.pop(0):
+            self.held.append(Deferred())
+            await self.held[-1]
+        return await super().stat(path)
+
+
 class House(Clock):
     """A keeper, the time that passes for it, and a socket on which a driver listens or not.
 
@@ -96,6 +115,25 @@ class House(Clock):
 
     def lose(self):
         self.ends[-1].lose(error.ConnectionLost())
+
+    async def leave_unanswered(self, link, count):
+        """So many operations go past their deadlines."""
+        asked = [
+            Deferred.fromCoroutine(link.call(commands.Stat, timeout=2.0, path="/"))
+            for _ in range(count)
+        ]
+        await turns()
+        await self.pass_time(4)
+        for one in asked:
+            await refusal_of(one)
+
+    async def release(self):
+        """What hangs is answered after all."""
+        for driver in (self.driver, self.successor):
+            for one in driver.held:
+                if not one.called:
+                    one.callback(None)
+        await turns()
 
     async def pass_time(self, seconds):
         """Second by second, with a turn for what is under way."""
@@ -809,6 +847,54 @@ class ChangeTests:
         assert await house.up() is before
         assert not before.is_retired
         assert house.keeper.breaker.pause() == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_one_that_does_not_reach_its_storage_changes_nothing(self, house):
+        """It says hello and is waited for, as any driver is; the one in use is better than that."""
+        house.keeper.start()
+        before = await house.up()
+        house.successor = Unavailable("the backend is away")
+        changing = house.keeper.change_over("/the/next")
+        assert "can't reach the storage" in str(await refusal_of(changing))
+        assert await house.up() is before
+        assert not before.is_retired
+        await turns()
+        assert [end.is_lost for end in house.ends] == [False, True]
+
+    @pytest_twisted.ensureDeferred
+    async def test_probe_of_the_old_one_ends_with_it(self, house):
+        """The successor is judged like any other driver."""
+        house.driver, house.successor = Stalling(11), Stalling(12, skip=1)
+        house.keeper.start()
+        before = await house.up()
+        await house.leave_unanswered(before, 11)
+        assert house.keeper.state is State.BROKEN
+        assert await house.keeper.change_over("/the/next") is before
+        await until(lambda: house.keeper.state is State.READY)
+        before.abort()
+        await house.pass_time(RETRY_LIMIT + 1)
+        await house.leave_unanswered(await house.up(), 12)
+        assert house.keeper.state is State.BROKEN
+        await house.release()
+
+    @pytest_twisted.ensureDeferred
+    async def test_answer_of_the_old_one_to_a_probe_says_nothing_of_the_successor(self, house):
+        """Requests are refused until that has answered for itself."""
+        house.driver, house.successor = Stalling(12), Stalling(1)
+        house.keeper.start()
+        before = await house.up()
+        await house.leave_unanswered(before, 11)
+        await house.pass_time(RETRY_LIMIT)
+        await until(lambda: len(house.driver.held) == 12)
+        await house.keeper.change_over("/the/next")
+        await until(lambda: house.successor.held)
+        house.driver.held[-1].callback(None)
+        await turns()
+        assert house.keeper.state is State.BROKEN
+        house.successor.held[-1].callback(None)
+        await until(lambda: house.keeper.state is State.READY)
+        before.abort()
+        await house.release()
 
     @pytest_twisted.ensureDeferred
     async def test_driver_that_dies_meanwhile_is_started_again(self, house):

@@ -26,7 +26,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from txregistry.ipc import commands
-from txregistry.ipc.link import Answer, Link, LinkLost, NoAnswer
+from txregistry.ipc.link import Answer, Link, NoAnswer
+from txregistry.ipc.serving import UNREACHABLE
 from txregistry.process.breaker import Breaker
 from txregistry.process.pulse import Pulse
 from txregistry.process.status import State
@@ -368,7 +369,8 @@ class LinkKeeper:
     # -- changing over
 
     async def change_over(self, path: str) -> Link:
-        """Connect to another run of the driver, and once it has said hello give it all new work.
+        """Connect to another run of the driver, and once it has said hello and reached its storage
+        give it all new work.
 
         Returns:
             The connection that it replaces, retired: what is under way on it is finished there,
@@ -381,6 +383,7 @@ class LinkKeeper:
         link = await self._dial(path)
         try:
             await self._greet(link)
+            await self._check_storage(link)
             if before is None or self._link is not before or self._is_stopped:
                 raise Unavailable("the driver ended before it was replaced")
         except BaseException:
@@ -388,10 +391,21 @@ class LinkKeeper:
             raise
         if self._pulse is not None:
             self._pulse.stop()
-        self._is_counted = self._has_counted = False
+        self._cancel_later()  # a probe of the one before
+        self._is_counted = self._has_counted = self._is_probing = False
         self._ready(link)
         before.retire()
         return before
+
+    async def _check_storage(self, link: Link) -> None:
+        """Make sure that a driver can do more than say hello.
+
+        Raises:
+            StorageError: it has not reached its storage, which the one in use has.
+        """
+        pong = await link.call(commands.Ping, timeout=self._policy.start_timeout)
+        if pong["state"] == UNREACHABLE:
+            raise Unavailable("the successor can't reach the storage")
 
     # -- the breaker
 
@@ -418,16 +432,17 @@ class LinkKeeper:
 
     async def _try_out(self, link: Link) -> None:
         """Ask one small thing while everybody else is refused."""
+        refusal: StorageError | None = None
         try:
             await link.call(commands.Stat, timeout=self._policy.deadlines.operation, path="/")
-        except LinkLost:
+        except StorageError as error:
+            refusal = error
+        if link is not self._link:  # lost or replaced: the next one is tried out in its turn
             return
-        except NoAnswer as error:
-            _log.warn("the driver is still of no use: {error}", error=str(error))
+        if isinstance(refusal, NoAnswer):  # any other one is an answer
+            _log.warn("the driver is still of no use: {error}", error=str(refusal))
             self._probe_later(link)
             return
-        except StorageError:
-            pass  # a refusal is an answer
         self._is_probing = False
         self.breaker.close()
         _log.info("the driver answers: requests are served again")
