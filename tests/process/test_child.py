@@ -523,6 +523,25 @@ class SuccessorTests:
         kernel.let_go(3)
 
     @pytest_twisted.ensureDeferred
+    async def test_one_whose_socket_was_removed_changes_nothing(self, house):
+        """The present one keeps its socket and is started again as ever."""
+        kernel = Kernel()
+        driver = house.run(*python(IDLE), using=kernel)
+        successor = driver.launch_successor()
+        os.unlink(driver.next_path)
+        with pytest.raises(FileNotFoundError):
+            driver.promote(successor)
+        assert driver.pid == 1
+        kernel.let_go(2)
+        await driver.dismiss(successor)
+        kernel.let_go(1)
+        house.clock.advance(0)
+        assert driver.pid == 3
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(driver.path)
+        kernel.let_go(3)
+
+    @pytest_twisted.ensureDeferred
     async def test_place_of_one_that_has_died_is_taken_too(self, house):
         """The start that was waited for does not come as well."""
         kernel = Kernel()

@@ -19,13 +19,22 @@ LIMITS = Supervision(recycle_resident=1000, recycle_operations=0, recycle_interv
 
 
 class FakeLink:
-    """A connection to a driver, as the relief sees one."""
+    """A connection to a driver, as the relief sees one.
+
+    Attributes:
+        next_hello: what it will say of itself; a StorageError for nothing at all.
+    """
 
     def __init__(self, *features):
-        self.hello = {"features": features}
+        self.hello = self.next_hello = {"features": features}
         self.answered = 7
         self.is_lost = False
         self.is_idle = True
+
+    async def greet(self):
+        if isinstance(self.next_hello, Unavailable):
+            raise self.next_hello
+        self.hello = self.next_hello
 
     def abort(self):
         self.is_lost = True
@@ -37,6 +46,7 @@ class House(Clock):
     Attributes:
         events: what was done, in order.
         refusal: why no successor can be launched, or why it does not come up.
+        has_no_socket: somebody has removed the successor's.
     """
 
     next_path = "/the/next"
@@ -46,6 +56,7 @@ class House(Clock):
         super().__init__()
         self.events = []
         self.refusal = None
+        self.has_no_socket = False
         self.hello = Deferred()
         self.link = FakeLink()
         self.relief = Relief(self, self, self, LIMITS)
@@ -69,6 +80,8 @@ class House(Clock):
         return "successor"
 
     def promote(self, successor):
+        if self.has_no_socket:
+            raise FileNotFoundError(2, "no such file")
         self.events.append(f"promote {successor}")
         return "old"
 
@@ -185,6 +198,17 @@ def test_successor_that_does_not_come_up_changes_nothing(house, failure, logged)
     assert "launch" in house.events
 
 
+def test_successor_whose_socket_is_gone_goes_again(house, logged):
+    """It could not be found again after a lost connection; the one before can."""
+    house.has_no_socket = True
+    house.worn()
+    house.hello.callback(None)
+    assert house.events[-1] == "dismiss successor"
+    assert house.link.is_lost
+    assert house.relief.counts == {"resident": 0, "operations": 0}
+    assert any("could not be replaced" in line for line in logged)
+
+
 def test_content_in_memory_is_not_thrown_away(house):
     """A driver whose content is gone with its process is never replaced."""
     house.link = FakeLink(VOLATILE)
@@ -198,6 +222,22 @@ def test_driver_that_must_not_be_there_twice_is_asked_to_end(house):
     house.worn()
     assert house.events == ["terminate"]
     assert house.relief.counts["resident"] == 1
+
+
+def test_driver_that_learnt_its_kind_after_its_hello_is_not_there_twice(house):
+    """One whose backend was away then could not know whether that decides conditions."""
+    house.link.next_hello = {"features": (LOCAL_CONDITIONS,)}
+    house.worn()
+    assert house.events == ["terminate"]
+
+
+def test_driver_that_is_lost_is_not_replaced(house, logged):
+    """Its next run is on its way, and is not to be ended for what this one was."""
+    house.link.next_hello = Unavailable("the connection ended")
+    house.worn()
+    assert house.events == []
+    assert house.relief.counts == {"resident": 0, "operations": 0}
+    assert any("could not be replaced" in line for line in logged)
 
 
 def test_stop_ends_it(house):

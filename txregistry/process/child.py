@@ -267,14 +267,17 @@ class ChildDriver:
         Returns:
             The run whose place it took; its end is the caller's, by :meth:`dismiss`. None if that
             has ended already.
+
+        Raises:
+            OSError: its socket is gone; everything is as it was.
         """
         assert self._place is not None and self._listener is not None
+        self._place.promote_next()
         self._stop_reaping()
         self._cancel_later()
         before = self._run
         if before is not None:
             self._beside.add(before)
-        self._place.promote_next()
         self._listener.close()
         self._beside.discard(successor)
         self._successor = None

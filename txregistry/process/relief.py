@@ -4,8 +4,8 @@
 Room: process.
 
     SERVING --worn--> RELIEVING  a successor is started beside it, on a socket of its own
-       ^                 | \\--it does not say hello, or the driver ends first--> SERVING (as before)
-       |                 v hello
+       ^                 | \\--no hello, no storage, or the driver ends first--> SERVING (as before)
+       |                 v hello, and its storage is reached
        |              DRAINING   new work goes to the successor; what the old one is at is finished
        |                 |       there, its uploads are closed and go on with the successor
        '---------- nothing is left, or DRAIN_LIMIT: the old one is ended
@@ -68,8 +68,7 @@ class Relief:
         reason = self._wear.reason(
             resident=resident, operations=link.answered, now=self._clock.seconds()
         )
-        features = link.hello["features"]
-        if reason is None or self._task is not None or VOLATILE in features:
+        if reason is None or self._task is not None or VOLATILE in link.hello["features"]:
             return
         self._wear.replaced(self._clock.seconds())
         _log.info(
@@ -79,11 +78,7 @@ class Relief:
             resident="unknown" if resident is None else resident,
             operations=link.answered,
         )
-        if LOCAL_CONDITIONS in features:
-            self.counts[reason] += 1
-            self._child.terminate()
-            return
-        self._task = task = Deferred.fromCoroutine(self._relieve(reason))
+        self._task = task = Deferred.fromCoroutine(self._relieve(reason, link))
         if task.called:  # it came to nothing at once
             self._task = None
 
@@ -92,11 +87,19 @@ class Relief:
         if self._task is not None:
             self._task.cancel()
 
-    async def _relieve(self, reason: str) -> None:
+    async def _relieve(self, reason: str, link: Link) -> None:
         try:
+            # Asked anew: one whose backend was away at its hello did not know its kind yet.
+            await link.greet()
+            if LOCAL_CONDITIONS in link.hello["features"]:
+                self.counts[reason] += 1
+                self._child.terminate()
+                return
             old = await self._change_over(reason)
             if old is not None:
                 await self._drain_and_end(*old)
+        except StorageError as error:  # it is gone, or about to be
+            self._say_failed(error)
         except CancelledError:
             pass  # the registry stops, and ends all runs
         finally:
@@ -115,8 +118,15 @@ class Relief:
             self._say_failed(error)
             await self._child.dismiss(successor)
             return None
+        try:
+            before = self._child.promote(successor)
+        except OSError as error:  # whoever connects again reaches the one before
+            self._say_failed(error)
+            link.abort()
+            await self._child.dismiss(successor)
+            return None
         self.counts[reason] += 1
-        return link, self._child.promote(successor)
+        return link, before
 
     def _say_failed(self, error: Exception) -> None:
         _log.error("the driver could not be replaced, and goes on: {error}", error=str(error))
