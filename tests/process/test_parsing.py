@@ -9,6 +9,7 @@ import os
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.manifests import parse_manifest
@@ -52,6 +53,21 @@ async def test_any_size_gives_what_the_plain_parser_gives(parser, padding):
     """A large manifest is worth the same as a small one."""
     data = document(padding)
     assert await parser.parse(data, OCI_MANIFEST) == parse_manifest(data, OCI_MANIFEST)
+
+
+@pytest_twisted.ensureDeferred
+async def test_worker_that_works_is_no_error_in_the_log():
+    """An operator's log names what went wrong; that a worker came and went did not."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    parser = ManifestParser()
+    try:
+        await parser.parse(document(INLINE_LIMIT), OCI_MANIFEST)
+        await parser.stop()
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    bad = [event for event in events if event.get("log_level", LogLevel.info) > LogLevel.info]
+    assert [formatEvent(event) for event in bad] == []
 
 
 @pytest_twisted.ensureDeferred

@@ -27,12 +27,17 @@ WORKERS = 2
 TIMEOUT = 20.0
 IDLE = 60
 
+#: A worker says on standard error that it came and went, and what it says is logged as an error.
+_QUIET_BOOTSTRAP = main.BOOTSTRAP.replace("LogLevel.info", "LogLevel.warn")
+
 
 class ManifestParser:
     """``parse`` for the registry; call ``stop`` at the end."""
 
     def __init__(self) -> None:
-        starter = main.ProcessStarter(childReactor="epoll", packages=("txregistry",))
+        starter = main.ProcessStarter(
+            _QUIET_BOOTSTRAP, childReactor="epoll", packages=("txregistry",)
+        )
         self._pool = pool.ProcessPool(
             Worker,
             min=0,
