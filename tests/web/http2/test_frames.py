@@ -108,6 +108,15 @@ def test_what_stays_unfinished_is_timed_from_its_first_byte(meter):
     assert meter.unfinished_since is None
 
 
+def test_time_in_which_nothing_is_read_is_excused(meter):
+    """And only of what is unfinished."""
+    meter.excuse(4.0)
+    assert meter.unfinished_since is None
+    meter.take(ONE[:3], 5.0)
+    meter.excuse(60.0)
+    assert meter.unfinished_since == 60.0
+
+
 def test_body_is_not_timed_here(meter):
     """It has a rate of its own."""
     meter.take(frame(DATA, 0, 1, length=100), 5.0)

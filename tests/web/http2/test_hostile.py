@@ -9,11 +9,12 @@ import random
 import pytest
 from h2.settings import SettingCodes
 from hpack import Encoder
+from twisted.logger import formatEvent, globalLogPublisher
 
 from tests.web.raw import RawClient
 from txregistry.web import Limits
 from txregistry.web.http2 import frames as rules
-from txregistry.web.http2.connection import COMPRESSION_TABLE, RESETS
+from txregistry.web.http2.connection import COMPRESSION_TABLE, RESETS, UNHEARD
 
 from .frames import (
     CONTINUATION,
@@ -46,6 +47,11 @@ async def still_serves(house):
     """Another client notices nothing."""
     client = await house.h2()
     assert (await house.get(client, "/v2/")).status == 200
+
+
+def has_come(client, asked, size):
+    """So much of a body has arrived, or no more will."""
+    return lambda: client.is_gone or asked.body.received >= size
 
 
 async def gives_up(house, client, code=ENHANCE_YOUR_CALM):
@@ -143,6 +149,65 @@ class FloodTests:
         await house.until(lambda: PING in client.kinds)
         client.raw(frame(DATA, 0, 1, b"a") * (rules.BURST + 200))
         await gives_up(house, client)
+
+
+class UnheardTests:
+    """Who reads nothing is told nothing more after a while."""
+
+    async def test_acknowledgements_are_not_kept_for_ever(self, house):
+        """CVE-2019-9512 and -9515: also not if bodies pay for the frames that ask for them."""
+        client = await house.h2()
+        [upload] = await house.open_streams(client, 1)
+        await house.until(lambda: client.window(upload) > 1_000_000)
+        [channel] = house.site.channels
+        [asked] = house.requests()
+        channel.pauseProducing()  # as the transport does when it is full
+        paid = frame(DATA, 0, upload, bytes(320)) + frame(PING, 0, 0, bytes(8)) * 4
+        for sent in range(200, UNHEARD // 17 // 4 + 400, 200):
+            client.raw(paid * 200)
+            await house.until(has_come(client, asked, 320 * sent))
+        await house.until(lambda: client.is_gone)
+        assert client.goaway is None
+        await still_serves(house)
+
+    async def test_acknowledgements_are_no_progress(self, house):
+        """The stall ends the connection although we go on to speak."""
+        client = await house.h2()
+        [upload] = await house.open_streams(client, 1)
+        await house.until(lambda: house.requests() and client.window(upload) > 1_000_000)
+        [channel] = house.site.channels
+        [asked] = house.requests()
+        channel.pauseProducing()
+        for sent in range(4000, 4000 * int(Limits().write_stall + 3), 4000):
+            client.raw(frame(PING, 0, 0, bytes(8)) + frame(DATA, 0, upload, bytes(4000)))
+            await house.until(has_come(client, asked, sent))
+            house.pass_time(1)
+        await house.until(lambda: client.is_gone)
+
+    async def test_settings_that_nobody_knows_are_not_kept(self, house):
+        """The library has room for 65,536 of them, and each takes nearly a kilobyte."""
+        client = await house.h2()
+        [channel] = house.site.channels
+        known = set(channel.protocol.remote_settings)
+        for start in range(1000, 15_000, 2000):
+            codes = range(start, start + 2000)
+            client.raw(
+                frame(SETTINGS, 0, 0, b"".join(code.to_bytes(2) + bytes(4) for code in codes))
+            )
+        client.raw(frame(PING, 0, 0, bytes(8)))
+        await house.until(lambda: PING in client.kinds)
+        assert set(channel.protocol.remote_settings) - known <= set(SettingCodes)
+
+    async def test_changes_of_our_table_are_not_kept(self, house):
+        """However many there were before an answer."""
+        client = await house.h2()
+        for size in [0, 100, 4096] * 100:
+            client.raw(frame(SETTINGS, 0, 0, b"\0\1" + size.to_bytes(4)))
+        client.raw(frame(PING, 0, 0, bytes(8)))
+        await house.until(lambda: PING in client.kinds)
+        [channel] = house.site.channels
+        assert channel.protocol.encoder.table_size_changes == [0, COMPRESSION_TABLE]
+        assert (await house.get(client, "/v2/")).status == 200
 
 
 class ShareTests:
@@ -322,6 +387,14 @@ class MalformedTests:
         assert client.answers[number].headers["content-type"] == "application/json"
         assert (await house.get(client, "/v2/")).status == 200
 
+    async def test_secrets_do_not_reach_the_log(self, house, said):
+        """Not even where we say most: the library quotes what it refuses."""
+        client = await house.h2()
+        client.raw(frame(HEADERS, END_HEADERS, 1, block([*GET, ("authorization", "Basic abc ")])))
+        await gives_up(house, client, PROTOCOL_ERROR)
+        assert any("HTTP/2" in line for line in said)
+        assert not any("abc" in line for line in said)
+
     @pytest.mark.parametrize("seed", range(int(os.environ.get("HTTP2_FUZZ", "40"))))
     async def test_any_frames_at_all(self, house, seed):
         """Whatever comes: no failure of ours, and others are served."""
@@ -347,6 +420,19 @@ class MalformedTests:
         assert house.site.queues.used == 0
         assert house.site._census.count == 0
         assert not [record for record in house.records if record.status >= 500]
+
+
+@pytest.fixture
+def said():
+    """What was logged, of every level."""
+    lines = []
+
+    def hear(event):
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(hear)
+    yield lines
+    globalLogPublisher.removeObserver(hear)
 
 
 class Mute(RawClient):

@@ -80,6 +80,10 @@ RESETS_REFILL = 10
 #: bytes. A client may offer more, and every answer would be looked up in it.
 COMPRESSION_TABLE = 4096
 
+#: What we say beside answers - acknowledgements, windows, resets - to a client that reads nothing,
+#: in bytes. Arbitrary: twice what answers all frames that it may send for nothing.
+UNHEARD = 64 * 1024
+
 log = Logger()
 
 
@@ -155,6 +159,7 @@ class Http2Connection(BaseProtocol):
         self._pumping: IDelayedCall | None = None
         self._turns = 0
         self._written = 0
+        self._unheard = 0
         self._discarded = 0
         self._hearers: dict[type[Event], Any] = {
             RequestReceived: self._request_received,
@@ -355,7 +360,9 @@ class Http2Connection(BaseProtocol):
             self._give_up(str(flood), ErrorCodes.ENHANCE_YOUR_CALM)
             return
         except H2Error as error:
-            self._give_up(str(error), getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR))
+            # Its text may hold a header, and that a secret.
+            code = getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR)
+            self._give_up(type(error).__name__, code)
             return
         for event in events:
             hear = self._hearers.get(type(event))
@@ -425,6 +432,14 @@ class Http2Connection(BaseProtocol):
         encoder = self.protocol.encoder
         if encoder.header_table_size > COMPRESSION_TABLE:
             encoder.header_table_size = COMPRESSION_TABLE
+        # Of many changes before an answer two have to be told: RFC 7541 section 4.2.
+        changes = encoder.table_size_changes
+        if len(changes) > 2:
+            encoder.table_size_changes = [min(changes), changes[-1]]
+        # The library keeps what nobody knows, nearly a kilobyte for each of 65,536.
+        for code in event.changed_settings:
+            if not isinstance(code, SettingCodes):
+                self.protocol.remote_settings.pop(code, None)
         self._unblock_all()
 
     def _unblock_all(self) -> None:
@@ -455,6 +470,7 @@ class Http2Connection(BaseProtocol):
     def resumeProducing(self) -> None:
         """The transport has room again."""
         self._is_clogged = False
+        self._unheard = 0
         if self.pace.stage is Stage.IDLE:
             self.pace.idle_began(self.seconds())
         self._pump()
@@ -520,8 +536,15 @@ class Http2Connection(BaseProtocol):
             self._write(data)
 
     def _write(self, data: bytes) -> None:
-        self._written += len(data)
+        if self._is_clogged:
+            # No answer, which would wait; and no sign that the client has taken anything.
+            self._unheard += len(data)
+        else:
+            self._written += len(data)
         self.transport.write(data)
+        if self._unheard > UNHEARD:
+            log.debug("an HTTP/2 connection of {peer} ends: it reads nothing", peer=self._peer)
+            self.abort()
 
     # --- deadlines
 
@@ -537,6 +560,8 @@ class Http2Connection(BaseProtocol):
             self.loseConnection()
 
     def _judge(self, now: float) -> Verdict:
+        if not self.is_reading:
+            self._meter.excuse(now)
         since = self._meter.unfinished_since
         if not self._is_ended and since is not None and now - since >= self._limits.head_timeout:
             return Verdict.ABORT

@@ -112,6 +112,11 @@ class FrameMeter:
         """Real work was done: bytes of bodies were moved, requests were answered."""
         self._allowance.earn(moved / BYTES_PER_FRAME + answered * ANSWERED)
 
+    def excuse(self, now: float) -> None:
+        """Nothing is read at present, so nothing can become complete."""
+        if self.unfinished_since is not None:
+            self.unfinished_since = now
+
     def take(self, data: bytes, now: float) -> None:
         """Look at what came, before it is parsed.
 
