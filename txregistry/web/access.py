@@ -39,5 +39,5 @@ def record_of(request: RegistryRequest, now: float) -> AccessRecord:
         digest=errand.digest,
         error=errand.error,
         driver_seconds=errand.driver_seconds,
-        protocol=request.clientproto.decode("ascii") if came else "HTTP/1.1",
+        protocol=request.clientproto.decode("ascii"),
     )

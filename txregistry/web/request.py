@@ -102,6 +102,7 @@ class RegistryRequest(Request):
     """
 
     defaultContentType = None
+    clientproto = b"HTTP/1.1"
     channel: Any
     body: Body | NoBody = NO_BODY
     query = ""

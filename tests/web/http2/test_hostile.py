@@ -387,6 +387,29 @@ class MalformedTests:
         assert client.answers[number].headers["content-type"] == "application/json"
         assert (await house.get(client, "/v2/")).status == 200
 
+    async def test_body_that_is_declared_and_does_not_come(self, house):
+        """Neither a body of nothing, nor a GET that has one."""
+        client = await house.h2()
+        for method in ("POST", "GET"):
+            lie = [("content-length", "5")]
+            refused = await house.get(client, "/v2/a/blobs/uploads/", method=method, headers=lie)
+            assert refused.status == 400
+        assert [record.protocol for record in house.records] == ["HTTP/2.0"] * 2
+
+    async def test_body_that_trailers_cut_short(self, house):
+        """It is not whole; what came is kept, as of every upload that is broken off."""
+        client = await house.h2()
+        location = await house.begin_upload(client)
+        lie = [("content-length", "5")]
+        number = client.ask("PATCH", location, headers=lie, is_whole=False)
+        client.body(number, b"abc")
+        client.protocol.send_headers(number, [("x-sum", "a")], end_stream=True)
+        client.flush()
+        answer = await house.answer(client, number)
+        assert (answer.status, answer.reset) == (0, PROTOCOL_ERROR)
+        await house.registry.settled()
+        assert (await house.get(client, location)).headers["range"] == "0-2"
+
     async def test_secrets_do_not_reach_the_log(self, house, said):
         """Not even where we say most: the library quotes what it refuses."""
         client = await house.h2()

@@ -38,6 +38,7 @@ from txregistry.web.wire import LARGE_BUFFER, Wire
 LOW_WATER = 64 * 1024
 
 # RFC 9113 section 7.
+PROTOCOL_ERROR = 0x1
 INTERNAL_ERROR = 0x2
 CANCEL = 0x8
 
@@ -140,12 +141,15 @@ class Stream:
         """The head is complete; ``is_whole`` if no body will come."""
         request, self._head, self.is_body_whole = self.request, head, is_whole
         request.requestHeaders = head.headers
+        request.clientproto = VERSION
         if is_whole:
             self.pace.answer_began()
         else:
             self.pace.body_began()
         if head.fault is not None:
             self._refuse(malformed(head.fault))
+        elif is_whole and head.length:
+            self._refuse(malformed("there is no body, and Content-Length is not 0"))
         elif is_whole:
             request.requestReceived(head.method, head.target, VERSION)
         else:
@@ -177,9 +181,13 @@ class Stream:
         self.is_body_whole = True
         if self._is_over or self.request.is_over:
             return
+        assert self._head is not None
+        if self._head.length not in (None, self.request.body.received):
+            # After trailers the library does not look.
+            self._break_off(PROTOCOL_ERROR)
+            return
         if not self.request.startedWriting:
             self.pace.answer_began()
-        assert self._head is not None
         self.request.requestReceived(self._head.method, self._head.target, VERSION)
 
     def lost(self, reason: Failure) -> None:
