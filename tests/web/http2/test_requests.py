@@ -37,6 +37,16 @@ class StuckRegistry:
         self._gate.callback(None)
 
 
+class LateRegistry(StuckRegistry):
+    """A registry that has to wait before it begins to read a body."""
+
+    async def append(self, *arguments, **words):
+        waiting = Deferred()
+        self._gate.addBoth(lambda _: waiting.callback(None))
+        await waiting
+        return await self._registry.uploads.append(*arguments, **words)
+
+
 class StuckBody:
     """A body that nobody pulls again before a gate is open."""
 
@@ -174,6 +184,30 @@ class BodyTests:
         assert seen.headers["range"] == "0-89999"
         target = f"{seen.headers['location']}&digest={DIGEST}"
         assert (await house.put(client, "PUT", target, DATA[90_000:])).status == 201
+
+    async def test_body_is_first_read_when_its_stream_is_gone(self, house):
+        """What came of it is taken, and it has no turn, nor a wide window, that others could
+        have.
+        """
+        late = LateRegistry(house.registry)
+        house.serve(registry=late)
+        client = await house.h2()
+        locations = [await house.begin_upload(client) for _ in range(2)]
+        expects = [("expect", "100-continue")]
+        for location in locations:
+            number = client.ask("PATCH", location, headers=expects, is_whole=False)
+            client.body(number, b"abc")
+            await house.until(lambda: house.site.queues.used == 3)
+            client.protocol.reset_stream(number, CANCEL)
+            client.flush()
+            await house.until(lambda: not house.requests())
+            late.go_on()
+            late._gate = Deferred()
+            await house.until(lambda: not house.site.queues.used)
+            assert (await house.get(client, "/v2/")).status == 200
+        [channel] = house.site.channels
+        assert not channel._wide
+        assert house.site.buffers.used == 0
 
     async def test_continue_comes_when_the_body_is_read(self, house):
         """Not before or instead of a refusal."""

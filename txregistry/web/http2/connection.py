@@ -278,9 +278,10 @@ class Http2Connection(BaseProtocol):
         return peer_certificate(self.transport)
 
     def wants_turn(self, stream: Stream) -> None:
-        """It has something to send."""
-        self._hungry.setdefault(stream.number, stream)
-        self._pump_soon()
+        """It has something to send; unless it is gone, which a route may not know yet."""
+        if stream.number in self._streams:
+            self._hungry.setdefault(stream.number, stream)
+            self._pump_soon()
 
     def acknowledge(self, stream: Stream, size: int) -> None:
         """Open the client's windows by what it has sent."""
