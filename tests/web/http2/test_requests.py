@@ -283,6 +283,22 @@ class BodyTests:
             assert (await house.answer(client, number)).status == 202
         assert channel.is_reading
 
+    async def test_time_of_slow_storage_is_not_the_client_s(self, house):
+        """Whoever was not read while it was not waited for has gained nothing by that."""
+        stuck = StuckRegistry(house.registry)
+        house.serve(registry=stuck, body_memory=50_000)
+        client = await house.h2()
+        location = await house.begin_upload(client)
+        number = client.ask("PATCH", location, is_whole=False)
+        client.body(number, bytes(60_000))
+        [channel] = house.site.channels
+        await house.until(lambda: not channel.is_reading)
+        house.pass_time(600)
+        stuck.go_on()
+        await house.until(lambda: channel.is_reading and not house.site.queues.used)
+        house.pass_time(Limits().body_grace + Limits().body_window + 40)
+        assert (await house.answer(client, number)).status == 408
+
     async def test_slow_body_is_refused_alone(self, house):
         """408 for the stream; the connection goes on."""
         client = await house.h2()

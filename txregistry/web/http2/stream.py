@@ -131,7 +131,7 @@ class Stream:
         self._producer: IPushProducer | None = None
         self._is_producer_paused = False
         self._excused = 0.0
-        self._ticked = trunk.seconds()
+        self._waited = 0.0
         self._head: RequestHead | None = None
         self.request: RegistryRequest = self.site.requestFactory(self)
 
@@ -367,9 +367,10 @@ class Stream:
         """Do what the time that has passed asks for."""
         if self._is_over:
             return
+        waited = self.request.body.seconds_waited()
         if not self._trunk.is_reading:
-            self._excused += now - self._ticked
-        self._ticked = now
+            self._excused += waited - self._waited
+        self._waited = waited
         verdict = self._judge(now)
         if verdict is Verdict.TIMEOUT:
             self._refuse(OciError(Code.UNAVAILABLE, message="the client is too slow"), status=408)
