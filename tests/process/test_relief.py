@@ -47,6 +47,7 @@ class House(Clock):
         events: what was done, in order.
         refusal: why no successor can be launched, or why it does not come up.
         has_no_socket: somebody has removed the successor's.
+        run: the present process; None once that has ended.
     """
 
     next_path = "/the/next"
@@ -57,6 +58,7 @@ class House(Clock):
         self.events = []
         self.refusal = None
         self.has_no_socket = False
+        self.run = "old"
         self.hello = Deferred()
         self.link = FakeLink()
         self.relief = Relief(self, self, self, LIMITS)
@@ -83,7 +85,7 @@ class House(Clock):
         if self.has_no_socket:
             raise FileNotFoundError(2, "no such file")
         self.events.append(f"promote {successor}")
-        return "old"
+        return self.run
 
     async def dismiss(self, run, *, is_at_once=False):
         assert self.link.is_lost is not is_at_once or run == "successor"
@@ -161,6 +163,17 @@ def test_old_driver_that_dies_at_its_work_is_gone(house):
     house.link.is_lost = True
     house.advance(1)
     assert house.events[-1] == "dismiss old"
+
+
+def test_old_driver_that_died_before_is_not_ended(house, logged):
+    """Its end was noticed before that of its connection."""
+    house.run = None
+    house.worn()
+    house.hello.callback(None)
+    assert house.events[-1] == "promote successor"
+    assert house.link.is_lost
+    assert house.relief.counts["resident"] == 1
+    assert any("was replaced" in line for line in logged)
 
 
 def test_one_replacement_at_a_time(house):

@@ -43,6 +43,16 @@ class OpenSessionsTests:
         sessions.ended(A)
         sessions.admit(C, "one")
 
+    def test_end_of_one_leaves_the_others_counted(self, time):
+        """An owner can't have more of them by ending one."""
+        sessions = OpenSessions(time, per_owner=2)
+        sessions.admit(A, "one")
+        sessions.admit(B, "one")
+        sessions.ended(A)
+        sessions.admit(C, "one")
+        with pytest.raises(OciError):
+            sessions.admit(UploadId("d"), "one")
+
     def test_all_have_a_cap(self, time):
         sessions = OpenSessions(time, total=1)
         sessions.admit(A, "one")

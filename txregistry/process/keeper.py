@@ -340,10 +340,10 @@ class LinkKeeper:
         self._judge(link)
         self._link = None
         self._is_probing = False
-        if self._pulse is not None:
-            self._pulse.stop()
-            self._stalled_since = self._pulse.stalled_since
-            self._pulse = None
+        assert self._pulse is not None  # it comes and goes with the connection
+        self._pulse.stop()
+        self._stalled_since = self._pulse.stalled_since
+        self._pulse = None
         self._cancel_later()
         is_short = self._clock.seconds() - self._greeted_at < SHORT_LIFE
         delay = max(RETRY if is_short else 0.0, self._rest())
@@ -389,8 +389,8 @@ class LinkKeeper:
         except BaseException:
             link.abort()
             raise
-        if self._pulse is not None:
-            self._pulse.stop()
+        assert self._pulse is not None  # that of the one before
+        self._pulse.stop()
         self._cancel_later()  # a probe of the one before
         self._is_counted = self._has_counted = self._is_probing = False
         self._ready(link)

@@ -52,9 +52,8 @@ class Waiting:
         return waiters
 
     def _give_up(self, waiter: Deferred[Link]) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-            waiter.errback(Unavailable("the driver did not come back in time"))
+        self._waiters.remove(waiter)  # else it was told, or has left, and this was called off
+        waiter.errback(Unavailable("the driver did not come back in time"))
 
 
 def _cancel_and_pass(result: Any, late: IDelayedCall) -> Any:
