@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from txregistry.config import Storage
-from txregistry.process.child import ChildDriver
 from txregistry.process.opening import OpenDriver
+from txregistry.process.run import Run
 from txregistry.process.spec import StartError
 from txregistry.serving import the_reactor
 from txregistry.translation import driver_spec
@@ -81,5 +81,5 @@ def _show(event: LogEvent) -> None:
     """
     if event["log_level"] is LogLevel.critical:
         print(eventAsText(event, includeTimestamp=False), file=sys.stderr)
-    elif "line" in event and event["log_namespace"] == ChildDriver.__module__:
+    elif "line" in event and event["log_namespace"] == Run.__module__:
         print(f"[{event['driver']}] {event['line']}", file=sys.stderr)

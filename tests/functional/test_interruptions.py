@@ -58,6 +58,14 @@ AHEAD = 2 * MIB
 TRICKLE = 0.25
 
 
+def held_by(file):
+    """Bytes in a file that may not be there yet."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class Interrupted:
     """A client that pushes one blob, and resumes after each interruption at the offset that the
     server tells.
@@ -121,7 +129,7 @@ class Interrupted:
         id_ = self.location.partition("?")[0].rpartition("/")[2]
         data = self.server.root / uploads / id_ / "data"
         deadline = time.monotonic() + TRICKLE
-        while size > 0 and data.stat().st_size < size and time.monotonic() < deadline:
+        while size > 0 and held_by(data) < size and time.monotonic() < deadline:
             if select.select([connection], [], [], 0.001)[0]:
                 return
 
