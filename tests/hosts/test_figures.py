@@ -29,8 +29,10 @@ DEFAULT_PART = 10 * MIB
 
 SERVERS = {"moto": Moto, "swift": Swift} if IS_LONG else {"moto": Moto}
 
-#: Peak resident memory of the front end and the driver together, by default settings.
-LIMIT = 400 * MIB
+#: Peak resident memory of the front end and the driver together, by default settings: what is kept
+#: for the driver's death, what the driver gathers, and 280 MiB for both processes with everything
+#: else, of which 150 are there before there is any upload.
+LIMIT = (256 + 64 + 280) * MIB
 
 #: Seconds that an answer may take on a busy machine.
 PATIENCE = 1200

@@ -139,7 +139,7 @@ class SlowUploadsTests:
     def test_fast_uploads_at_once_are_borne(self, moto, tmp_path):
         """Likewise when all of them come as fast as they are taken, and less is kept for replay."""
         count = UPLOADS if IS_LONG else 8
-        storage = {"supervision": {"replaybudget": 80 * MIB}}
+        storage = {"supervision": {"replaybudget": 48 * MIB}}
         with hosts_on(moto, tmp_path, 1, http=LIMITS, storage=storage) as [host]:
             uploads = [Upload(host, number, FAST_SIZE) for number in range(count)]
             send_at_once(uploads)
