@@ -81,7 +81,8 @@ class Hashing:
         self._queue = queue
         self._command = command
         self._waiting: deque[_Job] = deque()
-        self._hashers: set[_Hasher] = set()
+        # In the order of their start, so that the same calls always do the same.
+        self._hashers: dict[_Hasher, None] = {}
         self._is_stopped = False
         self._gone = Bell()
 
@@ -126,7 +127,7 @@ class Hashing:
         except OSError as error:
             log.error("a process that compares passwords can't be started: {why}", why=error)
         else:
-            self._hashers.add(started)
+            self._hashers[started] = None
 
     def _hand_out(self) -> None:
         for each in self._hashers:
@@ -136,7 +137,7 @@ class Hashing:
                 each.take(self._waiting.popleft())
 
     def _ended(self, ended: _Hasher, reason: Failure) -> None:
-        self._hashers.discard(ended)
+        self._hashers.pop(ended, None)
         if not self._is_stopped:
             log.error("a process that compares passwords has ended: {why}", why=reason.value)
             if self._waiting:
