@@ -31,6 +31,7 @@ from txregistry.driver import (
     Unavailable,
     Unsupported,
 )
+from txregistry_drivers.objects.refusals import STATUSES as ANYBODYS
 
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -72,16 +73,7 @@ CODES: dict[str, type[StorageError]] = {
 }
 
 #: For what has no known code.
-STATUSES: dict[int, type[StorageError]] = {
-    401: Denied,
-    403: Denied,
-    404: Missing,
-    413: TooLarge,
-    416: InvalidOffset,
-    429: Throttled,
-    501: Unsupported,
-    507: NoSpace,
-}
+STATUSES: dict[int, type[StorageError]] = {**ANYBODYS, 501: Unsupported}
 
 #: What to say beside the code where an operator can do something about it.
 _HINTS = {

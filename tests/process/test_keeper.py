@@ -677,21 +677,27 @@ class LivenessTests:
         assert house.signals == []
 
 
+class Hanging(HostedDriver):
+    """One whose looks don't end until a test ends them."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.held = []
+
+    async def stat(self, path):
+        self.held.append(Deferred())
+        await self.held[-1]
+        return await super().stat(path)
+
+
 class StuckTests:
     """A driver that answers pings and nothing else."""
 
     @pytest_twisted.ensureDeferred
     async def test_operation_without_end_while_nothing_moves_ends_the_driver(self, house):
         """A disk that hangs under all its threads is noticed; the next run serves who waits."""
-        held = []
-
-        class Hanging(HostedDriver):
-            async def stat(self, path):
-                held.append(Deferred())
-                await held[-1]
-                return await super().stat(path)
-
         house.driver = Hanging(MemoryStore(), run=run_inline)
+        held = house.driver.held
         house.keeper.start()
         link = await house.up()
         asked = Deferred.fromCoroutine(link.call(commands.Stat, timeout=5.0, path="/"))
@@ -713,15 +719,8 @@ class StuckTests:
     @pytest_twisted.ensureDeferred
     async def test_hang_that_outlives_connections_ends_the_driver(self, house):
         """A connection that is lost now and then gives a driver that does nothing no new time."""
-        held = []
-
-        class Hanging(HostedDriver):
-            async def stat(self, path):
-                held.append(Deferred())
-                await held[-1]
-                return await super().stat(path)
-
         house.driver = Hanging(MemoryStore(), run=run_inline)
+        held = house.driver.held
         house.keeper.start()
         refusals = []
         for _ in range(10):
