@@ -92,6 +92,19 @@ class OpenSessionsTests:
         with pytest.raises(OciError):
             sessions.admit(B, "one")
 
+    def test_one_request_that_lasts_for_days_keeps_it_counted(self, time):
+        sessions = OpenSessions(time, per_owner=1, total_bytes=10)
+        sessions.admit(A, "one")
+        with sessions.attending(A):
+            sessions.resize(A, 10)
+            time.now += 48 * IDLE
+            assert sessions.count == 1
+            sessions.admit(B, "other")
+            with pytest.raises(OciError):
+                sessions.resize(B, 1)
+        time.now += IDLE + 1
+        assert sessions.count == 0
+
     def test_end_of_what_is_not_counted(self, time):
         """Sessions of earlier processes end, too."""
         OpenSessions(time).ended(A)

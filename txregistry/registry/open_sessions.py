@@ -179,7 +179,10 @@ class OpenSessions:
             text, session = next(iter(self._open.items()))
             if session.seen >= time:
                 return
-            self.ended(UploadId(text))
+            if text in self._attended:
+                self._see(text)  # one request may last for days
+            else:
+                self.ended(UploadId(text))
 
     def _wait(self, now: float) -> int:
         oldest = next(iter(self._open.values()), None)

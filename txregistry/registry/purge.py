@@ -122,10 +122,10 @@ class _Purge:
         self.report.removed += 1
         self.report.freed += size
         log.info(
-            "upload {path} of {size} bytes was purged (dry run: {dry_run}); its last activity was {latest}",
+            "upload {path} of {size} bytes {was} purged; its last activity was {latest}",
             path=place.directory,
             size=size,
-            dry_run=self._dry_run,
+            was="would be" if self._dry_run else "was",
             latest=datetime.fromtimestamp(latest, UTC).isoformat(timespec="seconds"),
         )
 
