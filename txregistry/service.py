@@ -3,8 +3,7 @@
 
     privilegedStartService   bind                          StartError: nothing runs
     startService             start the driver              StartError: likewise
-      later                  its hello, then serve         when_failed(sentence): the caller ends
-      the process
+      later                  its hello, then serve         when_failed(sentence): the process ends
     stopService              accept no more, drain, stop the driver
 
 Clients that connect between the bind and the driver's hello wait in the backlog.

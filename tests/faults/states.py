@@ -3,10 +3,9 @@
 
 From a recorded trace of the driver's calls a model is built::
 
-    bytes of a file      are on the disk once that file was synced after they were written
-    names in a directory are on the disk once that directory was synced after they were made or
-    removed a rename             happens or does not; syncing either of its directories makes it
-    last
+    bytes of a file       are on the disk once that file was synced after they were written
+    names in a directory  are on the disk once it was synced after they were made or removed
+    a rename              happens or does not; syncing either of its directories makes it last
 
 So after each call there is not one state of the disk but many: all that was done, without any of
 the changes that nothing has synced yet. Real file systems keep more order than that, each another.

@@ -5,7 +5,7 @@ Room: health. Must not know HTTP as it is served, nor drivers: what is looked at
 function or a probe.
 
 ``board``    what is known: conditions that are asked when somebody looks, checks that run by
-themselves
+             themselves
 ``checks``   one check: a probe, how often, and how many failures in a row count
 ``probes``   what can be probed: the storage, a file, a URL, a port
 """

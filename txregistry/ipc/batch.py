@@ -6,8 +6,9 @@ one answer for all of them cost little more than for one.
 
     turn     get(a)   get_several(b, c)   get(d)
                |             |              |
-    end        '-- GetSeveral(a, b, c, d) --'      answered item by item; each group is told when
-    its last one came
+    end        '-- GetSeveral(a, b, c, d) --'     answered item by item
+
+Each group is told when its last one came.
 """
 
 from __future__ import annotations

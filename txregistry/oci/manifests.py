@@ -7,9 +7,10 @@ only what the registry acts upon.
 
 What is taken::
 
-    image manifest   {schemaVersion: 2, mediaType?, config, layers?,   artifactType?, subject?,
-    annotations?, ...} index            {schemaVersion: 2, mediaType?, manifests,
-    artifactType?, subject?, annotations?, ...}
+    image manifest   {schemaVersion: 2, mediaType?, config, layers?,
+                      artifactType?, subject?, annotations?, ...}
+    index            {schemaVersion: 2, mediaType?, manifests,
+                      artifactType?, subject?, annotations?, ...}
 
 in OCI's words or Docker's. Members that the registry does not know are kept and mean nothing. A
 document that could be taken for both kinds is refused, so that nobody else can be made to take it

@@ -8,8 +8,7 @@ A push writes what is pointed at before what points at it, so that a crash leave
 that nobody refers to; a delete goes the other way round::
 
     push     data -> subject's list of referrers -> revision link -> tag's history -> tag
-    delete   tags -> revision link -> subject's list of referrers           (data are collected
-    later)
+    delete   tags -> revision link -> subject's list of referrers    (data are collected later)
 
 From the first write on a departed client stops nothing.
 
@@ -17,9 +16,8 @@ Driver calls of a request ("at once" costs one round trip; with its content cach
 
     fetch    by digest 1 / 2 at once; by tag 1 and then the same
     put      2 at once for each reference (16 references at a time); then 2 writes one after the
-    other,
-             2 more for a tag, 1 more for a subject, 1 for each 50 references if they are to be
-             synced
+             other, 2 more for a tag, 1 more for a subject, 1 for each 50 references if they are
+             to be synced
     delete   by tag 1; by digest 1 / 2, 1 for each 1,000 tags, 1 for each tag (16 at a time), 1 for
              each that pointed at it, 1, and 1 more for a subject
 """

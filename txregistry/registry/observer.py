@@ -4,8 +4,7 @@
 Room: registry. Must not know who listens: leases of a collector, notifications, metrics.
 
 ``told``      is awaited before a positive answer about content leaves, so that what a client was
-told
-              exists can be made to stay (a lease).
+              told exists can be made to stay (a lease).
 ``happened``  is awaited after something was done and before it is answered, so that an event can be
               queued durably with what it describes.
 

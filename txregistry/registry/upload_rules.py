@@ -14,8 +14,7 @@ retry fences nobody. The token was found authentic before.
     n        none            the token's offset is not n              Refuse RANGE_INVALID, n **
     n        any             more than the limit would be held        Refuse SIZE_INVALID, too large
     n        a-b             else                                     Accept at n, exactly b-a+1
-    n        none            else                                     Accept at n, the declared
-    length
+    n        none            else                                     Accept at n, declared length
 
 *   may be a PUT that was answered 201 before: ``may_be_done``.
 **  may be a PUT whose answer was lost, if the upload holds exactly what it would: ``may_be_done``.

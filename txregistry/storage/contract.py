@@ -6,13 +6,11 @@ Room: storage. Must not know repositories' meaning beyond paths, nor AMP, nor HT
 Two protocols, one above the other:
 
 :class:`Driver`  what the registry calls: asynchronous, with digests computed as bytes arrive. It is
-implemented by
-                 ``storage.hosted.HostedDriver`` (a store in this process) and by ``ipc.remote`` (a
-                 driver process).
+                 implemented by ``storage.hosted.HostedDriver`` (a store in this process) and by
+                 ``ipc.remote`` (a driver process).
 :class:`Store`   what a driver author writes: blocking calls, run in threads by ``HostedDriver``,
-which adds hashing, hash
-                 states, fencing and the checking of paths. A driver in another language implements
-                 the wire instead.
+                 which adds hashing, hash states, fencing and the checking of paths. A driver in
+                 another language implements the wire instead.
 
 Paths are absolute and ``/``-separated, each part ``[A-Za-z0-9._-]+`` and neither ``.`` nor ``..``;
 ``/`` alone is allowed for ``stat``, ``list`` and ``walk``. Anything else is

@@ -9,8 +9,8 @@ what all writers have::
               write            write refuses with
     OPEN      takes            -
     CLOSING   refuses          Closed                     close was called; what was taken is stored
-    ENDING    refuses          Fenced, Closed, failure    fence, abandon or an error; the queue is
-    dropped ENDED     refuses          the same                   the appender is freed
+    ENDING    refuses          Fenced, Closed, failure    fence, abandon, an error; no queue
+    ENDED     refuses          the same                   the appender is freed
 
 An end, once begun, comes to its end whether or not somebody waits for it; a second one joins it.
 """
