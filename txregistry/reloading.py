@@ -6,7 +6,7 @@ one place leaves everything as it was::
 
     read the file --> every part prepares (reads its files) --> every part applies
          |                       |
-         `-----------------------`--> one sentence in the log, nothing has changed
+         `-----------------------`--> a sentence for each mistake in the log, nothing has changed
 
 What can't change while serving is named in the log, and waits for the next start.
 """
@@ -78,7 +78,8 @@ class Reloading:
             configuration = self._read()
             changes = [prepare(configuration) for prepare in self._parts]
         except self._refusals as error:
-            _log.error("not reloaded, everything stays as it was: {error}", error=str(error))
+            for sentence in str(error).splitlines():
+                _log.error("not reloaded, everything stays as it was: {error}", error=sentence)
             return None
         for apply in changes:
             apply()

@@ -85,9 +85,10 @@ def the_reactor() -> Any:
     return reactor
 
 
-def refuse(sentence: str) -> int:
-    """Say why not, and return the status that goes with it."""
-    print(f"txregistry: {sentence}", file=sys.stderr)
+def refuse(sentences: str) -> int:
+    """Say why not, in a line for each reason, and return the status that goes with it."""
+    for sentence in sentences.splitlines():
+        print(f"txregistry: {sentence}", file=sys.stderr)
     return 1
 
 

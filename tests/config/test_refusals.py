@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every sentence that refuses a configuration: what, where, and the way out."""
 
+import re
+
 import pytest
 
+from txregistry.config import ConfigError
+from txregistry.config.errors import MOST
 from txregistry.config.foreign import FOREIGN, FOREIGN_DRIVERS, FOREIGN_VALUES, REDIS_TUNING
 from txregistry.config.settings import known_paths
 
@@ -315,3 +319,70 @@ def test_no_key_is_known_twice():
     """A key is ours or foreign, never both."""
     assert not set(FOREIGN) & set(known_paths())
     assert len(known_paths()) == len(set(known_paths()))
+
+
+#: One mistake in each line from the third on.
+MISTAKEN = """version: 0.1
+storage:
+  dleete: {enabled: true}
+  redirect: {disable: perhaps}
+  filesystem: {rootdir: /x}
+http:
+  adr: :5000
+  draintimeout: soon
+  limits:
+    connections: 0
+notifications:
+  endpoints:
+    - {name: one, urll: x}
+    - {name: two, batch: 0}
+log: {level: loud}
+proxy: {remoteurl: "https://x"}
+"""
+
+
+def test_all_mistakes_are_told_at_once():
+    """Who wrote ten of them need not start the registry ten times."""
+    with pytest.raises(ConfigError) as caught:
+        read(MISTAKEN)
+    lines = [int(re.search(r", line (\d+): ", each)[1]) for each in caught.value.sentences]
+    assert sorted(lines) == [3, 4, 5, 7, 8, 10, 13, 14, 15, 16]
+    assert str(caught.value) == "\n".join(caught.value.sentences)
+
+
+def test_contradictions_of_several_sections_are_told_at_once():
+    text = """version: 0.1
+storage: inmemory
+http: {addr: "nowhere:x", tls: {certificate: x}}
+health: {file: [{interval: 1s}], tcp: [{addr: x}]}
+notifications: {endpoints: [{name: one}]}
+auth: {htpasswd: {realm: x}}
+"""
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    keys = [re.search(r"line \d: ([a-z.0-9]+)", each)[1] for each in caught.value.sentences]
+    assert keys == [
+        "http.addr",
+        "http.tls.certificate",
+        "health.file.0.file",
+        "health.tcp.0.addr",
+        "notifications.endpoints.0",
+        "auth.htpasswd.path",
+    ]
+
+
+def test_variables_that_are_no_yaml_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        read(
+            "version: 0.1\nstorage: inmemory\n",
+            {"REGISTRY_HTTP_ADDR": "[", "REGISTRY_LOG_LEVEL": "{"},
+        )
+    assert len(caught.value.sentences) == 2
+
+
+def test_file_of_something_else_is_refused_in_few_words():
+    """A thousand keys that nobody knows are not a thousand sentences."""
+    text = "version: 0.1\nstorage: inmemory\n" + "".join(f"key{each}: 1\n" for each in range(1000))
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert len(caught.value.sentences) == MOST

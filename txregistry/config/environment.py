@@ -25,6 +25,7 @@ from txregistry.config.document import (
     parse_document,
     replaced,
 )
+from txregistry.config.errors import Mistakes
 from txregistry.config.foreign import FOREIGN, FOREIGN_DRIVERS, GO_NAMES
 from txregistry.config.rows import rows
 from txregistry.config.sections import nearest
@@ -54,6 +55,7 @@ def apply_environment(
         ConfigError: a value is not YAML, or an index is out of range.
     """
     warnings = []
+    mistakes = Mistakes()
     names = [name for name in environ if name.startswith(PREFIX) and name != PATH_VARIABLE]
     for name in sorted(names, key=_order):
         parts = [part.lower() for part in name.removeprefix(PREFIX).split("_")]
@@ -61,8 +63,10 @@ def apply_environment(
         if path is None:
             warnings.append(_unknown(name))
         else:
-            value = parse_document(environ[name], f"environment variable {name}")
-            tree = _apply(tree, path, value)
+            with mistakes.gathered():
+                value = parse_document(environ[name], f"environment variable {name}")
+                tree = _apply(tree, path, value)
+    mistakes.tell()
     return tree, tuple(warnings)
 
 

@@ -29,11 +29,18 @@ from txregistry.config.document import (
     replaced,
 )
 from txregistry.config.environment import PATH_VARIABLE, apply_environment, expand_bare_sections
-from txregistry.config.errors import ConfigError, Origin, refusal
+from txregistry.config.errors import ConfigError, Mistakes, Origin, refusal
 from txregistry.config.notification_settings import holds_secret as notifications_hold_secret
 from txregistry.config.notification_settings import judge_notifications
 from txregistry.config.sections import read_section
-from txregistry.config.settings import SHIPPED_DRIVERS, Configuration, ExternalDriver, Http
+from txregistry.config.settings import (
+    SHIPPED_DRIVERS,
+    Configuration,
+    ExternalDriver,
+    Http,
+    NamedDriver,
+    Storage,
+)
 from txregistry.config.storage import RESERVED, read_storage
 
 #: Entry points of this group are storage drivers: name -> module.
@@ -54,7 +61,7 @@ def load(path: str | None, environ: Mapping[str, str], *, addr: str | None = Non
         addr: takes the place of ``http.addr``, as an option of the command line does.
 
     Raises:
-        ConfigError: one sentence: where, what, and the way out.
+        ConfigError: a sentence for each mistake: where, what, and the way out.
     """
     path = path or environ.get(PATH_VARIABLE) or None
     if path is None:
@@ -93,7 +100,7 @@ def load_text(
         directory: what relative paths are relative to; None is the working directory.
 
     Raises:
-        ConfigError: one sentence: where, what, and the way out.
+        ConfigError: a sentence for each mistake: where, what, and the way out.
     """
     tree = parse_document(text, source)
     if is_null(tree):
@@ -120,12 +127,8 @@ def _build(
     directory: str | None = None,
 ) -> Configuration:
     installed = installed_drivers() if installed is None else installed
-    if tree is None:
-        tree = Branch({}, origin)
-        has_file = False
-    else:
-        tree = _checked_version(tree)
-        has_file = True
+    has_file = tree is not None
+    tree = Branch({}, origin) if tree is None else _checked_version(tree)
     tree, warnings = apply_environment(expand_bare_sections(tree), environ, installed=installed)
     if addr is not None:
         tree = replaced(tree, ("http", "addr"), Scalar(addr, addr, Origin("--addr")))
@@ -134,29 +137,16 @@ def _build(
         tree = _with_default_driver(tree, origin)
     entries = dict(tree.entries) if isinstance(tree, Branch) else {}
     storage_node = entries.pop("storage", None) or Branch({}, Origin(origin.source))
-    rest = Branch(entries, origin)
-    configuration = read_section(
-        Configuration,
-        rest,
-        "",
-        storage=read_storage(storage_node, installed=installed, directory=directory or os.getcwd()),
-    )
-    _check_address(configuration.http, tree, origin)
-    _check_tls(configuration.http, tree, origin)
-    for name, part in (("health", configuration.health), ("tracing", configuration.tracing)):
-        for key, problem, remedy in part.contradictions():
-            node = lookup(tree, f"{name}.{key.partition('.')[0]}")
-            raise refusal(node.origin if node else origin, f"{name}.{key} {problem}", remedy)
-    configuration = attrs.evolve(
-        configuration,
-        notifications=judge_notifications(
-            configuration.notifications, tree, origin, directory=directory or os.getcwd()
-        ),
-    )
-    _check_helpers(configuration, tree, origin)
-    configuration = attrs.evolve(
-        configuration, auth=judge_auth(configuration.auth, configuration.http, tree, origin)
-    )
+    directory = directory or os.getcwd()
+    mistakes = Mistakes()
+    storage = Storage(NamedDriver(""))
+    configuration = Configuration(storage)
+    with mistakes.gathered():
+        storage = read_storage(storage_node, installed=installed, directory=directory)
+    with mistakes.gathered():
+        configuration = read_section(Configuration, Branch(entries, origin), "", storage=storage)
+    mistakes.tell()
+    configuration = _judged(configuration, tree, origin, directory)
     return attrs.evolve(
         configuration,
         source=origin.source,
@@ -165,8 +155,39 @@ def _build(
     )
 
 
+def _judged(
+    configuration: Configuration, tree: Node, origin: Origin, directory: str
+) -> Configuration:
+    """A configuration whose keys make sense together.
+
+    Raises:
+        ConfigError: they don't.
+    """
+    http = configuration.http
+    mistakes = Mistakes()
+    for check in (_check_address, _check_tls):
+        with mistakes.gathered():
+            check(http, tree, origin)
+    for name, part in (("health", configuration.health), ("tracing", configuration.tracing)):
+        for key, problem, remedy in part.contradictions():
+            node = lookup(tree, f"{name}.{key.partition('.')[0]}")
+            where = node.origin if node else origin
+            mistakes.add(refusal(where, f"{name}.{key} {problem}", remedy))
+    with mistakes.gathered():
+        told = judge_notifications(configuration.notifications, tree, origin, directory=directory)
+        configuration = attrs.evolve(configuration, notifications=told)
+    with mistakes.gathered():
+        _check_helpers(configuration, tree, origin)
+    with mistakes.gathered():
+        auth = judge_auth(configuration.auth, http, tree, origin)
+        configuration = attrs.evolve(configuration, auth=auth)
+    mistakes.tell()
+    return configuration
+
+
 def _checked_version(tree: Node) -> Node:
-    """The tree without ``version``, which must be 0.1.
+    """The tree without ``version``, which must be 0.1; else it is a file of something else, and
+    nothing more is said of it.
 
     Raises:
         ConfigError: it is missing or another.
@@ -180,9 +201,11 @@ def _checked_version(tree: Node) -> Node:
             "version is missing" if version is None else "version is not 0.1, the only one there is"
         )
         raise refusal(where, problem, 'write "version: 0.1"')
-    return Branch(
-        {key: child for key, child in tree.entries.items() if key != "version"}, tree.origin
-    )
+    return _without(tree, "version")
+
+
+def _without(tree: Branch, name: str) -> Branch:
+    return Branch({key: child for key, child in tree.entries.items() if key != name}, tree.origin)
 
 
 def _without_loglevel(tree: Node) -> Node:
@@ -190,9 +213,7 @@ def _without_loglevel(tree: Node) -> Node:
     old = lookup(tree, "loglevel")
     if old is None or not isinstance(tree, Branch):
         return tree
-    tree = Branch(
-        {key: child for key, child in tree.entries.items() if key != "loglevel"}, tree.origin
-    )
+    tree = _without(tree, "loglevel")
     return replaced(tree, ("log", "level"), old) if is_null(lookup(tree, "log.level")) else tree
 
 

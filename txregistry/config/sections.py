@@ -10,8 +10,10 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+import attrs
+
 from txregistry.config.document import Branch, Items, Node, Scalar, is_null
-from txregistry.config.errors import ConfigError, refusal
+from txregistry.config.errors import ConfigError, Mistakes, refusal
 from txregistry.config.foreign import FOREIGN, FOREIGN_VALUES
 from txregistry.config.kinds import Kind, Misfit
 from txregistry.config.rows import rows
@@ -28,24 +30,30 @@ def read_section(shape: type[T], node: Node | None, path: str, **given: Any) -> 
         given: attributes that were read elsewhere.
 
     Raises:
-        ConfigError: a key is unknown, foreign, or of the wrong kind.
+        ConfigError: keys are unknown, foreign, or of the wrong kind.
     """
-    keys = rows(shape)
     values: dict[str, Any] = dict(given)
+    mistakes = Mistakes()
     for name, child in entries_of(node, path).items():
-        full = f"{path}.{name}" if path else name
-        row = keys.get(name)
-        if row is None:
-            check_foreign(full, child)
-        elif is_null(child):
-            continue
-        elif "section" in row.metadata:
-            values[row.name] = read_section(row.metadata["section"], child, full)
-        elif "sections" in row.metadata:
-            values[row.name] = _read_sections(row.metadata["sections"], child, full)
-        else:
-            values[row.name] = _read_value(row.metadata["kind"], child, full)
+        with mistakes.gathered():
+            _read_entry(rows(shape).get(name), child, f"{path}.{name}" if path else name, values)
+    mistakes.tell()
     return shape(**values)
+
+
+def _read_entry(
+    row: attrs.Attribute[Any] | None, node: Node, path: str, values: dict[str, Any]
+) -> None:
+    if row is None:
+        check_foreign(path, node)
+    elif is_null(node):
+        return
+    elif "section" in row.metadata:
+        values[row.name] = read_section(row.metadata["section"], node, path)
+    elif "sections" in row.metadata:
+        values[row.name] = _read_sections(row.metadata["sections"], node, path)
+    else:
+        values[row.name] = _read_value(row.metadata["kind"], node, path)
 
 
 def _read_sections(shape: type[T], node: Node, path: str) -> tuple[T, ...]:
@@ -55,9 +63,13 @@ def _read_sections(shape: type[T], node: Node, path: str) -> tuple[T, ...]:
             f"{path} wants a list of sections, not {_shown(node)}",
             "begin each of its sections with a dash",
         )
-    return tuple(
-        read_section(shape, item, f"{path}.{index}") for index, item in enumerate(node.nodes)
-    )
+    sections = []
+    mistakes = Mistakes()
+    for index, item in enumerate(node.nodes):
+        with mistakes.gathered():
+            sections.append(read_section(shape, item, f"{path}.{index}"))
+    mistakes.tell()
+    return tuple(sections)
 
 
 def entries_of(node: Node | None, path: str) -> dict[str, Node]:

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from txregistry.config.document import Branch, Node, Scalar, is_null, plain
-from txregistry.config.errors import ConfigError, Origin, refusal
+from txregistry.config.errors import ConfigError, Mistakes, Origin, refusal
 from txregistry.config.foreign import FOREIGN_DRIVERS
 from txregistry.config.rows import key_name, rows
 from txregistry.config.sections import entries_of, nearest, read_section
@@ -55,17 +55,26 @@ def read_storage(node: Node, *, installed: Collection[str], directory: str) -> S
     """
     entries = entries_of(node, "storage")
     drivers = [name for name in entries if name not in RESERVED]
+    rest = Branch({key: child for key, child in entries.items() if key in RESERVED}, node.origin)
+    mistakes = Mistakes()
+    driver: NamedDriver | ExternalDriver = NamedDriver("")
     for name in drivers:
-        _check_name(name, entries[name].origin, installed)
+        with mistakes.gathered():
+            _check_name(name, entries[name].origin, installed)
+            driver = _read_driver(name, entries[name], directory)
+    storage = Storage(driver)
+    with mistakes.gathered():
+        storage = read_section(Storage, rest, "storage", driver=driver)
+    mistakes.tell()
     if len(drivers) != 1:
         raise _wrong_number(node, drivers)
-    name = drivers[0]
-    rest = Branch({key: child for key, child in entries.items() if key in RESERVED}, node.origin)
+    return storage
+
+
+def _read_driver(name: str, node: Node, directory: str) -> NamedDriver | ExternalDriver:
     if name == "external":
-        driver: NamedDriver | ExternalDriver = _read_external(entries[name])
-    else:
-        driver = NamedDriver(name, _read_options(name, entries[name], directory))
-    return read_section(Storage, rest, "storage", driver=driver)
+        return _read_external(node)
+    return NamedDriver(name, _read_options(name, node, directory))
 
 
 def _check_name(name: str, origin: Origin, installed: Collection[str]) -> None:
