@@ -3,6 +3,7 @@
 
 import sys
 
+import attrs
 import pytest
 from twisted.internet.task import Clock
 
@@ -61,3 +62,22 @@ class CountingTests:
     def test_registry_without_an_access_log_is_counted_too(self):
         assert watch().settings_of(WebSettings()).access_log is None
         watch(self.ON).settings_of(WebSettings()).access_log(RECORD)
+
+
+class PoolTests:
+    def test_collector_is_told_of_processes_that_are_busy(self):
+        """Those that serve at the moment: a reload puts others in their place."""
+        pools = {"passwords": Busy(working=2, waiting=5, refused=1)}
+        text = "version: 0.1\nstorage: inmemory\n"
+        subject = Watch(load_text(text, {}), Clock(), lambda: pools)
+        told = {each.name: (each.labels, each.value) for each in subject._samples()}
+        assert told["registry_pool_working"] == (("passwords",), 2)
+        assert told["registry_pool_waiting"] == (("passwords",), 5)
+        assert told["registry_pool_refused"] == (("passwords",), 1)
+
+
+@attrs.define
+class Busy:
+    working: int
+    waiting: int
+    refused: int

@@ -54,6 +54,7 @@ class Authentication:
     Attributes:
         identifying: for the gate.
         token_server: the built-in one; None if it is not asked for.
+        hashing: compares passwords.
     """
 
     def __init__(self, settings: Auth, http: Http, reactor: Any) -> None:
@@ -62,7 +63,7 @@ class Authentication:
         self._reactor = reactor
         self._secret: bytes | None = None
         self._files: list[WatchedFile[Any]] = []
-        self._hashing = Hashing(reactor)
+        self.hashing = Hashing(reactor)
         self._watching: list[Repeated] = []
         self._rules = rules_of(settings)
         self.token_server: TokenIssuer | None = None
@@ -97,7 +98,7 @@ class Authentication:
         """End what runs."""
         for work in self._watching:
             work.stop()
-        await self._hashing.stop()
+        await self.hashing.stop()
 
     def use_secret(self, secret: bytes) -> None:
         """Learn the secret that all hosts of the storage have."""
@@ -263,7 +264,7 @@ class Authentication:
         failures = self._settings.failures
         return Passwords(
             file,
-            self._hashing,
+            self.hashing,
             by_address=Failures(failures.per_address, self._reactor.seconds),
             by_name=Failures(failures.per_user, self._reactor.seconds),
             seconds=self._reactor.seconds,

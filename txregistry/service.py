@@ -120,7 +120,11 @@ class RegistryService(Service):
         self._cache: RedisCache | None = None
         self._notifications: Notifications | None = None
         self._authentication = Authentication(configuration.auth, configuration.http, reactor)
-        self._watch = Watch(configuration, reactor)
+        self._watch = Watch(
+            configuration,
+            reactor,
+            lambda: {"passwords": self._authentication.hashing, "manifests": self._parser},
+        )
 
     # -- start
 

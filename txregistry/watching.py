@@ -43,11 +43,13 @@ from txregistry.metrics import (
     Actions,
     Exposition,
     MeasuredDriver,
+    Pool,
     Requests,
     Sample,
     cache_samples,
     driver_samples,
     handler_of,
+    pool_samples,
     queue_samples,
 )
 from txregistry.process.spec import StartError
@@ -89,12 +91,21 @@ class Timing(Protocol):
 class Watch:
     """Looks at one registry.
 
+    Args:
+        pools: tells the processes that do the slow work of requests, by name.
+
     Attributes:
         board: what is known of its health.
     """
 
-    def __init__(self, configuration: Configuration, reactor: Any) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        reactor: Any,
+        pools: Callable[[], Mapping[str, Pool]] = dict,
+    ) -> None:
         self._configuration = configuration
+        self._pools = pools
         self._reactor = reactor
         self._began = reactor.seconds()
         self._state = "the registry is starting"
@@ -262,6 +273,7 @@ class Watch:
         yield Sample("registry_ready", (), float(not problems))
         for name, kind in self.board.names().items():
             yield Sample("registry_health_failing", (name, kind), float(name in problems))
+        yield from pool_samples(self._pools())
         if self._watched is not None:
             yield from driver_samples(self._watched.status())
         if self._notifications is not None:

@@ -276,12 +276,14 @@ class HashingTests:
         asked = self.ask(hashing, PROCESSES + 2)
         assert len(processes.asked) == len(processes.started) == PROCESSES
         assert refused(self.ask(hashing)) is Code.TOOMANYREQUESTS
+        assert (hashing.working, hashing.waiting, hashing.refused) == (PROCESSES, 2, 1)
         asked[0].addErrback(lambda _: None)
         asked[0].cancel()  # a client that leaves frees no process
         assert refused(self.ask(hashing)) is Code.TOOMANYREQUESTS
         while processes.asked:
             processes.answer()
         assert [each.result for each in asked[1:]] == [True] * 3
+        assert (hashing.working, hashing.waiting, hashing.refused) == (0, 0, 2)
         again = self.ask(hashing)
         processes.answer(b"0")
         assert again.result is False
@@ -358,7 +360,9 @@ async def test_real_processes_check_real_passwords():
     assert await hashing.is_right(Check(b"secret", hashed("secret")))
     assert not await hashing.is_right(Check(b"wrong", hashed("secret")))
     numbers = [each.transport.pid for each in hashing._hashers]
-    assert {os.getpriority(os.PRIO_PROCESS, number) for number in numbers} <= {0, hasher.NICENESS}
+    ours = os.getpriority(os.PRIO_PROCESS, 0)  # it may be that of "nice make test"
+    allowed = {ours, min(ours + hasher.NICENESS, 19)}
+    assert {os.getpriority(os.PRIO_PROCESS, number) for number in numbers} <= allowed
     await hashing.stop()
     await hashing.stop()
     for number in numbers:

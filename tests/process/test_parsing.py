@@ -93,9 +93,11 @@ async def test_worker_that_dies_costs_its_manifest_only(parser, monkeypatch, tmp
         patched.setattr(parsing, "_path", lambda descriptor: str(stuck))
         waiting = Deferred.fromCoroutine(parser.parse(data, OCI_MANIFEST))
         await until(lambda: parser._pool.busy, "the worker")
+        assert (parser.working, parser.waiting, parser.refused) == (1, 0, 0)
     for worker in parser._pool.busy:
         worker.transport.signalProcess("KILL")
     with pytest.raises(OciError) as caught:
         await waiting
     assert (caught.value.code, caught.value.retry_after) == (Code.UNAVAILABLE, 5)
     assert await parser.parse(data, OCI_MANIFEST) == parse_manifest(data, OCI_MANIFEST)
+    assert (parser.working, parser.waiting, parser.refused) == (0, 0, 1)

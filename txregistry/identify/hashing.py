@@ -72,6 +72,9 @@ class Hashing:
         reactor: starts the processes.
         queue: checks that may wait.
         command: the program.
+
+    Attributes:
+        refused: checks that found no place to wait.
     """
 
     def __init__(
@@ -85,6 +88,17 @@ class Hashing:
         self._hashers: dict[_Hasher, None] = {}
         self._is_stopped = False
         self._gone = Bell()
+        self.refused = 0
+
+    @property
+    def working(self) -> int:
+        """Processes that are at a check."""
+        return sum(not each.is_free for each in self._hashers)
+
+    @property
+    def waiting(self) -> int:
+        """Checks that wait for a process."""
+        return len(self._waiting)
 
     async def stop(self) -> None:
         """End the processes; nothing is checked any more."""
@@ -109,6 +123,7 @@ class Hashing:
         if not self._hashers:
             raise _unavailable()
         if len(self._waiting) >= self._queue and not any(each.is_free for each in self._hashers):
+            self.refused += 1
             raise OciError(Code.TOOMANYREQUESTS, "too many logins at once", retry_after=1)
         known = b"1" if check.is_known else b"0"
         job = _Job(hasher.spell([known, check.password, check.stored, *check.padding]))

@@ -7,7 +7,7 @@ Room: metrics. Must not know routes, nor how a driver is reached.
 ``families``  every metric there is: its name, kind, labels and meaning
 ``requests``  counts of answered requests
 ``measured``  a driver that is timed
-``samples``   what is true now: the driver's state, queues, windows
+``samples``   what is true now: the driver's state, queues, windows, pools of processes
 ``exposing``  all of it as text, made when a collector asks
 
 Nothing is registered globally, so that two registries in one process do not add up.
@@ -17,7 +17,14 @@ from txregistry.metrics.exposing import Exposition
 from txregistry.metrics.families import FAMILIES, Family, Kind
 from txregistry.metrics.measured import Actions, MeasuredDriver
 from txregistry.metrics.requests import Requests, handler_of
-from txregistry.metrics.samples import Sample, cache_samples, driver_samples, queue_samples
+from txregistry.metrics.samples import (
+    Pool,
+    Sample,
+    cache_samples,
+    driver_samples,
+    pool_samples,
+    queue_samples,
+)
 
 __all__ = [
     "FAMILIES",
@@ -26,10 +33,12 @@ __all__ = [
     "Family",
     "Kind",
     "MeasuredDriver",
+    "Pool",
     "Requests",
     "Sample",
     "cache_samples",
     "driver_samples",
     "handler_of",
+    "pool_samples",
     "queue_samples",
 ]

@@ -252,6 +252,22 @@ _ALL = (
         ("reason",),
         "Events that never reached the queue: pull (left out) or refused (the request failed).",
     ),
+    # processes beside this one
+    Family(
+        "registry_pool_working",
+        _GAUGE,
+        ("pool",),
+        "Processes that compare a password or parse a large manifest at the moment; two at most.",
+    ),
+    Family(
+        "registry_pool_waiting", _GAUGE, ("pool",), "Passwords and manifests that wait for one."
+    ),
+    Family(
+        "registry_pool_refused",
+        _COUNTER,
+        ("pool",),
+        "Logins that found no place to wait (429), manifests that a process died of (503).",
+    ),
     # this host
     Family("registry_ready", _GAUGE, (), "1 while this host may be sent requests."),
     Family(

@@ -125,3 +125,23 @@ def cache_samples(caches: Mapping[str, MemoryCache], redis: RemoteCache | None) 
         yield Sample("registry_storage_cache_requests", ("redis",), redis.requests)
         yield Sample("registry_storage_cache_hits", ("redis",), redis.hits)
         yield Sample("registry_storage_cache_errors", ("redis",), redis.errors)
+
+
+class Pool(Protocol):
+    """Processes for what takes long (``identify.hashing``, ``process.parsing``)."""
+
+    @property
+    def working(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    refused: int
+
+
+def pool_samples(pools: Mapping[str, Pool]) -> Iterator[Sample]:
+    """Say how busy processes are that do the slow work of requests."""
+    for name, pool in pools.items():
+        yield Sample("registry_pool_working", (name,), pool.working)
+        yield Sample("registry_pool_waiting", (name,), pool.waiting)
+        yield Sample("registry_pool_refused", (name,), pool.refused)

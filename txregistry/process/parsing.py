@@ -32,7 +32,11 @@ _QUIET_BOOTSTRAP = main.BOOTSTRAP.replace("LogLevel.info", "LogLevel.warn")
 
 
 class ManifestParser:
-    """``parse`` for the registry; call ``stop`` at the end."""
+    """``parse`` for the registry; call ``stop`` at the end.
+
+    Attributes:
+        refused: documents that a worker died of.
+    """
 
     def __init__(self) -> None:
         starter = main.ProcessStarter(
@@ -48,6 +52,19 @@ class ManifestParser:
             timeout=TIMEOUT,
         )
         self._is_started = False
+        #: Documents that are with a worker, or wait for one.
+        self._asked = 0
+        self.refused = 0
+
+    @property
+    def working(self) -> int:
+        """Workers that are at a document."""
+        return min(self._asked, WORKERS)
+
+    @property
+    def waiting(self) -> int:
+        """Documents that wait for a worker."""
+        return self._asked - self.working
 
     async def parse(self, data: bytes, content_type: str | None) -> Manifest:
         """Parse one document.
@@ -69,6 +86,7 @@ class ManifestParser:
 
     async def _ask(self, data: bytes, content_type: str | None) -> dict[str, dict[str, object]]:
         document, result = os.memfd_create("manifest"), os.memfd_create("parsed")
+        self._asked += 1
         try:
             os.write(document, data)
             await self._pool.doWork(
@@ -82,10 +100,12 @@ class ManifestParser:
             )
             return answer
         except (ProcessTerminated, ProcessDone) as error:
+            self.refused += 1
             raise OciError(
                 Code.UNAVAILABLE, "the manifest could not be parsed in time", retry_after=5
             ) from error
         finally:
+            self._asked -= 1
             os.close(document)
             os.close(result)
 
