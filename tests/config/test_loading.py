@@ -146,6 +146,7 @@ class FileTests:
             MINIMAL + "redis: {addrs: [r], password: hunter2}",
             MINIMAL + "tracing: {endpoint: 'http://c/', headers: {Authorization: [hunter2]}}",
             MINIMAL + "health: {http: [{uri: 'http://c/', headers: {Authorization: [hunter2]}}]}",
+            MINIMAL + "notifications: {endpoints: [{name: a, url: 'http://me:hunter2@c/'}]}",
             "version: 0.1\nstorage: {external: {command: [/d], options: {secretkey: hunter2}}}",
         ],
     )
@@ -157,7 +158,12 @@ class FileTests:
         )
 
     def test_file_without_a_secret_may_be_read_by_everybody(self, tmp_path):
-        assert load(written(tmp_path, MINIMAL, 0o644), {}).warnings == ()
+        text = MINIMAL + "notifications: {endpoints: [{name: a, url: 'http://c/', batch: 2}]}"
+        assert load(written(tmp_path, text, 0o644), {}).warnings == ()
+
+    def test_file_without_end_is_refused(self):
+        with pytest.raises(ConfigError, match="/dev/zero: the file is larger than 1 MiB; name a"):
+            load("/dev/zero", {})
 
 
 def test_shipped_drivers_are_always_known():

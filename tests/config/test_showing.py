@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds in the end, as a file: it reads as the same configuration, and tells no secret."""
 
+import re
+
 import pytest
 import yaml
 
-from txregistry.config import show
+from txregistry.config import Configuration, ExternalDriver, Storage, show
 from txregistry.config.kinds import without_secrets
+from txregistry.config.rows import rows
+from txregistry.config.settings import SHIPPED_DRIVERS
 
 from .reading import read, read_keys
 from .stock import DEBIAN, PASSWORDS, REGISTRY_2, REGISTRY_3
@@ -101,3 +105,29 @@ def test_options_of_a_driver_that_is_not_ours_are_masked():
     text = "version: 0.1\nstorage: {shelf: {key: hunter2, path: /p, none: }}"
     configuration = read(text, installed={"shelf"})
     assert shown(configuration)["storage"]["shelf"] == {"key": "***", "path": "***", "none": None}
+
+
+def keys_of(shape, above=""):
+    """Path of each key of a section -> its kind."""
+    found = {}
+    for name, row in rows(shape).items():
+        below = row.metadata.get("section") or row.metadata.get("sections")
+        if below is None:
+            found[above + name] = row.metadata["kind"]
+        else:
+            found |= keys_of(below, f"{above}{name}.")
+    return found
+
+
+def test_key_that_sounds_secret_is_masked_unless_it_is_known_not_to_be():
+    """Who adds one need not remember to have it masked: this test does."""
+    kinds = keys_of(Configuration)
+    for name, shape in {"": Storage, "external.": ExternalDriver, **SHIPPED_DRIVERS}.items():
+        kinds |= keys_of(shape, f"storage.{name}")
+    sounding = re.compile(r".*(secret|passw|token|credential|key|headers|options|ur[il])")
+    plain = {path for path, kind in kinds.items() if not (kind.is_secret or kind.shown)}
+    assert {path for path in plain if sounding.fullmatch(path)} == {
+        "http.headers",  # every client is sent them
+        "http.limits.headers",
+        "http.tls.key",  # a path
+    }

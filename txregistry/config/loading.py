@@ -48,6 +48,9 @@ DRIVER_GROUP = "txregistry.drivers"
 #: What is stored where when nothing was configured, below the working directory.
 DEFAULT_DIRECTORY = "registry-data"
 
+#: Most bytes of the file. Arbitrary; no honest one comes near.
+FILE_LIMIT = 1024 * 1024
+
 _SOUNDS_SECRET = re.compile(r"secret|passw|token|accesskey|accountkey|credential", re.IGNORECASE)
 
 
@@ -69,13 +72,16 @@ def load(path: str | None, environ: Mapping[str, str], *, addr: str | None = Non
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = load_bytes(file.read(), path)
+            data = file.read(FILE_LIMIT + 1)
     except OSError as error:
         raise refusal(
             Origin(path),
             f"the file can't be read ({error.strerror})",
             "name a file that this user may read",
         ) from None
+    if len(data) > FILE_LIMIT:
+        raise refusal(Origin(path), "the file is larger than 1 MiB", "name a configuration file")
+    text = load_bytes(data, path)
     configuration = load_text(text, environ, source=path, addr=addr)
     if mode & stat.S_IROTH and _holds_secret(parse_document(text, path)):
         warning = f"{path} holds a secret and everybody on this host may read it; chmod o-r it"

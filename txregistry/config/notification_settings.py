@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import attrs
 from attrs import frozen
 
-from txregistry.config.document import Items, Node, is_null, lookup
+from txregistry.config.document import Items, Node, Scalar, is_null, lookup
 from txregistry.config.errors import ConfigError, Origin, refusal
 from txregistry.config.kinds import (
     FLAG,
@@ -27,6 +27,7 @@ from txregistry.config.kinds import (
     choice,
     duration,
     whole,
+    without_secrets,
 )
 from txregistry.config.rows import key, section, sections
 
@@ -176,6 +177,13 @@ def _refused(index: int, problem: tuple[str, str], tree: Node, origin: Origin) -
 def holds_secret(tree: Node) -> bool:
     """Say whether an endpoint has something that not everybody should read."""
     items = lookup(tree, "notifications.endpoints")
-    return isinstance(items, Items) and not all(
-        is_null(lookup(item, "secret")) and is_null(lookup(item, "headers")) for item in items.nodes
+    return isinstance(items, Items) and any(_is_confidential(item) for item in items.nodes)
+
+
+def _is_confidential(endpoint: Node) -> bool:
+    url = lookup(endpoint, "url")
+    return (
+        not is_null(lookup(endpoint, "secret"))
+        or not is_null(lookup(endpoint, "headers"))
+        or (isinstance(url, Scalar) and without_secrets(url.text) != url.text)
     )
