@@ -14,7 +14,7 @@ from dataclasses import replace
 from ..identify import signing
 from ..web.content import EMPTY_CONFIG, digest_of, manifest
 from . import plays as act
-from .bad_inputs import DELETIONS, HOSTS, HURRY, LISTINGS, METHODS, NAMES, PATHS, put
+from .bad_inputs import HURRY
 from .guards import (
     BUILT_IN,
     BY_PASSWORD,
@@ -28,6 +28,11 @@ from .guards import (
     pusher_token,
     token_of,
 )
+from .inputs.hosts import HOSTS
+from .inputs.listings import LISTINGS
+from .inputs.methods import DELETIONS, METHODS
+from .inputs.paths import NAMES, PATHS
+from .inputs.requests import put
 from .rows import Group, Row, get, plays, rows, send, showing, shown
 from .ward import IMAGE, LAYER
 

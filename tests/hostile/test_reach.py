@@ -20,7 +20,7 @@ from tests.faults.patrons import Line, Patron
 from tests.faults.test_shim import tracing
 from tests.functional.servers import Registry
 
-from .bad_inputs import NAMES, PATHS
+from .inputs.paths import NAMES, PATHS
 
 #: A call's argument that is a path, behind the directory that it is seen from (as ``-y`` shows it)
 #: if there is one.
