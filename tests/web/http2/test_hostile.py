@@ -14,7 +14,9 @@ from twisted.logger import formatEvent, globalLogPublisher
 from tests.web.raw import RawClient
 from txregistry.web import Limits
 from txregistry.web.http2 import frames as rules
-from txregistry.web.http2.connection import COMPRESSION_TABLE, RESETS, UNHEARD
+from txregistry.web.http2.connection import RESETS
+from txregistry.web.http2.sending import UNHEARD
+from txregistry.web.http2.terms import COMPRESSION_TABLE
 
 from .frames import (
     CONTINUATION,

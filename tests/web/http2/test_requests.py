@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from tests.web.content import digest_of
 from tests.web.raw import RawClient, request
 from txregistry.web import Limits
-from txregistry.web.http2.connection import WIDTH, WINDOW
+from txregistry.web.http2.windows import WIDTH, WINDOW
 
 from .frames import FrameClient
 
@@ -206,7 +206,7 @@ class BodyTests:
             await house.until(lambda: not house.site.queues.used)
             assert (await house.get(client, "/v2/")).status == 200
         [channel] = house.site.channels
-        assert not channel._wide
+        assert not channel._windows._wide
         assert house.site.buffers.used == 0
 
     async def test_continue_comes_when_the_body_is_read(self, house):

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP/2 connection: whose turn it is, what the client may ask for, deadlines.
+"""One HTTP/2 connection: what the client may ask for, its streams, deadlines.
 
 Room: web. Must not know routes. The ``h2`` library is the protocol (states, windows, HPACK) and has
 no input or output; this is what moves bytes, and everything that a server has to decide:
 
 * Each stream that is open beside another counts as a connection does, against the same caps.
-* Streams send in turns of ``TURN`` bytes, while the transport takes more.
-* A stream's window is small until a route reads a large body; the connection's window is always
-  that of all streams, so that one which waits for storage can't hold up another.
+* ``Sending`` has the turns in which streams send, ``Windows`` how much the client may.
 * ``FrameMeter`` judges frames before they are parsed; streams that the client takes back, or that
   have to be refused, cost something of an allowance of their own.
 * Told to stop, we say GOAWAY, refuse new streams, and close with the last one.
@@ -21,7 +19,7 @@ Source: RFC 9113.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -37,10 +35,9 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import H2Error
-from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import Protocol as BaseProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -49,70 +46,22 @@ from zope.interface import implementer
 
 from txregistry.web.http2.frames import Allowance, Flood, FrameMeter
 from txregistry.web.http2.heads import read_head
+from txregistry.web.http2.premises import Premises
+from txregistry.web.http2.sending import Sending
 from txregistry.web.http2.stream import Stream
-from txregistry.web.ingest import HIGH_WATER
+from txregistry.web.http2.terms import bound_terms, say_terms
+from txregistry.web.http2.windows import Windows
 from txregistry.web.pace import Pace, Stage, Verdict
 from txregistry.web.peer import PeerCertificate, peer_certificate
 from txregistry.web.request import RegistryRequest
-from txregistry.web.room import Room
-from txregistry.web.settings import Limits
 from txregistry.web.wire import Wire
-
-#: A stream's first window: what holds if nothing is said (RFC 9113 section 6.9.2), in bytes.
-WINDOW = 65_535
-
-#: What a stream gets beside that while a large body of it is read: in all, what may wait of a body
-#: over HTTP/1.1.
-WIDTH = 2 * HIGH_WATER - WINDOW
-
-#: Streams of one connection that may have that at a time. Arbitrary.
-WIDE_STREAMS = 4
-
-#: What a stream sends before others have their turn, in bytes. Arbitrary: four frames.
-TURN = 64 * 1024
 
 #: Streams that end before they were answered, at once and a second. Arbitrary; a client that gives
 #: up a pull takes back the handful that it had open.
 RESETS = 100
 RESETS_REFILL = 10
 
-#: Largest table that we compress by: what holds if nothing is said (RFC 7541 section 4.2), in
-#: bytes. A client may offer more, and every answer would be looked up in it.
-COMPRESSION_TABLE = 4096
-
-#: What we say beside answers - acknowledgements, windows, resets - to a client that reads nothing,
-#: in bytes. Arbitrary: twice what answers all frames that it may send for nothing.
-UNHEARD = 64 * 1024
-
 log = Logger()
-
-
-class Premises(Protocol):
-    """What a connection needs of the site that it belongs to.
-
-    Attributes:
-        queues: bytes that arrived and wait to be stored.
-        buffers: bytes of receive buffers that are larger than usual.
-    """
-
-    limits: Limits
-    reactor: Any
-    is_draining: bool
-    queues: Room
-    buffers: Room
-    requestFactory: Any
-
-    def channel_opened(self, channel: Any) -> None:
-        """A connection was made."""
-
-    def channel_closed(self, channel: Any) -> None:
-        """A connection is gone."""
-
-    def admit_stream(self, host: IAddress) -> str | None:
-        """Count a stream as a connection; None if a cap is reached."""
-
-    def stream_left(self, place: str) -> None:
-        """Count one less."""
 
 
 @implementer(IPushProducer)
@@ -145,21 +94,12 @@ class Http2Connection(BaseProtocol):
             )
         )
         self._streams: dict[int, Stream] = {}
-        self._hungry: dict[int, Stream] = {}
         self._fed: dict[int, Stream] = {}
         self._places: list[str] = []
         self._mute: set[int] = set()
-        self._wide: set[int] = set()
-        self._widths = 0
         self._requests_left = self._limits.requests_per_connection
         self._is_leaving = False
         self._is_ended = False
-        self._is_clogged = False
-        self._is_pumping = False
-        self._pumping: IDelayedCall | None = None
-        self._turns = 0
-        self._written = 0
-        self._unheard = 0
         self._discarded = 0
         self._hearers: dict[type[Event], Any] = {
             RequestReceived: self._request_received,
@@ -182,22 +122,15 @@ class Http2Connection(BaseProtocol):
         self.pace = Pace(limits, now)
         self._meter = FrameMeter(limits.head_size, now)
         self._resets = Allowance(RESETS, RESETS_REFILL, now)
+        self._sending = Sending(self.protocol, self, self.transport, self.site.reactor)
+        self._windows = Windows(self.protocol, self.wire, self.site.queues, self.site.buffers)
         self.transport.registerProducer(self, True)
         # A client that waits for its window has nothing to send, so it acknowledges late, and the
         # next small frame of ours would wait for that.
         self.transport.setTcpNoDelay(True)
-        protocol = self.protocol
-        protocol.initiate_connection()
-        protocol.decoder.max_header_list_size = limits.head_size
-        protocol.update_settings(
-            {
-                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: limits.head_size,
-            }
-        )
-        if limits.streams > 1:
-            protocol.increment_flow_control_window(WINDOW * (limits.streams - 1))
-        self._flush()
+        say_terms(self.protocol, limits)
+        self._windows.begin(limits.streams)
+        self._sending.flush()
         self.site.channel_opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -223,7 +156,8 @@ class Http2Connection(BaseProtocol):
             return
         self._is_leaving = True
         last = self.protocol.highest_inbound_stream_id
-        self._write(GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR).serialize())
+        frame = GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR)
+        self._sending.write(frame.serialize())
         if not self._streams:
             self.loseConnection()
 
@@ -244,7 +178,7 @@ class Http2Connection(BaseProtocol):
         """The client broke the rules: say so, and listen no more."""
         log.debug("an HTTP/2 connection of {peer} ends: {why}", peer=self._peer, why=why)
         self.protocol.close_connection(code)
-        self._flush()
+        self._sending.flush()
         self._end_input()
         for stream in list(self._streams.values()):
             self._forget(stream)
@@ -255,9 +189,7 @@ class Http2Connection(BaseProtocol):
 
     def _end_input(self) -> None:
         self._is_ended = True
-        pumping, self._pumping = self._pumping, None
-        if pumping is not None:
-            pumping.cancel()
+        self._sending.end()
 
     # --- what a stream asks (``stream.Trunk``)
 
@@ -280,14 +212,13 @@ class Http2Connection(BaseProtocol):
     def wants_turn(self, stream: Stream) -> None:
         """It has something to send; unless it is gone, which a route may not know yet."""
         if stream.number in self._streams:
-            self._hungry.setdefault(stream.number, stream)
-            self._pump_soon()
+            self._sending.wants_turn(stream)
 
     def acknowledge(self, stream: Stream, size: int) -> None:
         """Open the client's windows by what it has sent."""
         if not self._is_ended:
-            self.protocol.acknowledge_received_data(size, stream.number)
-            self._pump_soon()
+            self._windows.acknowledge(stream.number, size)
+            self._sending.soon()
 
     def stop_reading(self, stream: Stream) -> None:
         """Read nothing of this client until the stream says so."""
@@ -305,7 +236,7 @@ class Http2Connection(BaseProtocol):
 
     def progress(self) -> object:
         """Return what differs from the last time if the client took anything."""
-        return self._written, self.wire.unacknowledged()
+        return self._sending.written, self.wire.unacknowledged()
 
     def reset(self, stream: Stream, code: int) -> None:
         """Tell the client that the stream is broken off."""
@@ -326,21 +257,19 @@ class Http2Connection(BaseProtocol):
             self.protocol.reset_stream(number, code)
         except H2Error:
             return  # the client has ended it, or everything, and we are about to be told
-        self._pump_soon()
+        self._sending.soon()
 
     def _forget(self, stream: Stream) -> None:
         if self._streams.pop(stream.number, None) is None:
             return
-        self._hungry.pop(stream.number, None)
-        self._wide.discard(stream.number)
-        if not self._wide:
-            self.wire.restore_buffer()
+        self._sending.forget(stream)
+        self._windows.forget(stream)
         self.read_again(stream)
         if self._places:
             self.site.stream_left(self._places.pop())
         if not self._streams and not self._is_ended:
             self.pace.idle_began(self.seconds())
-            self._pump_soon()
+            self._sending.soon()
 
     # --- what comes
 
@@ -369,7 +298,7 @@ class Http2Connection(BaseProtocol):
             hear = self._hearers.get(type(event))
             if hear is not None and not self._is_ended:
                 hear(event)
-        self._pump_soon()
+        self._sending.soon()
 
     def _request_received(self, event: RequestReceived) -> None:
         number = event.stream_id
@@ -399,11 +328,11 @@ class Http2Connection(BaseProtocol):
         padding = event.flow_controlled_length - size
         if stream is None:
             # Of a stream that we have just ended.
-            self.protocol.acknowledge_received_data(size + padding, event.stream_id)
+            self._windows.acknowledge(event.stream_id, size + padding)
             return
         self._meter.earn(moved=size)
         if padding:
-            self.protocol.acknowledge_received_data(padding, event.stream_id)
+            self._windows.acknowledge(event.stream_id, padding)
         stream.push(event.data)
         self._fed[stream.number] = stream
 
@@ -425,34 +354,13 @@ class Http2Connection(BaseProtocol):
 
     def _window_updated(self, event: WindowUpdated) -> None:
         if not event.stream_id:
-            self._unblock_all()
+            self._sending.unblock(self._streams.values())
         elif event.stream_id in self._streams:
-            self._unblock(self._streams[event.stream_id])
+            self._sending.unblock([self._streams[event.stream_id]])
 
     def _settings_changed(self, event: RemoteSettingsChanged) -> None:
-        encoder = self.protocol.encoder
-        if encoder.header_table_size > COMPRESSION_TABLE:
-            encoder.header_table_size = COMPRESSION_TABLE
-        # Of many changes before an answer two have to be told: RFC 7541 section 4.2.
-        changes = encoder.table_size_changes
-        if len(changes) > 2:
-            encoder.table_size_changes = [min(changes), changes[-1]]
-        # The library keeps what nobody knows, nearly a kilobyte for each of 65,536.
-        for code in event.changed_settings:
-            if not isinstance(code, SettingCodes):
-                self.protocol.remote_settings.pop(code, None)
-        self._unblock_all()
-
-    def _unblock_all(self) -> None:
-        # Whoever has just used up the connection's window must not have all of it again.
-        blocked = [stream for stream in self._streams.values() if stream.is_blocked]
-        for stream in sorted(blocked, key=lambda stream: stream.served):
-            self._unblock(stream)
-
-    def _unblock(self, stream: Stream) -> None:
-        stream.is_blocked = False
-        if stream.is_hungry:
-            self._hungry.setdefault(stream.number, stream)
+        bound_terms(self.protocol, event.changed_settings)
+        self._sending.unblock(self._streams.values())
 
     def _terminated(self, event: ConnectionTerminated) -> None:
         """The client leaves; the library sends nothing any more."""
@@ -462,90 +370,46 @@ class Http2Connection(BaseProtocol):
             stream.lost(Failure(ConnectionLost()))
         self.loseConnection()
 
-    # --- what leaves
+    # --- what leaves (``sending.Listener``)
 
-    def pauseProducing(self) -> None:
-        """The transport holds enough for now."""
-        self._is_clogged = True
-
-    def resumeProducing(self) -> None:
-        """The transport has room again."""
-        self._is_clogged = False
-        self._unheard = 0
-        if self.pace.stage is Stage.IDLE:
-            self.pace.idle_began(self.seconds())
-        self._pump()
-
-    def stopProducing(self) -> None:
-        """The connection is about to be lost; it will tell."""
-
-    def _pump_soon(self) -> None:
-        """Have what waits leave in one piece, when whoever is at work has done it."""
-        if self._pumping is None and not self._is_pumping and not self._is_ended:
-            self._pumping = self.site.reactor.callLater(0, self._pump_late)
-
-    def _pump_late(self) -> None:
-        self._pumping = None
+    def about_to_send(self) -> None:
+        """Give the routes what came, all that came for each in one piece."""
         fed, self._fed = self._fed, {}
         for stream in fed.values():
             stream.deliver()
-        self._pump()
 
-    def _pump(self) -> None:
-        if self._is_pumping or self._is_ended:
-            return
-        self._is_pumping = True
-        try:
-            self._flush()
-            while self._hungry and not self._is_clogged and not self._is_ended:
-                self._take_turn(self._hungry.pop(next(iter(self._hungry))))
-                self._flush()
-        finally:
-            self._is_pumping = False
-        if not self._is_ended and self._is_leaving and not self._streams:
-            self.loseConnection()
-
-    def _take_turn(self, stream: Stream) -> None:
+    def turn_began(self, stream: Stream) -> None:
+        """It is about to send: its window, too, if it asked for one."""
         if stream.wants_width:
             stream.wants_width = False
-            self._widen(stream)
-        sent = stream.advance(self.protocol, TURN)
-        if sent:
-            self._turns += 1
-            stream.served = self._turns
-            self._meter.earn(moved=sent)
-        if stream.is_hungry:
-            self._hungry[stream.number] = stream
+            self._windows.widen(stream)
 
-    def _widen(self, stream: Stream) -> None:
-        """Give a stream, whose large body is read, a larger window.
+    def turn_ended(self, stream: Stream, sent: int) -> None:
+        """It has sent so many bytes of a body."""
+        self._meter.earn(moved=sent)
 
-        The connection's grows with it, and stays so for the next one.
-        """
-        if len(self._wide) >= WIDE_STREAMS or self.site.queues.is_full or stream.is_body_whole:
-            return
-        self._wide.add(stream.number)
-        self.wire.enlarge_buffer(self.site.buffers)
-        self.protocol.increment_flow_control_window(WIDTH, stream.number)
-        if len(self._wide) > self._widths:
-            self._widths += 1
-            self.protocol.increment_flow_control_window(WIDTH)
+    def has_sent(self) -> None:
+        """All has left that can leave now."""
+        if self._is_leaving and not self._streams:
+            self.loseConnection()
 
-    def _flush(self) -> None:
-        data = self.protocol.data_to_send()
-        if data:
-            self._write(data)
+    def reads_nothing(self) -> None:
+        """The client makes us keep more than it may."""
+        log.debug("an HTTP/2 connection of {peer} ends: it reads nothing", peer=self._peer)
+        self.abort()
 
-    def _write(self, data: bytes) -> None:
-        if self._is_clogged:
-            # No answer, which would wait; and no sign that the client has taken anything.
-            self._unheard += len(data)
-        else:
-            self._written += len(data)
-        self.transport.write(data)
-        if self._unheard > UNHEARD:
-            log.debug("an HTTP/2 connection of {peer} ends: it reads nothing", peer=self._peer)
-            self.abort()
+    def pauseProducing(self) -> None:
+        """The transport holds enough for now."""
+        self._sending.clog()
+
+    def resumeProducing(self) -> None:
+        """The transport has room again."""
+        if self.pace.stage is Stage.IDLE:
+            self.pace.idle_began(self.seconds())
+        self._sending.unclog()
+
+    def stopProducing(self) -> None:
+        """The connection is about to be lost; it will tell."""
 
     # --- deadlines
 
@@ -567,8 +431,8 @@ class Http2Connection(BaseProtocol):
         if not self._is_ended and since is not None and now - since >= self._limits.head_timeout:
             return Verdict.ABORT
         stage = self.pace.stage
-        if stage is Stage.CLOSING or (stage is Stage.IDLE and self._is_clogged):
+        if stage is Stage.CLOSING or (stage is Stage.IDLE and self._sending.is_clogged):
             return self.pace.judge_progress(now, self.wire.unacknowledged())
         if stage is not Stage.ANSWER:
             return self.pace.judge_deadline(now)
-        return self.pace.judge_progress(now, self.progress() if self._is_clogged else None)
+        return self.pace.judge_progress(now, self.progress() if self._sending.is_clogged else None)

@@ -18,7 +18,6 @@ is at most a window.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
@@ -28,7 +27,8 @@ from twisted.python.failure import Failure
 from txregistry.oci.errors import Code, OciError
 from txregistry.web.answer import Answer
 from txregistry.web.framing import malformed
-from txregistry.web.http2.heads import VERSION, Field, RequestHead, answer_fields
+from txregistry.web.http2.heads import VERSION, RequestHead, answer_fields
+from txregistry.web.http2.outgoing import Outgoing, Sender
 from txregistry.web.pace import Pace, Stage, Verdict
 from txregistry.web.peer import PeerCertificate
 from txregistry.web.request import RegistryRequest
@@ -41,17 +41,6 @@ LOW_WATER = 64 * 1024
 PROTOCOL_ERROR = 0x1
 INTERNAL_ERROR = 0x2
 CANCEL = 0x8
-
-
-class Sender(Protocol):
-    """What a stream asks of the library's protocol; our turns are ``Trunk``'s."""
-
-    max_outbound_frame_size: int
-
-    def send_headers(self, number: int, fields: list[Field], end_stream: bool = False) -> None: ...
-    def send_data(self, number: int, data: memoryview, end_stream: bool = False) -> None: ...
-    def end_stream(self, number: int) -> None: ...
-    def local_flow_control_window(self, number: int) -> int: ...
 
 
 class Trunk(Protocol):
@@ -101,7 +90,7 @@ class Stream:
         number: of the stream.
         is_body_whole: the client has sent all that it will.
         wants_width: a large body comes, for which the usual window would be slow.
-        is_blocked: the client's windows have no room for us.
+        outgoing: its answer, as far as that has not left.
         served: the number of the turn in which it last sent something.
         persistent: an answer that leaves before the body came ends the stream, not the connection.
     """
@@ -116,17 +105,10 @@ class Stream:
         self.pace = Pace(self.site.limits, trunk.seconds())
         self.is_body_whole = False
         self.wants_width = False
-        self.is_blocked = False
+        self.outgoing = Outgoing(number)
         self.served = 0
         self._trunk = trunk
         self._inbox: list[bytes] = []
-        self._says_continue = False
-        self._fields: list[Field] | None = None
-        self._chunks: deque[memoryview] = deque()
-        self._waiting = 0
-        self._sent = 0
-        self._has_answered = False
-        self._is_ending = False
         self._is_over = False
         self._producer: IPushProducer | None = None
         self._is_producer_paused = False
@@ -196,8 +178,7 @@ class Stream:
             return
         self.deliver()
         self._is_over = True
-        self._chunks.clear()
-        self._waiting = 0
+        self.outgoing.clear()
         if not self.request.finished:
             self.request.connectionLost(reason)
         producer, self._producer = self._producer, None
@@ -208,59 +189,23 @@ class Stream:
 
     def advance(self, protocol: Sender, turn: int) -> int:
         """Send up to ``turn`` bytes of what waits; returns how many that were."""
-        if self._says_continue:
-            self._says_continue = False
-            protocol.send_headers(self.number, [(b":status", b"100")])
-        if self._fields is not None:
-            is_all = self._is_ending and not self._chunks
-            protocol.send_headers(self.number, self._fields, end_stream=is_all)
-            self._fields = None
-            self._has_answered = True
-            if is_all:
-                self._finish()
-                return 0
-        elif self._is_ending and not self._has_answered:
+        outgoing = self.outgoing
+        if outgoing.is_missing:
             self.abort()
             return 0
-        sent = self._send_data(protocol, turn)
-        if self._is_ending and not self._chunks and not self._is_over:
-            if not sent:
-                protocol.end_stream(self.number)
+        sent = outgoing.advance(protocol, turn)
+        if outgoing.has_left:
             self._finish()
-        elif self._waiting <= LOW_WATER and self._is_producer_paused:
+        elif self._is_producer_paused and outgoing.waiting <= LOW_WATER:
             self._is_producer_paused = False
             assert self._producer is not None
             self._producer.resumeProducing()
         return sent
 
-    def _send_data(self, protocol: Sender, turn: int) -> int:
-        sent = 0
-        while self._chunks and sent < turn:
-            window = protocol.local_flow_control_window(self.number)
-            if window <= 0:
-                self.is_blocked = True
-                break
-            chunk = self._chunks[0]
-            size = min(len(chunk), window, protocol.max_outbound_frame_size)
-            self._waiting -= size
-            if size == len(chunk):
-                self._chunks.popleft()
-            else:
-                self._chunks[0] = chunk[size:]
-            is_last = self._is_ending and not self._chunks
-            protocol.send_data(self.number, chunk[:size], end_stream=is_last)
-            sent += size
-        self._sent += sent
-        return sent
-
     @property
     def is_hungry(self) -> bool:
         """There is something that the client would take."""
-        if self._is_over:
-            return False
-        if self._says_continue or self._fields is not None:
-            return True
-        return not self.is_blocked if self._chunks else self._is_ending
+        return not self._is_over and self.outgoing.is_hungry
 
     def _finish(self) -> None:
         """The answer has left."""
@@ -285,7 +230,7 @@ class Stream:
 
     def send(self, answer: Answer, standing: bytes, data: bytes, *, is_last: bool) -> None:
         """Write the head of an answer, with its body or the first of it."""
-        self._fields = answer_fields(answer, standing)
+        self.outgoing.begin(answer_fields(answer, standing))
         self.write(data)
 
     def requestDone(self, request: RegistryRequest) -> None:
@@ -297,7 +242,7 @@ class Stream:
         self._end_answer()
 
     def _end_answer(self) -> None:
-        self._is_ending = True
+        self.outgoing.end()
         self._trunk.wants_turn(self)
 
     def abort(self) -> None:
@@ -326,11 +271,9 @@ class Stream:
         """Keep more of the answer until there is a turn for it."""
         if self._is_over:
             return
-        if data:
-            self._chunks.append(memoryview(data))
-            self._waiting += len(data)
+        self.outgoing.add(data)
         self._trunk.wants_turn(self)
-        if self._waiting > LOW_WATER and self._producer is not None:
+        if self.outgoing.waiting > LOW_WATER and self._producer is not None:
             self._is_producer_paused = True
             self._producer.pauseProducing()
 
@@ -342,7 +285,8 @@ class Stream:
 
     def body_wanted(self) -> None:
         """The route begins to read the body."""
-        self._says_continue = self.request.take_expectation()
+        if self.request.take_expectation():
+            self.outgoing.say_continue()
         length = self.request.body.length
         self.wants_width = length is None or length >= LARGE_BUFFER
         self._trunk.wants_turn(self)
@@ -381,11 +325,11 @@ class Stream:
         body = self.request.body
         if self.pace.stage is Stage.BODY and not self.request.startedWriting:
             return self.pace.judge_body(body.received, body.seconds_waited() - self._excused)
-        if not self._chunks:
+        if not self.outgoing.waiting:
             return self.pace.judge_progress(now, None)
         # Without room in its own windows it does not help a stream that others move.
-        others = None if self.is_blocked else self._trunk.progress()
-        return self.pace.judge_progress(now, (self._sent, others))
+        others = None if self.outgoing.is_blocked else self._trunk.progress()
+        return self.pace.judge_progress(now, (self.outgoing.sent, others))
 
     def _refuse(self, error: OciError, *, status: int | None = None) -> None:
         request = self.request
