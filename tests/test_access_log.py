@@ -58,6 +58,11 @@ class AccessLogTests:
     def test_client_that_left_before_an_answer_has_status_499(self):
         assert '" 499 0 "' in render_combined(record(status=0, sent=0), MOMENT)
 
+    def test_what_was_no_request_is_not_shown_as_one(self):
+        """TLS on a port without it, junk, and heads that never ended."""
+        line = render_combined(record(method="", target="", status=400), MOMENT)
+        assert '] "-" 400 ' in line
+
     @pytest.mark.parametrize(
         ("changes", "part"),
         [

@@ -97,19 +97,26 @@ def entry_of(record: AccessRecord, moment: float) -> dict[str, Any]:
 def render_combined(record: AccessRecord, moment: float) -> str:
     """One line; the answer's status is 499 where the client left before there was one.
 
-    Form: ``client - user [time] "method target protocol" status bytes "referer" "user agent"``
+    Form: ``client - user [time] "method target protocol" status bytes "referer" "user agent"``,
+    and ``"-"`` where what came was no request.
     """
     clock = _clock(int(moment))
-    request = _escaped(
-        f"{record.method} {record.target}"[:VALUE_LIMIT] + f" {record.protocol[:_PROTOCOL_LIMIT]}",
-        VALUE_LIMIT + 1 + _PROTOCOL_LIMIT,
-    )
+    request = _request_of(record)
     agent = _escaped(record.user_agent or "-", _AGENT_LIMIT)
     referer = _escaped(record.referer or "-", _AGENT_LIMIT)
     client = _escaped(record.client or "-", _AGENT_LIMIT)
     user = _escaped(record.user or "-", _AGENT_LIMIT).replace(" ", "\\x20")
     outcome = f"{record.status or 499} {record.sent}"
     return f'{client} - {user} [{clock}] "{request}" {outcome} "{referer}" "{agent}"'
+
+
+def _request_of(record: AccessRecord) -> str:
+    if not record.method:
+        return "-"
+    line = (
+        f"{record.method} {record.target}"[:VALUE_LIMIT] + f" {record.protocol[:_PROTOCOL_LIMIT]}"
+    )
+    return _escaped(line, VALUE_LIMIT + 1 + _PROTOCOL_LIMIT)
 
 
 @lru_cache(maxsize=1)
