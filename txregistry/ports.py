@@ -124,8 +124,7 @@ class Ports:
         for factory in self._factories:
             factory.use(contexts)
         for each in contexts.credentials:
-            problem = each.validity_problem(self._reactor.seconds())
-            if problem:
+            for problem in each.problems(self._reactor.seconds()):
                 _log.warn("http.tls: {problem}", problem=problem)
 
     # -- stop

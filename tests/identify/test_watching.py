@@ -90,6 +90,9 @@ def test_file_that_can_not_be_used_at_the_start_stops_it(tmp_path):
     file.path.unlink()
     with pytest.raises(FileError, match="No such file or directory"):
         file.watched.load()
+    os.mkfifo(file.path)
+    with pytest.raises(FileError, match="is no plain file"):
+        file.watched.load()
 
 
 def test_secret_file_that_anybody_may_read_is_warned_of(tmp_path, logged):

@@ -43,6 +43,7 @@ class Files:
         self.key = directory / f"{name}.key"
         self.certificate.write_bytes(b"".join(map(pem_of, (certificate, *chain))))
         self.key.write_bytes(key_pem(key))
+        self.key.chmod(0o600)
 
     @property
     def settings(self):

@@ -7,6 +7,7 @@ Handshakes are made in memory, between our contexts and a client's.
 from __future__ import annotations
 
 import contextlib
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +17,7 @@ from OpenSSL import SSL
 from txregistry.config.tls_settings import CLIENT_AUTH, KeyPair, Tls
 from txregistry.tls import TlsError, make_contexts
 from txregistry.tls.contexts import reason_of
+from txregistry.tls.credentials import FILE_LIMIT
 
 from .authority import DAY, Authority, key_pem
 
@@ -268,6 +270,20 @@ class RefusalTests:
             "that this user may read"
         )
 
+    def test_fifo(self, server, tmp_path):
+        """Nobody waits for who might write to it."""
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        said = self.refusal(certificate=str(server.certificate), key=str(path))
+        assert said == f"http.tls.key: {path} is no plain file; name one"
+
+    def test_file_that_is_too_large(self, server, tmp_path):
+        """It is not cut in silence: what is missing would be an authority's."""
+        path = tmp_path / "large.pem"
+        path.write_bytes(server.certificate.read_bytes() + b"\n" * FILE_LIMIT)
+        said = self.refusal(certificate=str(path), key=str(server.key))
+        assert f"{path} is larger than {FILE_LIMIT} bytes" in said
+
     def test_file_that_is_no_certificate(self, server):
         said = self.refusal(certificate=str(server.key), key=str(server.key))
         assert "server.key holds no certificate that can be read" in said
@@ -322,10 +338,20 @@ class ValidityTests:
         old = authority.issue("expired", "old.example", until=datetime.now(UTC) - 2 * DAY)
         [credentials] = make_contexts(settings_for(old)).credentials
         now = datetime.now(UTC)
-        assert "has expired on" in credentials.validity_problem(now.timestamp())
-        assert "is not valid before" in credentials.validity_problem((now - 40 * DAY).timestamp())
+        [said] = credentials.problems(now.timestamp())
+        assert "has expired on" in said
+        [said] = credentials.problems((now - 40 * DAY).timestamp())
+        assert "is not valid before" in said
         [fine] = make_contexts(settings_for(server)).credentials
-        assert fine.validity_problem(now.timestamp()) is None
+        assert fine.problems(now.timestamp()) == []
+
+    def test_key_that_everybody_may_read_is_told(self, authority):
+        """It is served all the same, as a password file is."""
+        lax = authority.issue("lax", "lax.example")
+        lax.key.chmod(0o644)
+        [credentials] = make_contexts(settings_for(lax)).credentials
+        [said] = credentials.problems(datetime.now(UTC).timestamp())
+        assert said == f"everybody on this host may read the key of {lax.certificate}; chmod o-r it"
 
     def test_key_is_not_shown(self, server):
         [credentials] = make_contexts(settings_for(server)).credentials

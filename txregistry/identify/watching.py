@@ -104,19 +104,26 @@ class WatchedFile(Generic[T]):
 
     def _read(self) -> tuple[tuple[int, ...], bytes]:
         try:
-            with open(self._path, "rb") as file:
+            with open(self._path, "rb", opener=_open_at_once) as file:
                 found = os.fstat(file.fileno())
-                data = file.read(self._limit + 1)
+                data = file.read(self._limit + 1) if stat.S_ISREG(found.st_mode) else b""
         except OSError as error:
             raise FileError(
                 f"{self._path} can't be read ({error.strerror}); name a file that this user may"
                 " read"
             ) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise FileError(f"{self._path} is no plain file; name one")
         if len(data) > self._limit:
             raise FileError(f"{self._path} is larger than {self._limit} bytes; name another file")
         if found.st_mode & stat.S_IWOTH:
             raise FileError(f"everybody on this host may write to {self._path}; chmod o-w it")
         return _state(found), data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # The open of a FIFO would wait for who writes to it, and nobody would look at the file again.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:

@@ -7,6 +7,8 @@ does not fit) rather than half used. No message quotes what stands in a file.
 
 from __future__ import annotations
 
+import os
+import stat
 from datetime import UTC, datetime
 
 from attrs import field, frozen
@@ -48,22 +50,32 @@ class Credentials:
         path: of the certificate.
         chain: the certificate and those that lead to an authority, in the file's order.
         names: DNS names that it is good for, in lower case; ``*.`` stands for one label.
+        is_key_exposed: whoever has an account on this host may read the key.
     """
 
     path: str
     chain: tuple[x509.Certificate, ...]
     key: PrivateKey = field(repr=False)
     names: tuple[str, ...]
+    is_key_exposed: bool = False
 
-    def validity_problem(self, now: float) -> str | None:
-        """What is wrong with its dates at ``now`` (seconds since the epoch), as a sentence."""
+    def problems(self, now: float) -> list[str]:
+        """What the operator should know of it at ``now`` (seconds since the epoch), as sentences.
+
+        None keeps it from being served.
+        """
+        found = []
         moment = datetime.fromtimestamp(now, UTC)
         leaf = self.chain[0]
         if moment > leaf.not_valid_after_utc:
-            return f"{self.path} has expired on {leaf.not_valid_after_utc:%Y-%m-%d}; renew it"
+            found.append(
+                f"{self.path} has expired on {leaf.not_valid_after_utc:%Y-%m-%d}; renew it"
+            )
         if moment < leaf.not_valid_before_utc:
-            return f"{self.path} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d}"
-        return None
+            found.append(f"{self.path} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d}")
+        if self.is_key_exposed:
+            found.append(f"everybody on this host may read the key of {self.path}; chmod o-r it")
+        return found
 
 
 def read_credentials(pair: KeyPair, where: str) -> Credentials:
@@ -76,13 +88,13 @@ def read_credentials(pair: KeyPair, where: str) -> Credentials:
         TlsError: a file can't be read, holds something else, or the two don't belong together.
     """
     chain = read_certificates(pair.certificate, f"{where}.certificate")
-    key = _read_key(pair.key, f"{where}.key")
+    key, is_exposed = _read_key(pair.key, f"{where}.key")
     if key.public_key() != chain[0].public_key():
         raise TlsError(
             f"{where}.key: {pair.key} is not the key of the first certificate in {pair.certificate}; "
             "name the two files that were made together"
         )
-    return Credentials(pair.certificate, chain, key, _names_of(chain[0]))
+    return Credentials(pair.certificate, chain, key, _names_of(chain[0]), is_exposed)
 
 
 def read_certificates(path: str, where: str) -> tuple[x509.Certificate, ...]:
@@ -92,7 +104,7 @@ def read_certificates(path: str, where: str) -> tuple[x509.Certificate, ...]:
         TlsError: there are none, or the file can't be read.
     """
     try:
-        return tuple(x509.load_pem_x509_certificates(_read(path, where)))
+        return tuple(x509.load_pem_x509_certificates(_read(path, where)[0]))
     except ValueError:
         raise TlsError(
             f"{where}: {path} holds no certificate that can be read; it must be PEM, beginning "
@@ -100,9 +112,10 @@ def read_certificates(path: str, where: str) -> tuple[x509.Certificate, ...]:
         ) from None
 
 
-def _read_key(path: str, where: str) -> PrivateKey:
+def _read_key(path: str, where: str) -> tuple[PrivateKey, bool]:
+    data, mode = _read(path, where)
     try:
-        key = load_pem_private_key(_read(path, where), None)
+        key = load_pem_private_key(data, None)
     except TypeError:
         raise TlsError(
             f"{where}: {path} is encrypted and nobody is there to type its password; "
@@ -115,17 +128,29 @@ def _read_key(path: str, where: str) -> PrivateKey:
             f"{where}: {path} holds no private key that can be read; it must be PEM, and RSA, EC "
             "or Ed25519"
         )
-    return key
+    return key, bool(mode & stat.S_IROTH)
 
 
-def _read(path: str, where: str) -> bytes:
+def _read(path: str, where: str) -> tuple[bytes, int]:
+    """Return what is in a file, and its mode."""
     try:
-        with open(path, "rb") as file:
-            return file.read(FILE_LIMIT)
+        with open(path, "rb", opener=_open_at_once) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(FILE_LIMIT + 1) if stat.S_ISREG(mode) else b""
     except OSError as error:
         raise TlsError(
             f"{where}: {path} can't be read ({error.strerror}); name a file that this user may read"
         ) from None
+    if not stat.S_ISREG(mode):
+        raise TlsError(f"{where}: {path} is no plain file; name one")
+    if len(data) > FILE_LIMIT:
+        raise TlsError(f"{where}: {path} is larger than {FILE_LIMIT} bytes; name another file")
+    return data, mode
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # The open of a FIFO would wait for who writes to it, and nothing would be served meanwhile.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
