@@ -268,7 +268,9 @@ ODD_SCOPES = (
     ),
 )
 NOT_FORMS = (
-    *({}, {"grant_type": "x"}, {"grant_type": "refresh_token"}),
+    *({}, {"grant_type": "x"}, {"grant_type": "refresh_token"}, {"grant_type": "password"}),
+    {"grant_type": "password", "username": "", "password": ""},
+    {"grant_type": "password", "password": "alicealice"},
     {"grant_type": "password", "username": "alice:x", "password": "alicealice"},
     {"grant_type": "client_credentials", "username": "alice", "password": "alicealice"},
     {"grant_type": "refresh_token", "refresh_token": "", "username": "alice"},

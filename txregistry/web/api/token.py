@@ -47,9 +47,12 @@ async def post(call: Call) -> Answer:
     grant = fields.get("grant_type")
     asker = call.asker
     if grant == "password":
-        if ":" in fields.get("username", ""):
+        # Without them it would be nobody's token, and a login that lost its name a success.
+        if not fields.get("username") or "password" not in fields:
+            raise _malformed("the grant of a password needs username and password")
+        if ":" in fields["username"]:
             raise _malformed("a name has no colon")
-        text = f"{fields.get('username', '')}:{fields.get('password', '')}"
+        text = f"{fields['username']}:{fields['password']}"
         header = "Basic " + base64.b64encode(text.encode("utf-8")).decode("ascii")
         asker = Asker(header, asker.address)
     elif grant != "refresh_token" or not fields.get("refresh_token"):
