@@ -12,19 +12,20 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``process``    driver processes: start or attach, hello, liveness, restart
 ``registry``   what a registry does: uploads, blobs, manifests, tags, referrers, catalog
                (imports oci, storage)
-``redis_cache`` content that hosts share, by digest (imports oci)
+``outgoing``   TLS to servers that we call
+``redis_cache`` content that hosts share, by digest (imports oci, outgoing)
 ``auth``       who may do what (imports oci)
 ``identify``   who asks: passwords, tokens, certificates as proof
-               (imports oci, auth, and of storage how threads are waited for)
+               (imports oci, auth, outgoing, and of storage how threads are waited for)
 ``admin``      checks, repairs, lists: what an operator does to a storage tree
                (imports oci, storage, registry)
 ``events``     notifications: built, queued on disk, delivered
-               (imports oci, errand, registry, and of storage how threads are waited for)
+               (imports oci, errand, outgoing, registry, and of storage how threads are waited for)
 ``web``        HTTP: the routing table, bodies in and out, errors as answers
                (imports registry, auth, oci, errand)
 ``config``     the configuration file
 ``upkeep``     work that repeats;  ``purging`` one piece of it, the purge of old uploads
-``health``     whether this host may be sent requests (imports upkeep, and of storage the contract)
+``health``     whether this host may be sent requests (imports outgoing, upkeep, and of storage the contract)
 ``metrics``    what is counted (imports errand, and values of storage, process, events, web)
 ``tracing``    spans, an extra of the package (imports errand, storage)
 ``systemd``    what it passes and wants to hear;  ``challenges`` answers to ACME

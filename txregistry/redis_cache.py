@@ -16,10 +16,10 @@ from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
 
 from txregistry.oci.digests import Digest
+from txregistry.outgoing import CheckedConnections
 
 #: Before a digest in the name of a key. Other registries' keys begin with "blobs::" and
 #: "repository::".
@@ -77,7 +77,7 @@ class RedisServer:
             password=self.password or None,
             connectTimeout=self.connect_timeout,
             convertNumbers=False,
-            ssl_context_factory=optionsForClientTLS(self.host) if self.is_tls else False,
+            ssl_context_factory=CheckedConnections(self.host) if self.is_tls else False,
         )
 
 

@@ -50,6 +50,8 @@ class Watch:
 class Connection(Protocol):
     """Gives the answer of its receiver to each whole request."""
 
+    is_over = False
+
     def connectionMade(self):
         self.factory.connections.append(self)
         self._data = b""
@@ -65,6 +67,7 @@ class Connection(Protocol):
 
     def connectionLost(self, reason):
         self.factory.ended += 1
+        self.is_over = True
 
 
 class Receiver(Factory):
@@ -100,7 +103,8 @@ class Receiver(Factory):
         for sender in self.senders:
             await sender.close()
         for connection in self.connections:
-            connection.transport.abortConnection()
+            if not connection.is_over:
+                connection.transport.abortConnection()
 
 
 @pytest_twisted.async_yield_fixture
@@ -234,6 +238,17 @@ class ReplyTests:
         with pytest.raises(CancelledError):
             await task
 
+    async def test_answer_that_is_our_own_request_is_not_quoted(self, receiver):
+        """An echo, or a proxy that shows what it was asked: it has the token of our URL in it."""
+
+        def echo(transport):
+            transport.write(receiver.requests[-1][0].encode() + b"\r\n\r\n")
+
+        receiver.answer = echo
+        reply = await receiver.send()
+        assert reply.problem == "the answer is not HTTP (ParseError)"
+
+    @pytest_twisted.ensureDeferred
     async def test_certificate_that_nobody_vouches_for(self, receiver, tmp_path):
         """No event goes to somebody who can't show that they are the receiver."""
         files = Authority(tmp_path).issue("localhost", "localhost")
@@ -242,7 +257,9 @@ class ReplyTests:
         reply = await receiver.send(url=f"https://localhost:{port.getHost().port}/in")
         await maybeDeferred(port.stopListening)
         assert (reply.status, receiver.requests) == (None, [])
-        assert "certificate verify failed" in reply.problem
+        assert reply.problem == (
+            "its certificate comes from an authority that this system does not know"
+        )
 
 
 class BodyTests:

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import maybeDeferred
-from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
@@ -47,7 +46,7 @@ def certificate_for(key):
 
 @pytest_twisted.async_yield_fixture
 async def origin():
-    """(where it is, a policy that trusts it)"""
+    """(where it is, authorities by which it is trusted)"""
     key = make_key()
     pem = certificate_for(key).public_bytes(Encoding.PEM)
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -57,7 +56,7 @@ async def origin():
     root.putChild(b"large", Data(b"x" * (SIZE_LIMIT + 1), "application/json"))
     root.putChild(b"away", Redirect(b"/keys"))
     port = reactor.listenSSL(0, Site(root), served.options(), interface="127.0.0.1")
-    trust = BrowserLikePolicyForHTTPS(ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(pem)]))
+    trust = ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(pem)])
     yield f"https://127.0.0.1:{port.getHost().port}", trust
     await maybeDeferred(port.stopListening)
 
@@ -88,7 +87,7 @@ async def test_answer_that_is_not_the_document_is_refused(origin, path, part):
 async def test_origin_that_proves_nothing_is_refused(origin):
     """Its certificate is by nobody that the system trusts; or there is no TLS, or nobody."""
     where, trust = origin
-    for url, policy in [
+    for url, authorities in [
         (f"{where}/keys", None),
         ("https://127.0.0.1:1/keys", trust),
         (where.replace("https", "http") + "/keys", trust),
@@ -97,4 +96,4 @@ async def test_origin_that_proves_nothing_is_refused(origin):
         ("https:///keys", trust),
     ]:
         with pytest.raises(FetchError):
-            await Fetcher(reactor, policy).fetch(url)
+            await Fetcher(reactor, authorities).fetch(url)

@@ -84,11 +84,22 @@ class Authority:
             .not_valid_after(until or now + DAY)
         )
 
-    def issue(self, name, *dns_names, common_name=None, others=(), client=False, until=None):
-        """Issue a certificate for a server (for 127.0.0.1 too) or a client."""
+    def issue(
+        self,
+        name,
+        *dns_names,
+        common_name=None,
+        others=(),
+        client=False,
+        until=None,
+        nameless=False,
+    ):
+        """Issue a certificate for a server (for 127.0.0.1 too, unless it is nameless) or a
+        client.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName(each) for each in dns_names] + list(others)
-        if not client:
+        if not client and not nameless:
             names.append(x509.IPAddress(ip_address("127.0.0.1")))
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         since = until - 10 * DAY if until else None

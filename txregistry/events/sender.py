@@ -17,8 +17,9 @@ from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import treq
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.task import deferLater
@@ -33,6 +34,7 @@ from txregistry.events.endpoint import Endpoint
 from txregistry.events.envelope import render
 from txregistry.events.retry import Reply
 from txregistry.events.signing import identity_of, sign
+from txregistry.outgoing import CheckedCertificates, Untrusted
 
 #: Bytes of an answer that are read, so that the connection can be used again. Arbitrary.
 ANSWER_LIMIT = 64 * 1024
@@ -55,16 +57,30 @@ class HttpSender:
 
     Args:
         agent: for tests.
+        trust: authorities for certificates; None is the system's.
     """
 
-    def __init__(self, endpoint: Endpoint, reactor: Any, agent: IAgent | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        reactor: Any,
+        agent: IAgent | None = None,
+        *,
+        trust: Any = None,
+    ) -> None:
         self._endpoint = endpoint
         self._reactor = reactor
         self._url, self._credentials = _split(endpoint.url)
         self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = 1
         self._agent = _PlainAgent(
-            agent or Agent(reactor, connectTimeout=endpoint.timeout, pool=self._pool)
+            agent
+            or Agent(
+                reactor,
+                CheckedCertificates(trust),
+                connectTimeout=endpoint.timeout,
+                pool=self._pool,
+            )
         )
 
     async def send(self, events: Sequence[Mapping[str, Any]]) -> Reply:
@@ -81,7 +97,7 @@ class HttpSender:
             inner = error.reasons[0].value if error.reasons else error
             if isinstance(inner, CancelledError):
                 raise inner from error
-            return Reply(None, f"the answer broke off ({_words(inner)})")
+            return Reply(None, _broken(inner))
         except TimeoutError:
             return Reply(None, f"no answer within {self._endpoint.timeout:g} s")
         except ConnectError as error:
@@ -89,7 +105,7 @@ class HttpSender:
         except DNSLookupError:
             return Reply(None, "its name is not known")
         except Exception as error:  # the border round a client library; the next try may do better
-            return Reply(None, _words(error))
+            return Reply(None, f"it could not be asked ({type(error).__name__})")
 
     async def close(self) -> None:
         """Close the connection that is kept."""
@@ -247,6 +263,19 @@ def _seconds(values: Sequence[bytes] | None) -> float:
 def _too_late(result: object, timeout: float) -> NoReturn:
     """Say so, however a client library tells that it was cancelled."""
     raise TimeoutError(timeout, "Deferred")
+
+
+def _broken(error: BaseException) -> str:
+    """Return why there is no whole answer. What the other side sent is not quoted: it may be our
+    own request, with all its secrets.
+    """
+    if isinstance(error, Untrusted):
+        return _words(error)
+    if isinstance(error, ConnectionClosed):
+        return f"the answer broke off ({_words(error)})"
+    if isinstance(error, SSL.Error):
+        return "it speaks no TLS that we do"
+    return f"the answer is not HTTP ({type(error).__name__})"
 
 
 def _words(error: BaseException) -> str:

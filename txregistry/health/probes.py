@@ -16,9 +16,11 @@ import treq
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
+from twisted.web.client import Agent, ResponseFailed
 from twisted.web.http_headers import Headers
 
 from txregistry.health.checks import Probe, Unhealthy
+from txregistry.outgoing import CheckedCertificates, Untrusted
 from txregistry.storage.contract import Driver
 from txregistry.storage.errors import Missing, StorageError
 
@@ -66,24 +68,32 @@ def probe_tcp(reactor: Any, host: str, port: int) -> Probe:
 
 def probe_http(reactor: Any, uri: str, headers: Mapping[str, Sequence[str]], status: int) -> Probe:
     """Ask for the head of a page; any answer but ``status`` fails. Redirects are answers."""
+    agent = Agent(reactor, CheckedCertificates())
 
     async def probe() -> None:
         try:
             response = await treq.head(
                 uri,
                 headers=Headers({name: list(values) for name, values in headers.items()}),
-                reactor=reactor,
-                persistent=False,
+                agent=agent,
                 allow_redirects=False,
             )
         except CancelledError:
             raise
+        except ResponseFailed as error:
+            raise Unhealthy(f"no answer: {_why(error)}") from None
         except Exception as error:  # likewise, and what a broken answer raises
             raise Unhealthy(f"no answer: {type(error).__name__}") from None
         if response.code != status:
             raise Unhealthy(f"the answer is {response.code}, not {status}")
 
     return probe
+
+
+def _why(error: ResponseFailed) -> str:
+    """Return what is wrong with a certificate, or which kind of failure it was."""
+    inner = error.reasons[0].value if error.reasons else error
+    return str(inner) if isinstance(inner, Untrusted) else type(inner).__name__
 
 
 def shown(uri: str) -> str:

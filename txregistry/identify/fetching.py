@@ -17,6 +17,7 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.web.client import Agent, ResponseFailed
 
 from txregistry.identify.oidc import FetchError
+from txregistry.outgoing import CheckedCertificates
 
 #: Seconds for a whole fetch, and most bytes of an answer. Arbitrary.
 TIMEOUT = 10
@@ -34,12 +35,11 @@ class Fetcher:
     """Fetches by one reactor.
 
     Args:
-        trust: a policy for certificates; None is the system's.
+        trust: authorities for certificates; None is the system's.
     """
 
     def __init__(self, reactor: Any, trust: Any = None) -> None:
-        options = {} if trust is None else {"contextFactory": trust}
-        agent = Agent(reactor, connectTimeout=TIMEOUT, **options)
+        agent = Agent(reactor, CheckedCertificates(trust), connectTimeout=TIMEOUT)
         self._client = treq.client.HTTPClient(agent)
         self._reactor = reactor
 
