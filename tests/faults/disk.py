@@ -94,6 +94,20 @@ class Disk:
         if self.is_mounted:
             unmount(self.path)
             self.is_mounted = False
+            self._leave_behind()
+
+    def _leave_behind(self):
+        """Take the disk out of whatever holds it still.
+
+        Who makes a mount namespace (a container, or podman for each layer that it unpacks) has our
+        mount in it, too. As long as that stands, mounting the image again would find the file
+        system that is dead, on the same loop device, and all that one gets of it is ``EIO``. So a
+        copy goes on; the dead write nothing any more.
+        """
+        if any(_is_same(backing, self.image) for backing in _backing_files()):
+            copy = self.image.with_suffix(".copy")
+            shutil.copyfile(self.image, copy)
+            copy.replace(self.image)
 
     def is_half_full(self):
         status = os.statvfs(self.path)
@@ -117,6 +131,20 @@ class SmallDisk:
 
     def resize(self, size):
         _run("mount", "-o", f"remount,size={size}", self.path)
+
+
+def _backing_files():
+    """The files behind all loop devices that have one."""
+    for device in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # it was freed meanwhile
+            yield Path(device.read_text().rstrip("\n"))
+
+
+def _is_same(path, other):
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def unmount(path):

@@ -14,6 +14,7 @@ import itertools
 import os
 import random
 import shutil
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -46,6 +47,12 @@ CUTS_OF_IMAGE = 10 if is_long() else 3
 #: Seconds of load before the cut, at most.
 LOAD = 0.5
 
+#: Seconds for what must come before a cut, on a busy machine.
+PATIENCE = 60.0
+
+#: Answers before a cut without which a lack of syncs could show nothing.
+LEAST_ANSWERS = 5
+
 
 class Host:
     """A registry on a disk, and the clients that use it, until the power goes."""
@@ -66,8 +73,11 @@ class Host:
             for number in range(3)
         ]
 
-    def live_and_lose_power(self):
+    def live_and_lose_power(self, least=0):
         """One life: come up, show that all is there, take load, and go dark.
+
+        Args:
+            least: answers that clients have before that.
 
         Returns:
             What was lost: one sentence each.
@@ -75,12 +85,14 @@ class Host:
         self.lives += 1
         self.server.start()
         self.journal.is_in_trouble = self.journal.is_dark = False
+        before = self.journal.acknowledged
         try:
             problems = self._check_served()
             crowd = Crowd(self.patrons)
             crowd.start()
             # A span of load is what is meant, so this is a sleep.
             time.sleep(self.choice.uniform(0, LOAD))
+            self._wait_for_answers(before + least)
             self.journal.is_in_trouble = self.journal.is_dark = True
             self.disk.cut()
             crowd.join()
@@ -95,6 +107,12 @@ class Host:
         self.warnings["upload-spoiled"] += len(self.journal.spoiled)
         self.journal.spoiled.clear()
         return problems
+
+    def _wait_for_answers(self, count):
+        deadline = time.monotonic() + PATIENCE
+        while self.journal.acknowledged < count and not self.journal.problems:
+            assert time.monotonic() < deadline, "clients get no answers"
+            time.sleep(0.01)
 
     def is_old(self):
         return self.lives >= CUTS_OF_IMAGE or self.disk.is_half_full()
@@ -134,7 +152,8 @@ def cut_power(campaign, directory, count, front, left_out=""):
             before = host.journal.acknowledged
             mount = " ".join((options, *format_options))
             mounts[mount] += 1
-            campaign.trial(f"cut {number + 1}, {mount}", host.live_and_lose_power())
+            problems = host.live_and_lose_power(LEAST_ANSWERS if left_out else 0)
+            campaign.trial(f"cut {number + 1}, {mount}", problems)
             campaign.notes["acknowledged"] += host.journal.acknowledged - before
             left_behind.update(host.warnings)
             host.warnings.clear()
@@ -167,8 +186,24 @@ def test_cut_is_one(directory):
             campaign.trial(f"cut {number}", _append_and_cut(disk, number, campaign.choice))
 
 
+def test_cut_disk_comes_back_whoever_holds_it(directory):
+    """A container that somebody starts has our mounts, too: the dead one in it is none of ours."""
+    container = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo up; read _"]
+    with Disk(directory / "image") as disk:
+        (disk.path / "kept").write_bytes(b"bytes")
+        os.sync()
+        with subprocess.Popen(container, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout.readline() == b"up\n"
+            disk.cut()
+            disk.unmount()
+            disk.mount()
+            assert (disk.path / "kept").read_bytes() == b"bytes"
+            (disk.path / "new").write_bytes(b"more")
+            disk.unmount()
+
+
 def _append_and_cut(disk, number, choice):
-    path, synced = disk.path / f"file-{number}", []
+    path, synced, is_synced = disk.path / f"file-{number}", [], threading.Event()
 
     def append():
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
@@ -179,11 +214,13 @@ def _append_and_cut(disk, number, choice):
                 os.pwrite(descriptor, b"x" * 100, end - 100)
                 os.fdatasync(descriptor)
                 synced.append((end, time.monotonic()))
+                is_synced.set()
         os.close(descriptor)
 
     thread = threading.Thread(target=append)
     thread.start()
-    time.sleep(choice.uniform(0.01, 0.05))
+    assert is_synced.wait(PATIENCE)
+    time.sleep(choice.uniform(0, 0.05))
     instant = time.monotonic()
     disk.cut()
     thread.join()
