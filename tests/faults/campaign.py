@@ -68,6 +68,8 @@ class Campaign:
     Use as a context; at its end the line is printed, and a loss fails the test.
 
     Args:
+        strikes: the note that counts what befell the product. Where nothing did there was nothing
+            to survive, so such a campaign fails.
         expects_losses: a campaign against a product that was broken on purpose must find something.
 
     Attributes:
@@ -75,18 +77,23 @@ class Campaign:
             or Counters of them.
     """
 
-    def __init__(self, name, *, expects_losses=False):
+    def __init__(self, name, *, strikes=None, expects_losses=False):
         self.name = name
+        self.strikes = strikes
         self.expects_losses = expects_losses
         self.seed = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(1 << 32))
         self.choice = random.Random(self.seed)
         self.tried = 0
         self.losses = []
-        self.notes = {}
+        self.notes = {} if strikes is None else {strikes: 0}
         self._started = time.monotonic()
 
+    def struck(self, count=1):
+        """Count what befell the product."""
+        self.notes[self.strikes] += count
+
     def within(self, items, *, least, seconds):
-        """The items, as many as the time allows, but ``least`` of them.
+        """The items, as many as the time allows, but ``least`` of them, and one that struck.
 
         Args:
             items: a sequence.
@@ -96,7 +103,8 @@ class Campaign:
             seconds = float(os.environ.get("FAULTS_SECONDS") or math.inf)
         deadline = time.monotonic() + seconds
         for number, item in enumerate(items):
-            if number >= least and time.monotonic() > deadline:
+            is_enough = number >= least and self._has_struck()
+            if is_enough and time.monotonic() > deadline:
                 self.notes["ended for want of time before"] = len(items)
                 return
             yield item
@@ -107,6 +115,9 @@ class Campaign:
         if problems:
             self.losses.append((where, list(problems)))
             assert self.expects_losses or len(self.losses) < ENOUGH, self._told()
+
+    def _has_struck(self):
+        return self.strikes is None or self.notes[self.strikes] > 0
 
     @property
     def line(self):
@@ -124,6 +135,7 @@ class Campaign:
         self._record()
         if kind is None:
             assert self.tried, "nothing was tried"
+            assert self._has_struck(), f"nothing befell the registry: {self.line}"
             assert bool(self.losses) == self.expects_losses, self._told()
 
     def _told(self):

@@ -143,7 +143,7 @@ class KillTests:
     def test_death_of_the_driver_at_any_call_is_not_noticed(self, tmp_path, front):
         """Pushes, tags and deletes go on through it; nothing is lost, nothing half is left."""
         with (
-            Campaign("kill points of the driver") as campaign,
+            Campaign("kill points of the driver", strikes="struck") as campaign,
             Bench(tmp_path, campaign.seed, front) as bench,
         ):
             bench.measure()
@@ -159,7 +159,7 @@ class KillTests:
 
     def test_death_of_all_at_any_call_loses_nothing(self, tmp_path, front):
         """Front end and driver die together: acknowledged is there, all else is whole or absent."""
-        with Campaign("kill points of the whole server") as campaign:
+        with Campaign("kill points of the whole server", strikes="struck") as campaign:
             with Bench(tmp_path / "measured", campaign.seed, front) as bench:
                 bench.measure()
             chosen = points(campaign, bench, CHANGES, 12, 6)
@@ -205,6 +205,7 @@ class KillTests:
 
 def _struck(campaign, bench):
     """What was struck, in words; an operation may take fewer calls than when it was measured."""
+    campaign.struck(bool(bench.shim.struck))
     if not bench.shim.struck:
         campaign.notes["not reached"] = campaign.notes.get("not reached", 0) + 1
     return bench.shim.struck or "not reached"
@@ -229,7 +230,10 @@ REFUSALS = (
 class ErrorTests:
     def test_refusal_of_any_call_is_told_honestly_and_over(self, tmp_path, front):
         """No answer claims what is not there, nobody crashes, and the next attempt gets through."""
-        with Campaign("error points") as campaign, Bench(tmp_path, campaign.seed, front) as bench:
+        with (
+            Campaign("error points", strikes="struck") as campaign,
+            Bench(tmp_path, campaign.seed, front) as bench,
+        ):
             bench.measure()
             answers, poisoned, waited = Counter(), 0, set()
             for refusal in REFUSALS:

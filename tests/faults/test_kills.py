@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import os
 import random
 import shutil
@@ -33,6 +34,9 @@ MIB = 1024 * 1024
 
 #: Seconds that a program or a server may take on a busy machine.
 PATIENCE = 300.0
+
+#: Kills of a campaign, however fast or slow the machine is.
+LEAST_KILLS = 2
 
 
 class Killer:
@@ -59,6 +63,15 @@ class Killer:
     def __exit__(self, *_):
         self._stop.set()
         self._thread.join()
+
+    def has_struck(self):
+        """Whether there were enough kills.
+
+        Raises:
+            AssertionError: there never will be.
+        """
+        assert self._thread.is_alive(), "nobody kills any more"
+        return self.kills >= LEAST_KILLS
 
     def _run(self):
         line = Line(self.server.port)
@@ -134,20 +147,26 @@ class DriverTests:
         pushers, size, seconds = (4, 200 * MIB, 120) if is_long() else (1, 12 * MIB, 5)
         span = (2, 4) if is_long() else (0.3, 1)
         with (
-            Campaign("clients through deaths of the driver") as campaign,
+            Campaign("clients through deaths of the driver", strikes="kills") as campaign,
             Registry(directory / "server") as server,
         ):
             images = Images(directory, server, size)
             first = images.make("first")
             assert not images.push(first, "first/app")
+            killer = Killer(server, campaign.choice, *span)
             until = time.monotonic() + seconds
             counted = threading.Lock()
 
-            def push(number):
-                for count in range(10**6):
-                    layout = images.make(f"push-{number}-{count}")
-                    if time.monotonic() > until:
+            def rounds():
+                """Numbers, until there was time and kills enough."""
+                for count in itertools.count():
+                    if time.monotonic() > until and killer.has_struck():
                         return
+                    yield count
+
+            def push(number):
+                for count in rounds():
+                    layout = images.make(f"push-{number}-{count}")
                     repository = f"kills/push-{number}-{count}"
                     error = images.push(layout, repository)
                     problems = [error] if error else self._pushed(server, layout, repository)
@@ -156,9 +175,7 @@ class DriverTests:
                         campaign.trial(f"push {number}-{count}", problems)
 
             def pull(number):
-                for count in range(10**6):
-                    if time.monotonic() > until:
-                        return
+                for count in rounds():
                     name = f"pull-{number}-{count}"
                     error = images.pull("first/app", name)
                     problems = [error] if error else []
@@ -168,11 +185,10 @@ class DriverTests:
                     with counted:
                         campaign.trial(f"pull {number}-{count}", problems)
 
-            with Killer(server, campaign.choice, *span) as killer:
+            with killer:
                 in_threads([(work, number) for work in (push, pull) for number in range(pushers)])
-            campaign.notes["kills"] = killer.kills
+            campaign.struck(killer.kills)
             campaign.notes["longest wait for a driver"] = f"{max(killer.waits):.1f} s"
-            assert killer.kills >= 2
             server.stop()
             campaign.trial("the tree at the end", Findings(server.root).errors)
 
@@ -194,7 +210,7 @@ class DriverTests:
         content = Content((1024 if is_long() else 48) * MIB)
         digest = content.digest()
         with (
-            Campaign("one push through deaths of the driver") as campaign,
+            Campaign("one push through deaths of the driver", strikes="kills") as campaign,
             Registry(directory / "server") as server,
         ):
             line = Line(server.port)
@@ -207,6 +223,8 @@ class DriverTests:
             with Killer(server, campaign.choice, 0, 1 if is_long() else 0.4) as killer:
                 started = time.monotonic()
                 for start in range(0, content.size, MIB):
+                    if start + MIB >= content.size:
+                        wait_until(killer.has_struck)
                     connection.send(content.chunk(start, start + MIB))
                     # No faster than this, so that there is time to be struck.
                     time.sleep(max(0.0, started + start / (16 * MIB) - time.monotonic()))
@@ -218,8 +236,7 @@ class DriverTests:
             if found.headers.get("Content-Length") != str(content.size):
                 problems.append("the blob is not there")
             line.close()
-            campaign.notes["kills"] = killer.kills
-            assert killer.kills >= 2
+            campaign.struck(killer.kills)
             server.stop()
             problems += Findings(server.root).errors
             campaign.trial(f"{content.size // MIB} MiB", problems)
@@ -231,7 +248,7 @@ class ServerTests:
         answered.
         """
         seconds, patrons = (120, 6) if is_long() else (5, 3)
-        with Campaign("kills of the whole server") as campaign:
+        with Campaign("kills of the whole server", strikes="acknowledged") as campaign:
             server = Registry(directory / "server")
             journal = Journal()
             journal.is_in_trouble = True
@@ -251,7 +268,11 @@ class ServerTests:
             crowd.start(is_patient=True)
             waits = []
             try:
-                while time.monotonic() < until:
+                while (
+                    time.monotonic() < until
+                    or len(waits) < LEAST_KILLS
+                    or journal.acknowledged < patrons
+                ):
                     time.sleep(campaign.choice.uniform(0.2, 2.0))
                     if campaign.choice.random() < 0.5:
                         end_all(server)
@@ -276,24 +297,27 @@ class ServerTests:
             for number in range(len(waits)):
                 is_last = number == len(waits) - 1
                 campaign.trial("all kills together", problems if is_last else [])
-            campaign.notes["acknowledged"] = journal.acknowledged
+            campaign.struck(journal.acknowledged)
             campaign.notes["longest start"] = f"{max(waits):.1f} s"
             campaign.notes["left behind"] = warnings
 
     def test_image_pushes_come_to_their_end(self, directory):
         """skopeo, started again when it fails, gets each image in; and all of it is there."""
         count, size = short_or_long(1, 12), (200 if is_long() else 16) * MIB
-        with Campaign("image pushes through kills of the whole server") as campaign:
+        name = "image pushes through kills of the whole server"
+        with Campaign(name, strikes="kills") as campaign:
             server = Registry(directory / "server").start()
             images = Images(directory, server, size)
             is_over = threading.Event()
             kills = []
 
             def strike():
-                while not is_over.wait(campaign.choice.uniform(0.1, 0.5 + size / (60 * MIB))):
+                longest = 0.5 + size / (60 * MIB)
+                while not is_over.wait(campaign.choice.uniform(0.1, longest)):
                     end_all(server)
                     kills.append(1)
                     server.start()
+                    longest *= 1.1  # so that a slow machine, too, has a push between two kills
 
             reaper = threading.Thread(target=strike)
             reaper.start()
@@ -314,7 +338,7 @@ class ServerTests:
                 is_over.set()
                 reaper.join()
                 server.stop()
-            campaign.notes["kills"] = len(kills)
+            campaign.struck(len(kills))
             campaign.trial("the tree at the end", Findings(server.root).errors)
 
 
@@ -325,6 +349,14 @@ def stored(root):
         if "data" in names:
             found.add(os.path.basename(directory))
     return found
+
+
+def wait_until(is_so):
+    """Wait for something that other threads bring about."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, "it never comes about"
+        time.sleep(0.01)
 
 
 def in_threads(works):

@@ -90,6 +90,7 @@ def make_machine(server, campaign):
         def __init__(self):
             super().__init__()
             number = next(numbers)
+            campaign.notes["examples"] = number + 1
             self.line = Line(server.port)
             self.repositories = [Repository(f"m{number}/app"), Repository(f"m{number}/app/deep")]
             self.uploads = []
@@ -235,6 +236,7 @@ def make_machine(server, campaign):
             if kind is None or self.deaths == DEATHS:
                 return
             self.deaths += 1
+            campaign.struck()
             self.line.close()
             if kind == "driver":
                 server.kill_driver()
@@ -376,7 +378,7 @@ def media_type_of(data):
 def test_registry_is_a_few_dictionaries(tmp_path):
     """Whatever clients do in whatever order, through deaths of the driver and of the server."""
     examples, steps = short_or_long(6, 100), 50 if is_long() else 20
-    with Campaign("steps of the model") as campaign, Registry(tmp_path) as server:
+    with Campaign("steps of the model", strikes="deaths") as campaign, Registry(tmp_path) as server:
         run_state_machine_as_test(
             seed(campaign.seed)(make_machine(server, campaign)),
             settings=settings(
