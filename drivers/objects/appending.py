@@ -184,18 +184,22 @@ class ObjectAppender:
         while len(self._on_their_way) >= DEPTH:
             self._reap(is_waiting=True)
         size = self._buffer.size
-        self._shared.in_flight.wait(size)
-        data = self._buffer.peek()
-        self._buffer.clear()
         offset = self._taken - size
+        self._shared.in_flight.wait(size)
+        try:
+            data = self._buffer.peek()
+            self._buffer.clear()
 
-        def put() -> Segment:
-            try:
-                return self._staged.put_segment(offset, data)
-            finally:
-                self._shared.in_flight.give(size)
+            def put() -> Segment:
+                try:
+                    return self._staged.put_segment(offset, data)
+                finally:
+                    self._shared.in_flight.give(size)
 
-        self._on_their_way.append(self._shared.threads.submit(put))
+            self._on_their_way.append(self._shared.threads.submit(put))
+        except BaseException:  # nobody else gives it back then
+            self._shared.in_flight.give(size)
+            raise
 
     def _reap(self, *, is_waiting: bool = False) -> None:
         """Name segments that have arrived in the record; wait for the oldest."""
@@ -238,7 +242,11 @@ class ObjectAppender:
 
 
 class _Failing:
-    """Makes an appender end with the failure of what is done in it."""
+    """Makes an appender end with the failure of what is done in it.
+
+    Args:
+        is_told_later: whoever is at work is not the appender's user, and has others to look after.
+    """
 
     def __init__(self, appender: ObjectAppender, *, is_told_later: bool = False) -> None:
         self._appender = appender
@@ -250,7 +258,8 @@ class _Failing:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if isinstance(error, StorageError):
             self._appender.fail(error)
-            return self._is_told_later
-        if isinstance(error, Exception):
+        elif isinstance(error, Exception):
             self._appender.fail(Internal(f"{type(error).__name__}: {error}"))
-        return False
+        else:
+            return False
+        return self._is_told_later

@@ -7,6 +7,7 @@ else in a temporary file without a name, which goes with the process.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 import threading
@@ -97,7 +98,8 @@ class PartBuffer:
         """Forget them; repeatable."""
         self._forget_held()
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # of bytes that found no room, and are not wanted
+                self._file.close()
             self._file = None
         self.size = 0
 
@@ -109,6 +111,7 @@ class PartBuffer:
                 self._forget_held()
             self._file.seek(self.size)
             self._file.write(data)
+            self._file.flush()  # a full disk is told here, and not at some later call
         except OSError as err:
             raise NoSpace(
                 f"parts of uploads can't wait in {tempfile.gettempdir()}: {err.strerror}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from txregistry.driver import Corrupt, Fenced, NoSpace, Unavailable, WrongOffset
+from txregistry.driver import Corrupt, Fenced, Internal, NoSpace, Unavailable, WrongOffset
 from txregistry_drivers.objects import Capabilities, MemoryBucket, ObjectStore, Tuning
 from txregistry_drivers.objects.buffering import Budget, PartBuffer
 from txregistry_drivers.objects.record import SIZE, Record, Segment, parse, recorded_size
@@ -162,6 +162,39 @@ class FailingTests:
         with pytest.raises(Unavailable):
             appender.append(memoryview(b"more"))
 
+    def test_a_fault_of_ours_ends_one_upload_alone(self, setting):
+        """What nobody thought of, in the background: the others are flushed all the same."""
+        broken = setting.store.append("/u/data", 0)
+        broken.append(memoryview(b"few"))
+        other = setting.store.append("/u/other", 0)
+        other.append(memoryview(b"more"))
+
+        def fail(method, key):
+            if key == "u/data":
+                raise ZeroDivisionError("a fault")
+
+        setting.bucket.fault = fail
+        setting.clock.advance(30)
+        setting.store.flusher.look()
+        assert setting.another().stat("/u/other").size == 4
+        with pytest.raises(Internal, match="ZeroDivisionError"):
+            broken.append(memoryview(b"more"))
+
+    def test_bytes_that_can_not_be_read_back_hold_no_memory(self, setting, monkeypatch):
+        """A part whose temporary file fails ends its upload, and no other waits for its share."""
+        appender = setting.store.append("/u/data", 0)
+
+        def fail(self):
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(PartBuffer, "peek", fail)
+        with pytest.raises(OSError):
+            appender.append(memoryview(bytes(PART)))
+        with pytest.raises(Internal):
+            appender.close()
+        shared = setting.store._resources
+        assert (shared.memory.used, shared.in_flight.used) == (0, 0)
+
     def test_memory_is_given_back(self, setting):
         """Whatever ends a writer, its bytes count no more."""
         shared = setting.store._resources
@@ -221,6 +254,16 @@ class BufferTests:
         monkeypatch.setattr("tempfile.TemporaryFile", refuse)
         with pytest.raises(NoSpace, match=r"parts of uploads can't wait in .*: No space left"):
             PartBuffer(Budget(0)).extend(b"x")
+
+    def test_a_disk_that_fills_up_is_no_space(self, monkeypatch):
+        """At once, not when the part is stored; and it can be forgotten."""
+        full = open("/dev/full", "r+b")  # noqa: SIM115  # closed by the buffer
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: full)
+        buffer = PartBuffer(Budget(0))
+        with pytest.raises(NoSpace, match="No space left"):
+            buffer.extend(b"x")
+        buffer.clear()
+        assert buffer.size == 0 and full.closed
 
 
 class RecordTests:
