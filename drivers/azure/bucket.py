@@ -15,7 +15,7 @@ from typing import Any
 from txregistry.driver import Changed, Exists, Missing
 from txregistry_drivers.azure.composing import CONTENT, Composer
 from txregistry_drivers.azure.listing import Lister
-from txregistry_drivers.azure.reading import AzureObject, head_of, matching, version_of
+from txregistry_drivers.azure.reading import head_of, matching, open_blob, version_of
 from txregistry_drivers.azure.refusals import (
     BLOB_EXISTS,
     FAILURES,
@@ -27,6 +27,7 @@ from txregistry_drivers.azure.refusals import (
 )
 from txregistry_drivers.azure.signing import Signer
 from txregistry_drivers.objects import Capabilities, KeyPage, ObjectHead, Piece
+from txregistry_drivers.objects.stretches import StretchedObject
 
 _MIB = 1024 * 1024
 
@@ -64,8 +65,8 @@ class AzureBucket:
         with translated(key, "a look"):
             return head_of(self._blob(key).get_blob_properties())
 
-    def open(self, key: str, start: int = 0) -> AzureObject:
-        return AzureObject(self._blob(key), start)
+    def open(self, key: str, start: int = 0) -> StretchedObject:
+        return open_blob(self._blob(key), start)
 
     def put(
         self,

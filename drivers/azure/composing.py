@@ -21,13 +21,14 @@ import secrets
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Executor, wait
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 from azure.storage.blob import BlobBlock, ContentSettings
 
 from txregistry.driver import Unavailable
-from txregistry_drivers.azure.reading import AzureObject
+from txregistry_drivers.azure.reading import open_blob
 from txregistry_drivers.azure.refusals import (
     FAILURES,
     INVALID_BLOB_TYPE,
@@ -39,6 +40,8 @@ from txregistry_drivers.azure.refusals import (
 )
 from txregistry_drivers.azure.signing import Signer
 from txregistry_drivers.objects import Piece
+from txregistry_drivers.objects.side_by_side import side_by_side
+from txregistry_drivers.objects.stretches import read_exactly
 
 #: What a blob is whose bytes nobody is to interpret.
 CONTENT = ContentSettings(content_type="application/octet-stream")
@@ -110,18 +113,14 @@ class Composer:
     def _stage_all(self, blob: Any, pieces: Sequence[Piece | bytes]) -> list[str]:
         """Make all blocks, many at a time; returns their names in order."""
         token = secrets.token_hex(8)
-        work = [
-            self._threads.submit(self._stage, blob, f"{token}-{index:05}", piece)
-            for index, piece in enumerate(pieces)
-        ]
-        wait(work, return_when=FIRST_EXCEPTION)
-        for one in work:
-            one.cancel()
-        wait(work)
-        failures = [one.exception() for one in work if not one.cancelled() and one.exception()]
-        if failures:
-            raise failures[0] or AssertionError
-        return [name for one in work for name in one.result()]
+        staged = side_by_side(
+            self._threads,
+            (
+                partial(self._stage, blob, f"{token}-{index:05}", piece)
+                for index, piece in enumerate(pieces)
+            ),
+        )
+        return [name for names in staged for name in names]
 
     def _stage(self, blob: Any, name: str, piece: Piece | bytes) -> list[str]:
         """Make blocks of a piece; returns their names, which are equally long."""
@@ -151,9 +150,9 @@ class Composer:
         left = piece.size
         names: list[str] = []
         with self._carrying:
-            opened = AzureObject(origin, piece.start)
+            opened = open_blob(origin, piece.start)
             while left:
-                data = _exactly(opened, min(left, _THROUGH))
+                data = read_exactly(opened, min(left, _THROUGH))
                 names.append(f"{name}-{len(names):06}")
                 blob.stage_block(names[-1], data)
                 left -= len(data)
@@ -173,14 +172,3 @@ class Composer:
                 f"the server refuses {operation}: what is copied goes through this process\n"
             )
         return is_lacking
-
-
-def _exactly(opened: AzureObject, size: int) -> bytes:
-    """The next ``size`` bytes."""
-    data = bytearray()
-    while len(data) < size:
-        chunk = opened.read(size - len(data))
-        if not chunk:
-            raise Unavailable("an object ended early")
-        data += chunk
-    return bytes(data)

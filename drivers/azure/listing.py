@@ -25,9 +25,7 @@ from azure.storage.blob import BlobPrefix
 from txregistry_drivers.azure.reading import modified_of, version_of
 from txregistry_drivers.azure.refusals import BAD_REQUEST, FAILURES, refusal, status_of
 from txregistry_drivers.objects import KeyPage, ListedObject
-
-#: What is behind all keys below a prefix: keys have no such character twice.
-_BEHIND = "~~"
+from txregistry_drivers.objects.keys import BEHIND
 
 #: Keys that are asked for near a marker, and to get to a key without one: Azure gives no more.
 _NEAR, _FAR = 1000, 5000
@@ -140,14 +138,14 @@ class Lister:
 def _cut(found: dict[str, Any], limit: int, *, has_more: bool) -> KeyPage:
     ends = sorted(found)
     told = ends[:limit]
-    objects = tuple(_listed(found[end]) for end in told if not end.endswith(_BEHIND))
-    prefixes = tuple(end.removesuffix(_BEHIND) for end in told if end.endswith(_BEHIND))
+    objects = tuple(_listed(found[end]) for end in told if not end.endswith(BEHIND))
+    prefixes = tuple(end.removesuffix(BEHIND) for end in told if end.endswith(BEHIND))
     return KeyPage(objects, prefixes, told[-1] if told and (has_more or len(ends) > limit) else "")
 
 
 def _end(one: Any) -> str:
     """The last key that a blob or a prefix stands for."""
-    return f"{one.name}{_BEHIND}" if isinstance(one, BlobPrefix) else str(one.name)
+    return f"{one.name}{BEHIND}" if isinstance(one, BlobPrefix) else str(one.name)
 
 
 def _listed(blob: Any) -> ListedObject:

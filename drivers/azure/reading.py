@@ -1,28 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A blob that is being read.
+"""A blob that is being read, by stretches, of one version.
 
-Driver: azure. Asks for one stretch after the other, of one version: a slow reader holds no
-connection, a broken one costs a stretch, and what is closed early was hardly asked for. The first
-stretch comes with what is known of the blob, by one request.
+Driver: azure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from azure.core import MatchConditions
 
 from txregistry.driver import InvalidOffset, Missing, Unavailable
-from txregistry_drivers.azure.refusals import FAILURES, PRECONDITION_FAILED, refusal, status_of
+from txregistry_drivers.azure.refusals import (
+    FAILURES,
+    PRECONDITION_FAILED,
+    refusal,
+    status_of,
+    translated,
+)
 from txregistry_drivers.objects import ObjectHead
-
-#: Bytes that are asked for at first, and at most: small content costs one request, large content
-#: few.
-_FIRST, _MOST = 256 * 1024, 4 * 1024 * 1024
+from txregistry_drivers.objects.stretches import FIRST, StretchedObject
 
 
-class AzureObject:
-    """Reads a blob.
+def open_blob(blob: Any, start: int) -> StretchedObject:
+    """Open a blob for reading from ``start`` on; the first stretch comes with what is known of it.
 
     Args:
         blob: a client of it.
@@ -31,68 +33,42 @@ class AzureObject:
         Missing: there is none.
         InvalidOffset: ``start`` is beyond its end.
     """
+    try:
+        stream = blob.download_blob(offset=start, length=FIRST)
+        data = stream.readall()
+    except FAILURES as err:
+        if status_of(err) != 416:
+            raise refusal(err, blob.blob_name, "a read") from err
+        return _at_end(blob, start)
+    head = _whole_of(stream.properties)
+    if len(data) != min(FIRST, head.size - start):
+        raise Unavailable("Azure gave fewer bytes than it has", path=blob.blob_name)
+    return StretchedObject(head, start, _fetching(blob, head.version), data)
 
-    head: ObjectHead
 
-    def __init__(self, blob: Any, start: int) -> None:
-        self._blob = blob
-        self._position = start
-        self._stretch = _FIRST
-        self._ahead = memoryview(b"")
+def _at_end(blob: Any, start: int) -> StretchedObject:
+    """No byte is there from ``start`` on: only the size tells whether that is the end."""
+    with translated(blob.blob_name, "a look"):
+        head = head_of(blob.get_blob_properties())
+    if start != head.size:
+        raise InvalidOffset(f"{start} is beyond the end", path=blob.blob_name)
+    return StretchedObject(head, start, _fetching(blob, head.version))
+
+
+def _fetching(blob: Any, version: str) -> Callable[[int, int], bytes]:
+    def fetch(start: int, stop: int) -> bytes:
         try:
-            stream = blob.download_blob(offset=start, length=_FIRST)
-            data = stream.readall()
-        except FAILURES as err:
-            if status_of(err) != 416:
-                raise refusal(err, blob.blob_name, "a read") from err
-            self._start_at_end(start)
-        else:
-            self.head = _whole_of(stream.properties)
-            self._take(data, min(start + _FIRST, self.head.size))
-
-    def read(self, limit: int) -> bytes:
-        """At most ``limit`` next bytes, empty only at the end."""
-        if not self._ahead and self._position < self.head.size:
-            self._fetch()
-        chunk = bytes(self._ahead[:limit])
-        self._ahead = self._ahead[limit:]
-        return chunk
-
-    def close(self) -> None:
-        """Drop what was read ahead."""
-        self._ahead = memoryview(b"")
-        self._position = self.head.size
-
-    def _start_at_end(self, start: int) -> None:
-        """No byte is there from ``start`` on: only the size tells whether that is the end."""
-        try:
-            self.head = head_of(self._blob.get_blob_properties())
-        except FAILURES as err:
-            raise refusal(err, self._blob.blob_name, "a look") from err
-        if start != self.head.size:
-            raise InvalidOffset(f"{start} is beyond the end", path=self._blob.blob_name)
-
-    def _fetch(self) -> None:
-        stop = min(self._position + self._stretch, self.head.size)
-        try:
-            data = self._blob.download_blob(
-                offset=self._position, length=stop - self._position, **matching(self.head.version)
+            data: bytes = blob.download_blob(
+                offset=start, length=stop - start, **matching(version)
             ).readall()
         except FAILURES as err:
-            refused = refusal(err, self._blob.blob_name, "a read")
+            refused = refusal(err, blob.blob_name, "a read")
             if isinstance(refused, Missing) or status_of(err) == PRECONDITION_FAILED:
-                raise Unavailable(
-                    "the object is another by now", path=self._blob.blob_name
-                ) from err
+                raise Unavailable("the object is another by now", path=blob.blob_name) from err
             raise refused from err
-        self._take(data, stop)
+        return data
 
-    def _take(self, data: bytes, stop: int) -> None:
-        if len(data) != stop - self._position:
-            raise Unavailable("Azure gave fewer bytes than it has", path=self._blob.blob_name)
-        self._position = stop
-        self._stretch = min(self._stretch * 4, _MOST)
-        self._ahead = memoryview(data)
+    return fetch
 
 
 def head_of(properties: Any) -> ObjectHead:

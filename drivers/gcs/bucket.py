@@ -19,7 +19,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from txregistry.driver import Changed, Exists, InvalidOffset, Missing
 from txregistry_drivers.gcs.composing import FAN_IN, compose
 from txregistry_drivers.gcs.options import GcsOptions
-from txregistry_drivers.gcs.reading import GcsObject
+from txregistry_drivers.gcs.reading import fetching
 from txregistry_drivers.gcs.refusals import (
     FAILURES,
     PRECONDITION_FAILED,
@@ -34,7 +34,9 @@ from txregistry_drivers.objects import (
     ObjectHead,
     Piece,
 )
+from txregistry_drivers.objects.keys import BEHIND
 from txregistry_drivers.objects.removal import remove_below
+from txregistry_drivers.objects.stretches import StretchedObject
 
 #: Seconds for which a call is tried again.
 _RETRIES_FOR = 60.0
@@ -43,9 +45,6 @@ _RETRIES_FOR = 60.0
 _LARGEST = 5 * 1024**4
 
 _OCTET_STREAM = "application/octet-stream"
-
-#: What is behind all keys below a prefix: keys have no such character.
-_BEHIND = "~~"
 
 
 class GcsBucket:
@@ -77,12 +76,12 @@ class GcsBucket:
     def head(self, key: str) -> ObjectHead:
         return _head(self._found(key))
 
-    def open(self, key: str, start: int = 0) -> GcsObject:
+    def open(self, key: str, start: int = 0) -> StretchedObject:
         blob = self._found(key)
         head = _head(blob)
         if start > head.size:
             raise InvalidOffset(f"{start} is beyond the end", path=key)
-        return GcsObject(blob, head, start, self._more)
+        return StretchedObject(head, start, fetching(blob, int(head.version), self._more))
 
     def put(
         self,
@@ -168,7 +167,7 @@ class GcsBucket:
             return KeyPage((), (), "")
         blobs = [blob for blob in page if blob.name > after]
         names = {blob.name: blob for blob in blobs}
-        groups = {name: None for name in page.prefixes if name + _BEHIND > after}
+        groups = {name: None for name in page.prefixes if name + BEHIND > after}
         order = sorted({**names, **groups})
         told = order[:limit]
         objects = tuple(_listed(names[name]) for name in told if name in names)
@@ -211,7 +210,7 @@ def _generation(version: str, key: str) -> int:
 
 
 def _behind(name: str, groups: Mapping[str, None]) -> str:
-    return name + _BEHIND if name in groups else name
+    return name + BEHIND if name in groups else name
 
 
 def _head(blob: Any) -> ObjectHead:

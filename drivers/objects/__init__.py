@@ -5,8 +5,9 @@ A driver for one vendor writes a ``Bucket`` and the reading of its options; ``Ob
 store of it. ``bucket`` is what a vendor has to offer, ``store`` the methods of the contract,
 ``record`` and ``keys`` how things lie in the bucket, ``staging``, ``appending``, ``buffering`` and
 ``flushing`` the way of an upload, ``notes`` compositions that leave nothing behind, ``conditions``
-who may change what, ``listing``, ``reading`` and ``removal`` the rest, ``refusals`` what a server's
-answers mean, ``memory`` a bucket to try all of that with.
+who may change what, ``listing``, ``reading`` and ``removal`` the rest. Of use to vendors' buckets are
+``stretches``, objects that are read piece by piece, ``side_by_side``, calls in many threads, and
+``refusals``, what a server's answers mean. ``memory`` is a bucket to try all of that with.
 """
 
 from txregistry_drivers.objects.bucket import (

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 MARK = "~"
 
+#: Behind a prefix: what is greater than every key below it, since no key has it twice.
+BEHIND = MARK + MARK
+
 #: What the name of a note begins with.
 UNDO = "undo-"
 

@@ -22,7 +22,8 @@ from txregistry.driver import (
     Unsupported,
 )
 from txregistry_drivers.objects import Capabilities, KeyPage, ListedObject, ObjectHead, Piece
-from txregistry_drivers.objects.keys import MARK
+from txregistry_drivers.objects.keys import BEHIND, MARK
+from txregistry_drivers.objects.stretches import read_exactly
 from txregistry_drivers.s3.composing import Composer
 from txregistry_drivers.s3.options import S3Options
 from txregistry_drivers.s3.reading import S3Object
@@ -159,7 +160,7 @@ class S3Bucket:
         if page.get("IsTruncated"):
             last = max((one.key for one in objects), default="")
             if prefixes and prefixes[-1] > last:
-                last = prefixes[-1] + MARK + MARK  # behind all that is below it
+                last = prefixes[-1] + BEHIND
         return KeyPage(objects, prefixes, last)
 
     def presign(self, key: str, method: str, expires_in: int) -> str | None:
@@ -201,13 +202,7 @@ class S3Bucket:
     def _read(self, piece: Piece) -> bytes:
         opened = self.open(piece.key, piece.start)
         try:
-            data = bytearray()
-            while len(data) < piece.size:
-                more = opened.read(piece.size - len(data))
-                if not more:
-                    break
-                data += more
-            return bytes(data)
+            return read_exactly(opened, piece.size)
         finally:
             opened.close()
 

@@ -15,13 +15,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from txregistry.driver import Missing, Unsupported
 from txregistry_drivers.objects import Piece
+from txregistry_drivers.objects.side_by_side import side_by_side
 from txregistry_drivers.s3.refusals import code_of, status_of, translated
 
 #: Pieces at a time whose bytes go through this process, since the server copies none. Arbitrary: all
@@ -63,18 +65,14 @@ class Composer:
             )
         upload = answer["UploadId"]
         note(json.dumps({"key": key, "upload": upload}))
-        work = [
-            self._threads.submit(self._part, key, upload, number, piece)
-            for number, piece in enumerate(pieces, 1)
-        ]
-        wait(work, return_when=FIRST_EXCEPTION)
-        for one in work:
-            one.cancel()
-        wait(work)
-        failures = [one.exception() for one in work if not one.cancelled() and one.exception()]
-        if failures:
-            raise failures[0] or AssertionError
-        parts = [{"PartNumber": number, "ETag": one.result()} for number, one in enumerate(work, 1)]
+        etags = side_by_side(
+            self._threads,
+            (
+                partial(self._part, key, upload, number, piece)
+                for number, piece in enumerate(pieces, 1)
+            ),
+        )
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
         size = sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in pieces)
         self._complete(key, upload, parts, size)
 

@@ -3,8 +3,8 @@
 
 ``options`` is what an operator may set, ``opening`` makes connections and a store of them,
 ``connections`` lends them to threads, ``bucket`` is the bucket that ``txregistry_drivers.objects``
-makes a store of, ``composing`` how one object is made of many, ``reading`` its open objects,
-``refusals`` what its errors mean. Only this package imports swiftclient.
+makes a store of, ``composing`` how one object is made of many, ``refusals`` what its errors mean.
+Only this package imports swiftclient.
 """
 
 from __future__ import annotations

@@ -28,12 +28,12 @@ from txregistry_drivers.objects import (
     ObjectHead,
     Piece,
 )
-from txregistry_drivers.objects.keys import MARK
+from txregistry_drivers.objects.keys import BEHIND, MARK
 from txregistry_drivers.objects.removal import remove_below
+from txregistry_drivers.objects.stretches import FIRST, StretchedObject
 from txregistry_drivers.swift.composing import MOST_SEGMENTS, Segment, compose, staying_of
 from txregistry_drivers.swift.connections import Connections
 from txregistry_drivers.swift.options import SwiftOptions
-from txregistry_drivers.swift.reading import FIRST, SwiftObject
 from txregistry_drivers.swift.refusals import FAILURES, refusal, status_of, translated
 
 _OCTET_STREAM = "application/octet-stream"
@@ -42,9 +42,6 @@ _IS_LIST = "x-static-large-object"
 
 #: Requests that one delete of many makes side by side. Arbitrary.
 _THREADS = 16
-
-#: What is behind all keys below a prefix: keys have no such character.
-_BEHIND = "~~"
 
 
 class SwiftBucket:
@@ -80,16 +77,16 @@ class SwiftBucket:
         with translated(key, "a look"), self._connections.lent() as swift:
             return _head(swift.head_object(self._container, key))
 
-    def open(self, key: str, start: int = 0) -> SwiftObject:
+    def open(self, key: str, start: int = 0) -> StretchedObject:
         try:
             headers, data = self._read(key, start, start + FIRST)
         except InvalidOffset:  # at the end of it, or beyond
             head = self.head(key)
             if start > head.size:
                 raise
-            return SwiftObject(head, start, b"", self._fetcher(key, head))
+            return StretchedObject(head, start, self._fetcher(key, head))
         head = _head(headers)
-        return SwiftObject(head, start, data, self._fetcher(key, head))
+        return StretchedObject(head, start, self._fetcher(key, head), data)
 
     def put(
         self,
@@ -190,7 +187,7 @@ class SwiftBucket:
             return KeyPage(objects, prefixes, "")
         last = entries[-1]
         return KeyPage(
-            objects, prefixes, last["name"] if "name" in last else last["subdir"] + _BEHIND
+            objects, prefixes, last["name"] if "name" in last else last["subdir"] + BEHIND
         )
 
     def presign(self, key: str, method: str, expires_in: int) -> str | None:
