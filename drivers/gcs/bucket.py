@@ -17,7 +17,7 @@ from google.api_core.retry import Retry
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from txregistry.driver import Changed, Exists, InvalidOffset, Missing
-from txregistry_drivers.gcs.composing import FAN_IN, compose
+from txregistry_drivers.gcs.composing import FAN_IN, NOTE, compose
 from txregistry_drivers.gcs.options import GcsOptions
 from txregistry_drivers.gcs.reading import fetching
 from txregistry_drivers.gcs.refusals import (
@@ -149,7 +149,8 @@ class GcsBucket:
             target.compose([self._bucket.blob(name) for name in sources], **self._more)
 
     def undo(self, note: str) -> None:
-        self.delete_below(note)
+        if NOTE.fullmatch(note):
+            self.delete_below(note)
 
     def list(self, prefix: str, *, after: str, limit: int, is_deep: bool) -> KeyPage:
         with translated(prefix, "a listing"):

@@ -9,6 +9,7 @@ Source: Google's "Composite objects".
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -19,6 +20,9 @@ from txregistry_drivers.objects import Piece
 
 #: Objects that one call takes.
 FAN_IN = 32
+
+#: What a note says: the prefix of what goes. Anything else, least of all nothing, removes nothing.
+NOTE = re.compile(r".+~/compose-[0-9a-f]{16}/")
 
 
 class Calls(Protocol):

@@ -31,7 +31,7 @@ from txregistry_drivers.objects import (
 from txregistry_drivers.objects.keys import BEHIND, MARK
 from txregistry_drivers.objects.removal import remove_below
 from txregistry_drivers.objects.stretches import FIRST, StretchedObject
-from txregistry_drivers.swift.composing import MOST_SEGMENTS, Segment, compose, staying_of
+from txregistry_drivers.swift.composing import MOST_SEGMENTS, NOTE, Segment, compose, staying_of
 from txregistry_drivers.swift.connections import Connections
 from txregistry_drivers.swift.options import SwiftOptions
 from txregistry_drivers.swift.refusals import FAILURES, refusal, status_of, translated
@@ -160,6 +160,8 @@ class SwiftBucket:
             raise refusal(err, key, "a list of segments") from err
 
     def undo(self, note: str) -> None:
+        if not NOTE.fullmatch(note):
+            return
         self.delete_below(note)
         staying = staying_of(note)
         key = staying.partition(f"{MARK}/")[0]

@@ -14,6 +14,7 @@ Source: Swift's "Large objects" and "Server side copy".
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -25,6 +26,9 @@ from txregistry_drivers.objects import Piece
 
 #: Segments that a list has at most: Swift's default.
 MOST_SEGMENTS = 1000
+
+#: What a note says: the prefix of what goes. Anything else, least of all nothing, removes nothing.
+NOTE = re.compile(r".+~/compose-[0-9a-f]{16}/")
 
 
 @frozen

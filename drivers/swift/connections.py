@@ -15,10 +15,14 @@ from typing import Any
 import swiftclient
 
 from txregistry_drivers.swift.options import SwiftOptions
+from txregistry_drivers.swift.refusals import status_of
 
 #: Tries of a call after the first, and seconds before them: doubled up to the second value.
 _RETRIES = 4
 _BACKOFF, _LONGEST_BACKOFF = 0.25, 4.0
+
+#: Refusals after which a connection is as good as before. That nothing is there is a frequent one.
+_PLAIN = (400, 403, 404, 409, 412, 416)
 
 
 class Connections:
@@ -42,18 +46,19 @@ class Connections:
 
     @contextmanager
     def lent(self) -> Iterator[Any]:
-        """A connection; one that failed is closed."""
+        """A connection; one that failed by other than a plain refusal is closed."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         connection = connection or self._made()
         try:
             yield connection
-        except BaseException:
-            connection.close()
+        except BaseException as err:
+            if status_of(err) in _PLAIN:
+                self._give_back(connection)
+            else:
+                connection.close()
             raise
-        with self._lock:
-            self._token = connection.url, connection.token
-            self._idle.append(connection)
+        self._give_back(connection)
 
     def close(self) -> None:
         """Close those that nobody has."""
@@ -61,6 +66,12 @@ class Connections:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def _give_back(self, connection: Any) -> None:
+        with self._lock:
+            if connection.token:
+                self._token = connection.url, connection.token
+            self._idle.append(connection)
 
     def _made(self) -> Any:
         options = self._options

@@ -81,6 +81,13 @@ class ComposingTests:
         objects.undo(notes[-1])
         assert objects.list("", after="", limit=9, is_deep=True).objects == ()
 
+    @pytest.mark.parametrize("note", ["", "/", "blob", "~/compose-0/", "docker/~/compose-/"])
+    def test_note_that_is_none_removes_nothing(self, objects, note):
+        """Whatever somebody left in the bucket: a note is no licence to empty it."""
+        objects.put("blob", b"bytes", metadata={})
+        objects.undo(note)
+        assert read(objects, "blob") == b"bytes"
+
     def test_what_was_cut_is_put_together(self, objects):
         """GCS composes whole objects."""
         objects.put("a", b"0123456789", metadata={})

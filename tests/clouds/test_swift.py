@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from swiftclient.exceptions import ClientException
 
 from txregistry.driver import BadOptions, Missing
 from txregistry_drivers.objects import Piece
@@ -83,6 +84,27 @@ class LargeTests:
         objects.undo(notes[-1])
         assert objects.list("", after="", limit=9, is_deep=True).objects == ()
         objects.undo(notes[-1])
+
+    @pytest.mark.parametrize("note", ["", "/", "blob", "~/compose-0/", "docker/~/compose-/"])
+    def test_note_that_is_none_removes_nothing(self, objects, note):
+        """Whatever somebody left in the container: a note is no licence to empty it."""
+        objects.put("blob", b"bytes", metadata={})
+        objects.undo(note)
+        assert read(objects, "blob") == b"bytes"
+
+
+class ConnectionTests:
+    def test_a_plain_refusal_keeps_its_connection(self, server, bucket):
+        """That nothing is there is asked all the time; after other failures another one is made."""
+        connections = Connections(read_options(server.options(bucket)))
+        connections.login()
+        lent = []
+        for status in (404, 503, None):
+            with pytest.raises(ClientException), connections.lent() as swift:
+                lent.append(swift)
+                raise ClientException("no", http_status=status)
+        assert lent[0] is lent[1] is not lent[2]
+        connections.close()
 
 
 class UrlTests:
