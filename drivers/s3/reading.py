@@ -11,9 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError
+from urllib3.exceptions import HTTPError
 
 from txregistry.driver import Unavailable
 from txregistry_drivers.objects import ObjectHead
+
+#: What a body raises that breaks off; botocore translates most of it, and not all.
+_BROKEN = (BotoCoreError, HTTPError, OSError)
 
 #: Connections without a byte between them, after which a read is given up.
 _FRUITLESS_LIMIT = 3
@@ -42,7 +46,7 @@ class S3Object:
                 if self._body is None:
                     self._body = self._reopen(self._position)
                 piece = bytes(self._body.read(min(limit, self.head.size - self._position)))
-            except (BotoCoreError, OSError) as err:
+            except _BROKEN as err:
                 self._count(type(err).__name__)
                 continue
             if not piece:
