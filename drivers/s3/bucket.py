@@ -46,18 +46,22 @@ class S3Bucket:
 
     Args:
         client: boto3's, of any endpoint.
+        plain: the same, and adds no checksums by itself; both are closed with this.
     """
 
     name = "s3"
 
-    def __init__(self, client: Any, options: S3Options, capabilities: Capabilities) -> None:
+    def __init__(
+        self, client: Any, plain: Any, options: S3Options, capabilities: Capabilities
+    ) -> None:
         self.capabilities = capabilities
         self._client = client
+        self._plain = plain
         self._bucket = options.bucket
         self._options = options
         self._deletes_many = True
         self._composer = Composer(
-            client, options.bucket, self._created, self._read, options.multipartcopymaxconcurrency
+            plain, options.bucket, self._created, self._read, options.multipartcopymaxconcurrency
         )
 
     def head(self, key: str) -> ObjectHead:
@@ -179,6 +183,7 @@ class S3Bucket:
     def close(self) -> None:
         self._composer.close()
         self._client.close()
+        self._plain.close()
 
     # --- parts of these -------------------------------------------------------------------------
 

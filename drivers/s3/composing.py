@@ -8,10 +8,16 @@ Driver: s3.
     CreateMultipartUpload -> note -> UploadPart, UploadPartCopy (many at a time) -> Complete
 
 An upload id is never looked for: the note has it until the upload is completed or aborted.
+
+Bytes that are sent carry their MD5, which every server checks. A part with a CRC would want an upload
+that was created for that CRC, whose completion then wants that of each part, copied ones included;
+not every server tells those.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -35,6 +41,7 @@ class Composer:
     """Composes objects of one bucket.
 
     Args:
+        client: one that adds no checksums by itself.
         create: what a new object is created with, by key.
         read: the bytes of a piece, where the server copies none.
     """
@@ -104,9 +111,15 @@ class Composer:
             return self._upload(key, upload, number, self._read(piece))
 
     def _upload(self, key: str, upload: str, number: int, data: bytes) -> str:
+        digest = hashlib.md5(data, usedforsecurity=False).digest()
         with translated(key):
             answer = self._client.upload_part(
-                Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number, Body=data
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload,
+                PartNumber=number,
+                Body=data,
+                ContentMD5=base64.b64encode(digest).decode("ascii"),
             )
         return str(answer["ETag"])
 

@@ -32,8 +32,9 @@ def open_store(options: Mapping[str, object]) -> Store:
             f"bucket {chosen.bucket!r} can't be used with these credentials: {err.message};"
             " allow what the documentation lists, or correct the keys"
         ) from err
-    client, other = (checking, plain) if found.has_checksums else (plain, checking)
-    other.close()
+    if not found.has_checksums:
+        checking.close()
+    client = checking if found.has_checksums else plain
     say(found.sentence())
     capabilities = Capabilities(
         if_absent=found.if_absent,
@@ -47,4 +48,4 @@ def open_store(options: Mapping[str, object]) -> Store:
         memory=chosen.maxmemory,
         copy_threshold=chosen.multipartcopythresholdsize,
     )
-    return ObjectStore(S3Bucket(client, chosen, capabilities), chosen.rootdirectory, tuning)
+    return ObjectStore(S3Bucket(client, plain, chosen, capabilities), chosen.rootdirectory, tuning)

@@ -8,6 +8,7 @@ knows what the driver asks for and no more, and checks no signatures.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import re
@@ -326,6 +327,12 @@ class _Requests(BaseHTTPRequestHandler):
         return etag
 
     def UploadPart(self):
+        # The upload was not created for a CRC, so S3 takes none, at least not from everybody.
+        if any(name.lower().startswith("x-amz-checksum-") for name in self.headers):
+            raise Refused(400, "InvalidRequest")
+        expected = self.headers.get("Content-MD5")
+        if expected != base64.b64encode(hashlib.md5(self.body).digest()).decode():
+            raise Refused(400, "BadDigest" if expected else "InvalidRequest")
         return 200, b"", {"ETag": self.take_part(self.body)}
 
     def UploadPartCopy(self):

@@ -70,8 +70,9 @@ def store_on(fake, *, tuning=None, **more):
         most_pieces=fake.limits.most_parts,
         good_piece=10_000,
     )
-    client = make_client(options, make_session(options), has_checksums=True)
-    bucket = S3Bucket(client, options, capabilities)
+    session = make_session(options)
+    client, plain = (make_client(options, session, has_checksums=has) for has in (True, False))
+    bucket = S3Bucket(client, plain, options, capabilities)
     return ObjectStore(bucket, "", tuning or Tuning(part_size=2000, copy_threshold=20_000))
 
 
