@@ -59,6 +59,7 @@ class FakeS3:
     Attributes:
         calls: how often each operation was asked for, retries included.
         faults: operation -> what becomes of its next requests, in order.
+        signers: the access keys that requests were signed with.
     """
 
     def __init__(self, limits=None, *, has_conditions=True, copies_parts=True, mangles=False):
@@ -71,6 +72,7 @@ class FakeS3:
         self.uploads = {}
         self.calls = Counter()
         self.faults = {}
+        self.signers = set()
         self.numbers = itertools.count(1)
 
     def fail(self, operation, *faults):
@@ -130,6 +132,8 @@ class _Requests(BaseHTTPRequestHandler):
         operation = self.operation()
         with self.fake.lock:
             self.fake.calls[operation] += 1
+            signed = re.search(r"Credential=([^/]*)/", self.headers.get("Authorization", ""))
+            self.fake.signers |= {signed[1]} if signed else set()
             waiting = self.fake.faults.get(operation)
             fault = waiting.popleft() if waiting else None
         if fault is not None and fault.kind == "status":
