@@ -2,6 +2,7 @@
 """The shared cache in a real Redis."""
 
 import contextlib
+import gc
 import shutil
 import socket
 import subprocess
@@ -11,11 +12,20 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
 from txregistry.oci.digests import Digest
-from txregistry.redis_cache import LARGEST, MOST_WRITES, PAUSE, RedisCache, RedisServer
+from txregistry.redis_cache import (
+    LARGEST,
+    MOST_WRITES,
+    PAUSE,
+    RedisCache,
+    RedisServer,
+    _has_given_up,
+)
 
 from .census import until
+from .functional.servers import free_port
 
 DATA = b"\x00\xff" * 100
 DIGEST = Digest.of(DATA)
@@ -27,9 +37,7 @@ class Server:
     def __init__(self, directory):
         self.directory = directory
         self.process = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def start(self, *options):
         program = shutil.which("redis-server")
@@ -61,6 +69,24 @@ async def server(tmp_path):
     await server.ready()
     yield server
     server.end()
+
+
+@pytest.fixture
+def caught_by_nobody():
+    """What Deferreds failed with that nobody looked at; those that are gone are collected first."""
+    failures = []
+
+    def watch(event):
+        if event.get("log_failure") is not None:
+            failures.append(event["log_failure"])
+
+    def found():
+        gc.collect()
+        return failures
+
+    globalLogPublisher.addObserver(watch)
+    yield found
+    globalLogPublisher.removeObserver(watch)
 
 
 @pytest_twisted.async_yield_fixture
@@ -135,6 +161,42 @@ class RedisTests:
         assert cache.misses == 1
         await cache.stop()
         server.end()
+
+    @pytest_twisted.ensureDeferred
+    async def test_login_that_was_refused_is_tried_again(self, tmp_path, caught_by_nobody):
+        """As by a Redis that is loading what it had, or before its password is what we know."""
+        server = Server(tmp_path)
+        server.start("--requirepass", "not yet")
+        await server.ready()
+        cache = RedisCache(
+            RedisServer("127.0.0.1", server.port, password="hunter2").connect, reactor
+        )
+        await until(lambda: _has_given_up(cache._redis), "the refusal")
+        refused = cache._redis
+        assert await cache.get(DIGEST) is None
+        assert cache._silent_until > reactor.seconds() + PAUSE
+        server.end()
+        server.start("--requirepass", "hunter2")
+        await server.ready()
+        assert await answered(cache, DIGEST) is None
+        assert cache.misses == 1 and cache._redis is not refused
+        await cache.stop()
+        server.end()
+        assert caught_by_nobody() == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_redis_that_is_full_is_read(self, cache, server):
+        """It keeps nothing new for a while; what it has is found."""
+        await answered(cache, DIGEST)
+        cache.keep(DIGEST, DATA)
+        await until(lambda: not cache._writes, "the write")
+        await cache._redis.execute_command("CONFIG", "SET", "maxmemory", "1")
+        cache.keep(Digest.of(b"other"), b"other")
+        await until(lambda: not cache._writes, "the refusal")
+        assert cache.errors == 1
+        assert await cache.get(DIGEST) == DATA
+        cache.keep(Digest.of(b"other"), b"other")
+        assert not cache._writes
 
 
 class Slow:

@@ -36,6 +36,10 @@ LARGEST = 4 * 1024 * 1024
 PATIENCE = 0.5
 PAUSE = 5.0
 
+#: Seconds after which a login is tried again that Redis did not take: the password is wrong, or it
+#: is still loading what it had. Arbitrary: each try costs a line of the log for each connection.
+REFUSED_PAUSE = 30.0
+
 #: Writes that may be under way; what is above is not kept.
 MOST_WRITES = 64
 
@@ -87,7 +91,6 @@ class RedisCache:
     Args:
         connect: makes txredisapi's handle.
         clock: bounds the waiting.
-
         timed: told of each operation, ``Get`` or ``Set``, and the seconds until its answer or
             until it was given up.
 
@@ -106,8 +109,10 @@ class RedisCache:
     ) -> None:
         self._clock = clock
         self._timed = timed
-        self._redis = connect()
+        self._connect = connect
+        self._redis = self._begin()
         self._silent_until = 0.0
+        self._full_until = 0.0
         self._writes: set[Deferred[Any]] = set()
         self.requests = self.hits = self.misses = self.errors = 0
 
@@ -117,7 +122,7 @@ class RedisCache:
             return None
         self.requests += 1
         try:
-            data = await self._soon("Get", self._redis.get(_key(digest)))
+            data = await self._soon("Get", self._connected().get(_key(digest)))
         except (txredisapi.RedisError, DeferredTimeout) as error:
             self._failed(error)
             return None
@@ -131,7 +136,9 @@ class RedisCache:
         """Begin to keep it."""
         if len(data) > LARGEST or len(self._writes) >= MOST_WRITES or self._is_left_alone():
             return
-        writing = self._soon("Set", self._redis.set(_key(digest), data, expire=LIFE))
+        if self._clock.seconds() < self._full_until:
+            return
+        writing = self._soon("Set", self._connected().set(_key(digest), data, expire=LIFE))
         self._writes.add(writing)
         writing.addErrback(self._write_failed)
         writing.addBoth(lambda _: self._writes.discard(writing))
@@ -142,6 +149,20 @@ class RedisCache:
         for writing in tuple(self._writes):
             writing.cancel()
         await maybeDeferred(self._redis.disconnect)
+
+    def _begin(self) -> Any:
+        redis = self._connect()
+        first = getattr(redis, "_connected", None)
+        if first is not None:  # why a login failed is in the log already
+            first.addErrback(lambda _: None)
+        return redis
+
+    def _connected(self) -> Any:
+        """The connections; new ones in the place of those that nobody will make again."""
+        if _has_given_up(self._redis):
+            self._redis.disconnect()
+            self._redis = self._begin()
+        return self._redis
 
     def _soon(self, operation: str, asking: Deferred[Any]) -> Deferred[Any]:
         began = self._clock.seconds()
@@ -158,15 +179,31 @@ class RedisCache:
     def _write_failed(self, failure: Any) -> None:
         if failure.check(CancelledError) is None:
             failure.trap(txredisapi.RedisError, DeferredTimeout)
-            self._failed(failure.value)
+            if failure.check(txredisapi.ResponseError) is None:
+                self._failed(failure.value)
+            else:
+                self._refused(failure.value)
+
+    def _refused(self, error: Exception) -> None:
+        """A write was, by a Redis that answers: it is full, or a replica. Reads go on."""
+        self.errors += 1
+        if self._clock.seconds() >= self._full_until:
+            self._full_until = self._clock.seconds() + PAUSE
+            _log.warn("Redis keeps nothing new ({error})", error=str(error))
 
     def _failed(self, error: Exception) -> None:
         self.errors += 1
         if not self._is_left_alone():
-            self._silent_until = self._clock.seconds() + PAUSE
+            pause = REFUSED_PAUSE if _has_given_up(self._redis) else PAUSE
+            self._silent_until = self._clock.seconds() + pause
             _log.warn(
                 "Redis does not answer ({error}): the store is asked instead", error=_told(error)
             )
+
+
+def _has_given_up(redis: Any) -> bool:
+    """Whether txredisapi will connect no more: for ever, after one login that failed."""
+    return bool(getattr(getattr(redis, "_factory", None), "stopped", False))
 
 
 def _key(digest: Digest) -> bytes:
