@@ -126,16 +126,23 @@ class GroupedSyncsTests:
 
 
 def test_concurrent_puts_share_syncs_and_none_is_answered_early(tmp_path, monkeypatch, threads):
-    """Far fewer syncs than puts; each answer comes after a sync that began after its rename."""
+    """Far fewer syncs than puts; each answer comes after a sync that began after its rename.
+
+    The first sync lasts until all have renamed, however long that takes.
+    """
     root = tmp_path / "root"
     store = create({"rootdirectory": os.fspath(root)})
     put(store, "/d/first")
     events, fsync, rename = [], os.fsync, os.rename
+    renamed = threading.Semaphore(0)
 
     def slow_fsync(descriptor):
         name = os.readlink(f"/proc/self/fd/{descriptor}")
         if name == os.fspath(root / "d"):
             events.append("begin")
+            if events.count("begin") == 1:
+                for _ in range(MANY):
+                    renamed.acquire(timeout=10)
             time.sleep(0.02)
             fsync(descriptor)
             events.append("end")
@@ -145,6 +152,7 @@ def test_concurrent_puts_share_syncs_and_none_is_answered_early(tmp_path, monkey
     def noted_rename(source, target):
         rename(source, target)
         events.append(f"rename {os.path.basename(target)}")
+        renamed.release()
 
     def one(number):
         put(store, f"/d/{number}", b"x")
