@@ -11,6 +11,7 @@ import pytest
 from txregistry import __version__, cli
 from txregistry.config import ExternalDriver, NamedDriver
 from txregistry.process.spec import StartError
+from txregistry.storage.suite import CASES
 
 from .tls.authority import Authority
 
@@ -175,11 +176,17 @@ class ServeTests:
 
 class DriverTestTests:
     @pytest.fixture
-    def tested(self, monkeypatch):
+    def tried(self):
+        """Names of the cases."""
+        return []
+
+    @pytest.fixture
+    def tested(self, monkeypatch, tried):
         drivers = []
 
-        def run_driver_test(storage, say, *, is_large):
+        def run_driver_test(storage, say, *, cases, is_large):
             drivers.append(storage.driver)
+            tried.extend(case.name for case in cases)
             return 0
 
         monkeypatch.setattr(cli, "run_driver_test", run_driver_test)
@@ -219,6 +226,14 @@ class DriverTestTests:
         )
         assert tested == [ExternalDriver(("/opt/d", "--flag", "--option", "x"), "", {"a": 1})]
 
+    def test_part_of_the_suite_is_tried(self, run, tested, tried):
+        assert run("driver", "test", "shelf", "--only", "if version removes")[0] == 0
+        assert tried == ["delete if version removes only that version"]
+
+    def test_all_of_it_is_tried_otherwise(self, run, tested, tried):
+        run("driver", "test", "shelf")
+        assert tried == [case.name for case in CASES]
+
     def test_socket_is_attached_to(self, run, tested):
         assert run("driver", "test", "--socket", "/run/d.sock")[0] == 0
         assert tested == [ExternalDriver((), "/run/d.sock", {})]
@@ -235,6 +250,7 @@ class DriverTestTests:
                 ["--socket", "/s", "--option", "a=b"],
                 "a driver on a socket has its options already; remove ",
             ),
+            (["shelf", "--only", "putt"], "--only: no promise has the words 'putt' in its name; "),
             (["shelf", "--option", "a"], "--option: 'a' has no value; write a=VALUE"),
             (
                 ["shelf", "--options", "/nowhere"],
@@ -255,7 +271,7 @@ class DriverTestTests:
         assert tested == []
 
     def test_driver_that_does_not_start_is_one_sentence(self, run, monkeypatch):
-        def refuse(storage, say, *, is_large):
+        def refuse(storage, say, *, cases, is_large):
             raise StartError("the driver is not there; install it")
 
         monkeypatch.setattr(cli, "run_driver_test", refuse)

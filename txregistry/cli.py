@@ -30,7 +30,7 @@ from txregistry.config import (
     show,
 )
 from txregistry.config.durations import parse_duration, render_duration
-from txregistry.drivertest import run_driver_test
+from txregistry.drivertest import find_cases, run_driver_test
 from txregistry.maintenance import (
     KINDS,
     LEAST_AGE,
@@ -138,6 +138,9 @@ def _add_driver(commands: Any) -> None:
     )
     command.add_argument(
         "--options", metavar="FILE", help="a YAML file of options; the place for secrets"
+    )
+    command.add_argument(
+        "--only", default="", metavar="WORDS", help="the promises with these words in their names"
     )
     command.add_argument("--large", action="store_true", help="use large data and many rounds")
     command.add_argument(
@@ -313,12 +316,17 @@ def _test_driver(parsed: argparse.Namespace) -> int:
         raise ConfigError(
             "a driver on a socket has its options already; remove --option and --options"
         )
+    cases = find_cases(parsed.only)
+    if not cases:
+        raise ConfigError(
+            f"--only: no promise has the words {parsed.only!r} in its name; leave it away to see all"
+        )
     driver = (
         NamedDriver(parsed.name, options)
         if parsed.name
         else ExternalDriver(tuple(parsed.command or ()), parsed.socket or "", options)
     )
-    return run_driver_test(Storage(driver), print, is_large=parsed.large)
+    return run_driver_test(Storage(driver), print, cases=cases, is_large=parsed.large)
 
 
 def _options(parsed: argparse.Namespace) -> Mapping[str, Any]:

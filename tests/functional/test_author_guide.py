@@ -83,7 +83,7 @@ class SkeletonTests:
         )
         try:
             await_socket(socket, process)
-            report = driver_test("--socket", socket)
+            report = driver_test("--only", "content", "--socket", socket)
             assert report.returncode == 0, report.stdout
             process.send_signal(signal.SIGINT)
             assert process.wait(PATIENCE) == 0
