@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -50,12 +51,16 @@ def classes(document):
     return {finding["class"] for finding in document["findings"]}
 
 
-@pytest.fixture
-def image(tmp_path):
-    layout = Layout(tmp_path / "layout")
+def two_platforms(directory):
+    layout = Layout(directory / "layout")
     images = [layout.add_image([MIB, 5, 0], architecture=name) for name in ("amd64", "arm64")]
     layout.tag(layout.add_index(images), "latest")
     return layout
+
+
+@pytest.fixture
+def image(tmp_path):
+    return two_platforms(tmp_path)
 
 
 @pytest.fixture
@@ -155,7 +160,7 @@ class HealthyTests:
             for thread in load:
                 thread.start()
             try:
-                for _ in range(5):
+                for _ in range(2):
                     status, document, error = check(ours, "--read-data", "--strict")
                     assert document["findings"] == []
                     assert (status, error) == (0, "")
@@ -169,20 +174,33 @@ class HealthyTests:
 
 
 class DamageTests:
-    @pytest.fixture
-    def damaged(self, ours, image):
-        """Two images, one of which has lost a bit."""
-        with ours:
-            push(ours, image, "lib/app:v1")
-            other = Layout(image.directory.parent / "other")
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def image(tmp_path_factory):
+        return two_platforms(tmp_path_factory.mktemp("image"))
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def tree(tmp_path_factory, image):
+        """The storage of two images, the first of which has lost a bit. Not to be changed."""
+        directory = tmp_path_factory.mktemp("damaged")
+        with Registry(directory) as server:
+            push(server, image, "lib/app:v1")
+            other = Layout(directory / "other")
             other.tag(other.add_image([2 * MIB]), "latest")
-            push(ours, other, "lib/other:v1")
-        data = ours.root / TREE / "blobs" / "sha256"
+            push(server, other, "lib/other:v1")
+        data = server.root / TREE / "blobs" / "sha256"
         large = [path for path in data.rglob("data") if 2 * MIB > path.stat().st_size > MIB]
         content = bytearray(large[0].read_bytes())
         content[700_000] ^= 4
         large[0].write_bytes(content)
-        age(ours.root)
+        age(server.root)
+        return server.root
+
+    @pytest.fixture
+    def damaged(self, ours, tree):
+        """A registry on a copy of it."""
+        shutil.copytree(tree, ours.root)
         return ours
 
     def test_lost_bit_is_found_if_data_are_read(self, damaged):
@@ -267,15 +285,12 @@ class UploadsTests:
             text = command(ours, "uploads", "list").stdout.splitlines()
             assert text[-1] == "2 uploads that hold 15 bytes"
             assert text[2].endswith("lib/other")
-            for options, removed in ((["--dry-run"], 2), ([], 2), ([], 1)):
+            for options in (["--dry-run"], []):
                 purged = command(
                     ours, "uploads", "purge", "--older-than", "24h", "--json", *options
                 )
-                assert json.loads(purged.stdout)["examined"] == removed
+                assert json.loads(purged.stdout)["examined"] == 2
             assert client.request("PATCH", left, b"more").status == 404
-            assert (
-                len(json.loads(command(ours, "uploads", "list", "--json").stdout)["uploads"]) == 1
-            )
             assert command(ours, "uploads", "purge", "--older-than", "24h").stdout == (
                 "1 uploads, 0 removed, 0 bytes freed\n"
             )
