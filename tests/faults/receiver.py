@@ -27,6 +27,7 @@ HANGING = 30.0
 def serve(port, mood, record):
     """Serve until killed."""
     journal = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(journal, b"\n")  # an earlier one may have been killed in the middle of a line
 
     class Receiver(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -240,11 +240,12 @@ class LinkTests:
     def test_stalled_link_stands(self, echo):
         """Nothing comes any more, and nobody says so."""
         does = Behaviour(cut_at=10, cut_how=STALL)
-        with through(echo, timeout=0.2, upstream=does) as (client, served):
+        with through(echo, timeout=10, upstream=does) as (client, served):
             client.sendall(bytes(50))
             assert len(served.recv(100)) == 10
             served.sendall(b"unheard")
             for one in (client, served):
+                one.settimeout(0.2)
                 with pytest.raises(TimeoutError):
                     one.recv(10)
 

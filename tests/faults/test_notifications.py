@@ -164,8 +164,11 @@ class Receiving:
     def events(self):
         """What has arrived, in order: path -> (action, repository, digest, tag)s."""
         arrived = {path: [] for path in PATHS}
-        for line in self._record.read_text().splitlines():
-            event = json.loads(line)
+        for line in self._record.read_text().splitlines(keepends=True):
+            try:
+                event = json.loads(line)
+            except ValueError:  # its rest is still being written, or the receiver was killed then
+                continue
             target = event["target"]
             what = (event["action"], target["repository"], target["digest"], target.get("tag", ""))
             arrived[event["to"]].append(what)

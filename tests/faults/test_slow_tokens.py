@@ -31,7 +31,7 @@ from .campaign import is_long
 from .links import Behaviour, Link
 
 #: Seconds for which a token is good, and those that a layer takes.
-LIFE, TRIP = 3, 9
+LIFE, TRIP = 3, 7
 LAYER = 180_000
 
 #: By how much clocks may differ; a token is taken for so long after its end.
