@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every test of this folder leaves no descriptor open and no failure unseen."""
+"""Every test of this folder leaves no descriptor open and no failure unseen.
+
+A module without a ``house`` of its own has a keeper's.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from ..census import census, failures
+from .keeping import house
 
-__all__ = ["census", "failures"]
+__all__ = ["census", "failures", "house"]
 
 
 def pytest_collection_modifyitems(items):
