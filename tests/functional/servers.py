@@ -28,6 +28,10 @@ START_TIMEOUT = 60.0
 SECRET = "a secret that both registries are given"
 
 
+#: Ports that were given in this run. Whoever has one may not listen yet, or not at the moment.
+_GIVEN = set()
+
+
 def free_port():
     """A port that no outgoing connection is given, so that a server can come back to it."""
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
@@ -35,7 +39,9 @@ def free_port():
         port = random.randrange(min(20_000, first // 2), first)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
 
 
 def need(program):
@@ -178,6 +184,26 @@ class Registry(Server):
             os.kill(pid, signal.SIGKILL)
             return True
         return False
+
+    def strike(self):
+        """kill -9 of a driver that works; an earlier one's successor is waited for, however fast
+        the machine, or slow.
+        """
+        deadline = time.monotonic() + START_TIMEOUT
+        while not (self._reaches_driver() and self.kill_driver()):
+            assert time.monotonic() < deadline, "there is no driver that works"
+            time.sleep(0.02)
+
+    def _reaches_driver(self):
+        """Whether what only a driver can tell is answered."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_TIMEOUT)
+        try:
+            connection.request("GET", f"{self.check}nothing/manifests/nothing")
+            return connection.getresponse().status == 404
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
 
 class Peer(Server):

@@ -72,16 +72,14 @@ class LaneTests:
         """A driver killed again and again in the middle of whole and ranged downloads."""
         host, path, data = served
         for start, stop in ((0, SIZE), (3, SIZE - 5)):
-            kills = 0
             with download(host, path, Range=f"bytes={start}-{stop - 1}") as answer:
                 running = hashlib.sha256()
                 for number in range(SIZE // MIB + 1):
                     running.update(answer.read(MIB))
-                    if number in (2, 20, 21):
-                        kills += host.kill_driver()
+                    if number in (2, 20):
+                        host.strike()
                 running.update(answer.read())
             assert running.digest() == hashlib.sha256(data[start:stop]).digest()
-            assert kills >= 2  # the driver may not have been back for the third
 
     def test_slow_readers_hold_up_s3_and_nobody_else(self, served, relay):
         """What S3 sends to a reader that stops is bounded; others are served; it gets its rest."""
