@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/2 where the operator has switched it on: a real server, with curl and skopeo on the other
-end.
+"""HTTP/2 where the operator has switched it on: a real server, with curl, skopeo and Go's own
+HTTP/2 on the other end.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ import hashlib
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 
 import pytest
 
 from tests.tls.authority import Authority
+from tests.web.content import digest_of
 
 from .images import Layout, check_layout
-from .servers import need, peak_resident
+from .servers import Server, need, peak_resident
 from .test_client_certificates import trusting
 from .test_tls import MIB, TlsRegistry, run
 
@@ -44,6 +48,7 @@ def registry(tmp_path_factory, authority, robot):
     )
     access = [{"users": ["robot"], "actions": ["pull", "push"]}]
     registry.reconfigure({"http": {"draintimeout": "1m"}})
+    registry.reconfigure({"log": {"accesslog": {"disabled": False}}})
     registry.reconfigure({"auth": {"certificates": {"name": "commonname"}, "access": access}})
     with registry:
         yield registry
@@ -128,6 +133,101 @@ def test_image_goes_there_and_back(registry, authority, robot, tmp_path):
     run(*skopeo, "--dest-cert-dir", trust, f"oci:{layout.directory}:latest", reference)
     run(*skopeo, "--src-cert-dir", trust, reference, f"oci:{tmp_path}/back:latest")
     assert check_layout(tmp_path / "back") == layout.blobs()
+
+
+class Go(Server):
+    """Caddy, which asks us by the HTTP/2 of Go's library: what it is asked by HTTP/1.1 it passes on
+    as it comes, all on one connection.
+    """
+
+    def __init__(self, directory, registry, authority, robot):
+        path = directory / "Caddyfile"
+        own = {"XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
+        super().__init__(
+            directory,
+            [need("caddy"), "run", "--config", str(path), "--adapter", "caddyfile"],
+            {**os.environ, **own},
+        )
+        path.write_text(
+            f"""
+            {{
+                admin off
+            }}
+            {self.url} {{
+                reverse_proxy https://localhost:{registry.port} {{
+                    transport http {{
+                        versions 2
+                        tls_trusted_ca_certs {authority.file}
+                        tls_client_auth {robot.certificate} {robot.key}
+                    }}
+                }}
+            }}
+            """
+        )
+
+
+class GoTests:
+    """A client of Go's library, as most clients of registries are."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def go(tmp_path_factory, registry, authority, robot):
+        with Go(tmp_path_factory.mktemp("go"), registry, authority, robot) as go:
+            yield go
+
+    @pytest.fixture(autouse=True)
+    def was_asked_by_http_2(self, registry):
+        """Of all that was asked here nothing came otherwise."""
+        yield
+        lines = registry.wait_for_lines(" /v2/go/")
+        assert [line for line in lines if ' HTTP/2.0" ' not in line] == []
+
+    def test_image_goes_there_and_back(self, go, tmp_path):
+        """skopeo asks for several blobs at once, and does not say how long one is that it sends."""
+        layout = Layout(tmp_path / "layout")
+        layout.tag(layout.add_image([3 * MIB, 10, 0, 2 * MIB, 9]), "latest")
+        reference = f"docker://{go.address}/go/image:one"
+        skopeo = (need("skopeo"), "--insecure-policy", "copy", "--preserve-digests")
+        here = f"oci:{layout.directory}:latest"
+        run(*skopeo, "--dest-tls-verify=false", here, reference)
+        run(*skopeo, "--src-tls-verify=false", reference, f"oci:{tmp_path}/back:latest")
+        assert check_layout(tmp_path / "back") == layout.blobs()
+
+    def test_many_at_once_and_some_that_leave(self, go):
+        """Who leaves in the middle ends its own stream, and no other one of that connection."""
+        large = os.urandom(16 * MIB)
+        self.push(go, large)
+
+        def work(number):
+            blob = os.urandom(MIB + number)
+            self.push(go, blob)
+            if number % 3 == 0:
+                self.leave(go, large)
+            return self.pull(go, blob) == blob
+
+        with ThreadPoolExecutor(12) as pool:
+            assert list(pool.map(work, range(24))) == [True] * 24
+
+    def push(self, go, blob):
+        with closing(HTTPConnection("127.0.0.1", go.port, timeout=60)) as connection:
+            connection.request("POST", "/v2/go/many/blobs/uploads/")
+            started = connection.getresponse()
+            started.read()
+            # Without a length: it comes to us as Go makes it up.
+            pieces = (blob[start : start + 100_000] for start in range(0, len(blob), 100_000))
+            place = f"{started.headers['Location']}&digest={digest_of(blob)}"
+            connection.request("PUT", place, pieces, encode_chunked=True)
+            assert connection.getresponse().status == 201
+
+    def leave(self, go, blob):
+        with closing(HTTPConnection("127.0.0.1", go.port, timeout=60)) as connection:
+            connection.request("GET", f"/v2/go/many/blobs/{digest_of(blob)}")
+            assert connection.getresponse().read(1000) == blob[:1000]
+
+    def pull(self, go, blob):
+        with closing(HTTPConnection("127.0.0.1", go.port, timeout=60)) as connection:
+            connection.request("GET", f"/v2/go/many/blobs/{digest_of(blob)}")
+            return connection.getresponse().read()
 
 
 def test_told_to_stop_it_finishes_what_is_in_progress(registry, authority, robot, tmp_path):
