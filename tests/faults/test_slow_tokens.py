@@ -10,13 +10,9 @@ it is tried in the long form, in which the layer takes two minutes and a half.
 
 from __future__ import annotations
 
-import base64
 import json
-import subprocess
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from contextlib import closing
 
 import pytest
 
@@ -24,7 +20,8 @@ from tests.functional.client import Client
 from tests.functional.images import Layout, check_layout
 from tests.functional.podman import Podman
 from tests.functional.servers import Registry, need
-from tests.functional.test_passwords import write_users
+from tests.functional.test_passwords import basic, run, write_users
+from tests.functional.token_server import TokenServer
 from tests.identify import signing
 
 from .campaign import is_long
@@ -38,57 +35,20 @@ LAYER = 180_000
 LEEWAY = 60
 
 
-class TokenServer(BaseHTTPRequestHandler):
-    """Grants what is asked for, for ``LIFE`` seconds as the registry counts them."""
-
-    def do_GET(self):
-        query = parse_qs(urlsplit(self.path).query)
-        entries = []
-        for scope in query.get("scope", []):
-            kind, rest = scope.split(":", 1)
-            resource, actions = rest.rsplit(":", 1)
-            entries.append(signing.access(resource, *actions.split(","), kind=kind))
-        now = int(time.time())
-        began, ends = now - LEEWAY, now - LEEWAY + LIFE
-        claims = signing.claims(*entries, sub="alice", iat=began, nbf=began, exp=ends)
-        token = signing.sign(claims, self.server.key, kid="k")
-        self.server.given.append(now)
-        issued = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began))
-        answer = {"token": token, "expires_in": LEEWAY + LIFE - 1, "issued_at": issued}
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def token_server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), TokenServer)
-    server.key, server.given = signing.make_key(), []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    """Gives tokens that are good for ``LIFE`` seconds as the registry counts them."""
+    tokens = TokenServer("pw", lifetime=LIFE, back=LEEWAY, told=LEEWAY + LIFE - 1)
+    with closing(tokens) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def registry(token_server, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tokens")
-    (directory / "keys.json").write_text(
-        json.dumps({"keys": [signing.jwk_of(token_server.key, "k")]})
-    )
-    token = {
-        "realm": f"http://127.0.0.1:{token_server.server_port}/token",
-        "service": signing.SERVICE,
-        "issuer": signing.ISSUER,
-        "jwks": str(directory / "keys.json"),
-    }
-    with Registry(directory, {"auth": {"token": token}}) as server:
+    keys = directory / "keys.json"
+    keys.write_text(json.dumps({"keys": [signing.jwk_of(token_server.key, "k")]}))
+    with Registry(directory, {"auth": {"token": token_server.settings(jwks=str(keys))}}) as server:
         yield server
 
 
@@ -97,13 +57,6 @@ def image(tmp_path):
     layout = Layout(tmp_path / "layout")
     layout.tag(layout.add_image([LAYER]), "latest")
     return layout
-
-
-def run(*command):
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 def push(program, layout, port, name, *credentials):
@@ -151,6 +104,5 @@ def test_push_outlives_a_token_of_the_built_in_server(image, tmp_path):
     server.reconfigure({"auth": auth})
     with server, slow(server, 2.5 * LEEWAY) as link:
         push("skopeo", image, link.port, "lib/app", "--dest-creds", "alice:pw")
-        login = base64.b64encode(b"alice:pw").decode()
-        answer = Client(server).get("/v2/lib/app/tags/list", {"Authorization": f"Basic {login}"})
+        answer = Client(server).get("/v2/lib/app/tags/list", basic("alice", "pw"))
         assert answer.json()["tags"] == ["1"]

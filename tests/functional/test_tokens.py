@@ -3,13 +3,9 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from contextlib import closing
 
 import pytest
 
@@ -19,6 +15,7 @@ from .images import Layout, check_layout
 from .podman import Podman
 from .servers import Registry, need
 from .test_passwords import USERS, run, write_users
+from .token_server import TokenServer
 
 FLAGS = ("--dest-tls-verify=false", "--src-tls-verify=false", "--preserve-digests")
 
@@ -97,35 +94,6 @@ class BuiltInTests:
         run(*delete, "--creds", "alice:secret")
 
 
-class TokenServer(BaseHTTPRequestHandler):
-    """Another token server: grants whatever is asked for, to who says the password ``pw``."""
-
-    def do_GET(self):
-        header = self.headers.get("Authorization") or ""
-        login = base64.b64decode(header.partition(" ")[2]).decode()
-        name, _, password = login.partition(":")
-        if password != "pw":
-            self.send_error(401)
-            return
-        entries = []
-        for scope in parse_qs(urlsplit(self.path).query).get("scope", []):
-            kind, rest = scope.split(":", 1)
-            resource, actions = rest.rsplit(":", 1)
-            entries.append(signing.access(resource, *actions.split(","), kind=kind))
-        now = int(time.time())
-        claims = signing.claims(*entries, sub=name, iat=now, nbf=now, exp=now + 300)
-        token = signing.sign(claims, self.server.key, **self.server.header)
-        body = json.dumps({"token": token, "expires_in": 300}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
 def rotate(token_server, path):
     """Sign with a new key from now on, and have its certificate trusted."""
     now = int(time.time())
@@ -141,25 +109,15 @@ def rotate(token_server, path):
 
 @pytest.fixture(scope="module")
 def token_server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), TokenServer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with closing(TokenServer("pw")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def other(token_server, tmp_path_factory):
     directory = tmp_path_factory.mktemp("other")
     rotate(token_server, directory / "roots.pem")
-    auth = {
-        "token": {
-            "realm": f"http://127.0.0.1:{token_server.server_port}/token",
-            "service": signing.SERVICE,
-            "issuer": signing.ISSUER,
-            "rootcertbundle": str(directory / "roots.pem"),
-        }
-    }
+    auth = {"token": token_server.settings(rootcertbundle=str(directory / "roots.pem"))}
     with Registry(directory, {"auth": auth}) as server:
         server.roots = directory / "roots.pem"
         yield server

@@ -6,7 +6,7 @@ negotiated ``h2``.
 
 ``frames``      what the frames of a client may cost us, before anything parses them
 ``heads``       what was asked, and what stands before an answer's body
-``outgoing``    an answer on its way out;  ``stream`` one request with it: for the request it is
+``reply``       an answer on its way out;  ``stream`` one request with it: for the request it is
                 what ``channel`` is otherwise
 ``sending``     whose turn it is to send;  ``windows`` how much the client may
 ``terms``       settings, ours and the client's

@@ -94,9 +94,9 @@ class Sending:
 
         Whoever has just used up the connection's window must not have all of it again.
         """
-        blocked = [stream for stream in streams if stream.outgoing.is_blocked]
+        blocked = [stream for stream in streams if stream.reply.is_blocked]
         for stream in sorted(blocked, key=lambda stream: stream.served):
-            stream.outgoing.is_blocked = False
+            stream.reply.is_blocked = False
             if stream.is_hungry:
                 self._hungry.setdefault(stream.number, stream)
 

@@ -28,7 +28,7 @@ from txregistry.oci.errors import Code, OciError
 from txregistry.web.answer import Answer
 from txregistry.web.framing import malformed
 from txregistry.web.http2.heads import VERSION, RequestHead, answer_fields
-from txregistry.web.http2.outgoing import Outgoing, Sender
+from txregistry.web.http2.reply import Reply, Sender
 from txregistry.web.pace import Pace, Stage, Verdict
 from txregistry.web.peer import PeerCertificate
 from txregistry.web.request import RegistryRequest
@@ -90,7 +90,7 @@ class Stream:
         number: of the stream.
         is_body_whole: the client has sent all that it will.
         wants_width: a large body comes, for which the usual window would be slow.
-        outgoing: its answer, as far as that has not left.
+        reply: its answer, as far as that has not left.
         served: the number of the turn in which it last sent something.
         persistent: an answer that leaves before the body came ends the stream, not the connection.
     """
@@ -105,7 +105,7 @@ class Stream:
         self.pace = Pace(self.site.limits, trunk.seconds())
         self.is_body_whole = False
         self.wants_width = False
-        self.outgoing = Outgoing(number)
+        self.reply = Reply(number)
         self.served = 0
         self._trunk = trunk
         self._inbox: list[bytes] = []
@@ -178,7 +178,7 @@ class Stream:
             return
         self.deliver()
         self._is_over = True
-        self.outgoing.clear()
+        self.reply.clear()
         if not self.request.finished:
             self.request.connectionLost(reason)
         producer, self._producer = self._producer, None
@@ -189,14 +189,14 @@ class Stream:
 
     def advance(self, protocol: Sender, turn: int) -> int:
         """Send up to ``turn`` bytes of what waits; returns how many that were."""
-        outgoing = self.outgoing
-        if outgoing.is_missing:
+        reply = self.reply
+        if reply.is_missing:
             self.abort()
             return 0
-        sent = outgoing.advance(protocol, turn)
-        if outgoing.has_left:
+        sent = reply.advance(protocol, turn)
+        if reply.has_left:
             self._finish()
-        elif self._is_producer_paused and outgoing.waiting <= LOW_WATER:
+        elif self._is_producer_paused and reply.waiting <= LOW_WATER:
             self._is_producer_paused = False
             assert self._producer is not None
             self._producer.resumeProducing()
@@ -205,7 +205,7 @@ class Stream:
     @property
     def is_hungry(self) -> bool:
         """There is something that the client would take."""
-        return not self._is_over and self.outgoing.is_hungry
+        return not self._is_over and self.reply.is_hungry
 
     def _finish(self) -> None:
         """The answer has left."""
@@ -230,7 +230,7 @@ class Stream:
 
     def send(self, answer: Answer, standing: bytes, data: bytes, *, is_last: bool) -> None:
         """Write the head of an answer, with its body or the first of it."""
-        self.outgoing.begin(answer_fields(answer, standing))
+        self.reply.begin(answer_fields(answer, standing))
         self.write(data)
 
     def requestDone(self, request: RegistryRequest) -> None:
@@ -242,7 +242,7 @@ class Stream:
         self._end_answer()
 
     def _end_answer(self) -> None:
-        self.outgoing.end()
+        self.reply.end()
         self._trunk.wants_turn(self)
 
     def abort(self) -> None:
@@ -271,9 +271,9 @@ class Stream:
         """Keep more of the answer until there is a turn for it."""
         if self._is_over:
             return
-        self.outgoing.add(data)
+        self.reply.add(data)
         self._trunk.wants_turn(self)
-        if self.outgoing.waiting > LOW_WATER and self._producer is not None:
+        if self.reply.waiting > LOW_WATER and self._producer is not None:
             self._is_producer_paused = True
             self._producer.pauseProducing()
 
@@ -286,7 +286,7 @@ class Stream:
     def body_wanted(self) -> None:
         """The route begins to read the body."""
         if self.request.take_expectation():
-            self.outgoing.say_continue()
+            self.reply.say_continue()
         length = self.request.body.length
         self.wants_width = length is None or length >= LARGE_BUFFER
         self._trunk.wants_turn(self)
@@ -325,11 +325,11 @@ class Stream:
         body = self.request.body
         if self.pace.stage is Stage.BODY and not self.request.startedWriting:
             return self.pace.judge_body(body.received, body.seconds_waited() - self._excused)
-        if not self.outgoing.waiting:
+        if not self.reply.waiting:
             return self.pace.judge_progress(now, None)
         # Without room in its own windows it does not help a stream that others move.
-        others = None if self.outgoing.is_blocked else self._trunk.progress()
-        return self.pace.judge_progress(now, (self.outgoing.sent, others))
+        others = None if self.reply.is_blocked else self._trunk.progress()
+        return self.pace.judge_progress(now, (self.reply.sent, others))
 
     def _refuse(self, error: OciError, *, status: int | None = None) -> None:
         request = self.request

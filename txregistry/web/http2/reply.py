@@ -25,7 +25,7 @@ class Sender(Protocol):
     def local_flow_control_window(self, number: int) -> int: ...
 
 
-class Outgoing:
+class Reply:
     """An answer on its way out.
 
     Args:
