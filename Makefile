@@ -30,7 +30,7 @@ help:
 	@echo "make lint    check the code only"
 	@echo "make coverage  which lines and branches the tests of the rooms go through; fails if one is missed"
 	@echo "make faults  try to make it lose something, in the long form; FAULTS_RESULTS=FILE keeps the figures"
-	@echo "make events  the part of that which is about notifications: 10,000 pushes while everything dies"
+	@echo "make events  the part of that which is about notifications: 10,000 pushes while everything dies, an hour without the endpoint"
 	@echo "make hosts   many registries on one bucket, and slow uploads to it, in the long form; prints figures"
 	@echo "make figures how fast a GiB goes through a registry to S3 and back, and in how much memory"
 	@echo "make badinputs  send what hostile clients send; writes docs/reference/bad-inputs.md"
@@ -60,7 +60,7 @@ faults: $(INSTALLED_TESTS)
 	FAULTS=long $(BIN)/python -m pytest $(CAMPAIGN) $(PYTEST_ARGS)
 
 events: $(INSTALLED_TESTS)
-	FAULTS=long $(BIN)/python -m pytest -s tests/faults/test_notifications.py $(PYTEST_ARGS)
+	FAULTS=long $(BIN)/python -m pytest -s tests/faults/test_notifications.py tests/faults/test_endpoint_down.py $(PYTEST_ARGS)
 
 hosts: $(INSTALLED_TESTS)
 	HOSTS=long $(BIN)/python -m pytest -s tests/hosts $(PYTEST_ARGS)

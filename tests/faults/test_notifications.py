@@ -131,6 +131,7 @@ class Receiving:
     Attributes:
         moods: how often it was in each.
         kills: how often it was killed.
+        path: of the file that names what has arrived.
     """
 
     def __init__(self, directory):
@@ -138,14 +139,14 @@ class Receiving:
         self.moods = Counter()
         self.kills = 0
         self._mood = Path(directory, "mood")
-        self._record = Path(directory, "record")
-        self._record.touch()
+        self.path = Path(directory, "record")
+        self.path.touch()
         self._process = None
         self.start("good")
 
     def start(self, mood):
         self.be(mood)
-        program = [sys.executable, receiver.__file__, str(self.port), self._mood, self._record]
+        program = [sys.executable, receiver.__file__, str(self.port), self._mood, self.path]
         self._process = subprocess.Popen(program, stdout=subprocess.PIPE)
         assert self._process.stdout.readline() == b"ready\n"
 
@@ -164,7 +165,7 @@ class Receiving:
     def events(self):
         """What has arrived, in order: path -> (action, repository, digest, tag)s."""
         arrived = {path: [] for path in PATHS}
-        for line in self._record.read_text().splitlines(keepends=True):
+        for line in self.path.read_text().splitlines(keepends=True):
             try:
                 event = json.loads(line)
             except ValueError:  # its rest is still being written, or the receiver was killed then

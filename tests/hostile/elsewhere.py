@@ -36,8 +36,12 @@ ELSEWHERE = {
     "B-140": ("keys of an OpenID provider", ("tests/identify/test_oidc.py",)),
     "B-144": ("tokens on a clock, to the second", ("tests/identify/test_tokens.py",)),
     "B-170": (
-        "receivers that are down, hang and flap while the registry is killed",
-        ("tests/faults/test_notifications.py", "tests/events/test_delivery.py"),
+        "receivers that are down, hang and flap while the registry is killed; their certificates",
+        (
+            *("tests/faults/test_notifications.py", "tests/faults/test_endpoint_down.py"),
+            *("tests/events/test_delivery.py", "tests/events/test_sender.py"),
+            "tests/test_outgoing.py",
+        ),
     ),
     "B-171": ("bounds of what an event tells", ("tests/events/test_envelope.py",)),
     "B-172": ("two servers, purges and checks at once", ("tests/functional/test_two_servers.py",)),
