@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -27,7 +27,7 @@ def start_purging(
     configuration: Configuration,
     driver: Driver,
     reactor: Any,
-    is_in_use: Callable[[UploadId], bool],
+    is_in_use: Callable[[UploadId], Awaitable[bool]],
 ) -> list[Repeated]:
     """Begin what repeats: nothing if purges are off, or nothing may change.
 

@@ -43,6 +43,7 @@ from txregistry.metrics import (
     Actions,
     Exposition,
     MeasuredDriver,
+    Numbers,
     Pool,
     Requests,
     Sample,
@@ -76,6 +77,24 @@ class Watched(Protocol):
 
     def time_commands(self, told: Callable[[str, float], None]) -> None:
         """Have ``told`` called with the name of each command that was answered, and its seconds."""
+
+
+class FrontEnds(Protocol):
+    """Other processes that serve for this one (``sharing.SharedFronts``)."""
+
+    @property
+    def serving(self) -> int:
+        """How many do now."""
+
+    @property
+    def deaths(self) -> int:
+        """How many have ended without being asked to."""
+
+    async def numbers(self) -> Sequence[Numbers]:
+        """What they have counted."""
+
+    async def stacks(self) -> str:
+        """What all of their threads and requests are at."""
 
 
 class Timing(Protocol):
@@ -113,6 +132,7 @@ class Watch:
         self._front: RegistrySite | None = None
         self._registry: Registry | None = None
         self._redis: RedisCache | None = None
+        self._fronts: FrontEnds | None = None
         self._listener: Listener | None = None
         self._port: IListeningPort | None = None
         self._site: RegistrySite | None = None
@@ -123,6 +143,7 @@ class Watch:
         driver = configuration.storage.driver
         self._name = driver.name if isinstance(driver, NamedDriver) else "external"
         self._actions = Actions(self._name)
+        self._exposition = Exposition(self._requests, self._actions, self._samples)
         self.board = Board()
         self.board.add_condition("registry", "registry", lambda: self._state)
 
@@ -177,6 +198,14 @@ class Watch:
         self._registry = registry
         self._redis = redis
         self._state = ""
+
+    def serving_by(self, fronts: FrontEnds) -> None:
+        """Others serve the registry's ports."""
+        self._fronts = fronts
+        self._state = ""
+        self.board.add_condition(
+            "front ends", "registry", lambda: "" if fronts.serving else "no front end is there"
+        )
 
     def stopping(self) -> None:
         """The registry is about to end: nobody should be sent here any more."""
@@ -242,14 +271,23 @@ class Watch:
                 name: problem.text for name, problem in self.board.problems().items()
             },
             variables=self._variables,
-            stacks=self.stacks,
-            metrics=Exposition(self._requests, self._actions, self._samples).render
-            if self._is_counting
-            else None,
+            stacks=self._all_stacks,
+            metrics=self._metrics if self._is_counting else None,
             metrics_path=self._configuration.http.debug.prometheus.path,
         )
         limits = Limits(connections=DEBUG_CONNECTIONS, connections_per_address=DEBUG_CONNECTIONS)
         return WebSettings(pages=pages, limits=limits)
+
+    async def _metrics(self, accept: str) -> tuple[str, bytes]:
+        fronts = () if self._fronts is None else await self._fronts.numbers()
+        return self._exposition.render(accept, fronts)
+
+    async def _all_stacks(self) -> str:
+        return self.stacks() + ("" if self._fronts is None else await self._fronts.stacks())
+
+    def numbers(self) -> Numbers:
+        """Return what was counted here."""
+        return Numbers.of(self._requests, self._actions, self._samples())
 
     def _variables(self) -> Mapping[str, Any]:
         """What ``/debug/vars`` shows; registry:3 puts its whole configuration there, secrets
@@ -264,6 +302,7 @@ class Watch:
             "threads": threading.active_count(),
             "driver": None if status is None else _plain(status),
             "connections": 0 if self._front is None else len(self._front.channels),
+            "front_ends": 0 if self._fronts is None else self._fronts.serving,
         }
 
     def _samples(self) -> Iterator[Sample]:
@@ -274,6 +313,9 @@ class Watch:
         for name, kind in self.board.names().items():
             yield Sample("registry_health_failing", (name, kind), float(name in problems))
         yield from pool_samples(self._pools())
+        fronts = self._fronts
+        yield Sample("registry_front_ends", (), 0 if fronts is None else fronts.serving)
+        yield Sample("registry_front_end_deaths", (), 0 if fronts is None else fronts.deaths)
         if self._watched is not None:
             yield from driver_samples(self._watched.status())
         if self._notifications is not None:

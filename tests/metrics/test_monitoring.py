@@ -85,6 +85,7 @@ def test_every_metric_of_ours_is_looked_at_by_one_of_them():
         "registry_driver_breaker_open",
         "registry_driver_moved_bytes_total",
         "registry_driver_open_descriptors",
+        "registry_front_ends",
         "registry_notifications_events_total",
     }
 

@@ -8,7 +8,13 @@ import pytest
 from txregistry.oci.digests import Digest
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import UploadId
-from txregistry.registry.open_sessions import IDLE, LONGEST_WAIT, OpenSessions
+from txregistry.registry.open_sessions import (
+    IDLE,
+    LONGEST_WAIT,
+    TELL_EVERY,
+    Change,
+    OpenSessions,
+)
 from txregistry.storage.errors import Unavailable
 
 from .world import APP, Bytes, World, done
@@ -260,3 +266,52 @@ class UploadsTests:
         with pytest.raises(OciError):
             done(world.registry.uploads.append(APP, upload.id, upload.token, None, body))
         assert not self.is_full(world)
+
+
+class SharedTests:
+    """Several processes count the same, by what they tell each other."""
+
+    @pytest.fixture
+    def pair(self, time):
+        one, other = (OpenSessions(time, per_owner=1, total_bytes=100) for _ in range(2))
+        one.tell, other.tell = other.learn, one.learn
+        return one, other
+
+    def test_owner_has_one_share_in_all(self, pair):
+        one, other = pair
+        one.admit(A, "one")
+        with pytest.raises(OciError):
+            other.admit(B, "one")
+        other.ended(A)
+        one.admit(B, "one")
+        assert (one.count, other.count) == (1, 1)
+
+    def test_bytes_are_those_that_any_of_them_took(self, pair):
+        one, other = pair
+        one.admit(A, "one")
+        with other.attending(A):
+            other.resize(A, 90)
+        one.admit(B, "two")
+        with pytest.raises(OciError):
+            one.check_size(B, 20)
+        one.ended(A)
+        other.check_size(B, 20)
+
+    def test_growth_is_told_now_and_then_while_it_lasts(self, time):
+        told = []
+        sessions = OpenSessions(time)
+        sessions.admit(A, "one")
+        sessions.tell = told.append
+        with sessions.attending(A):
+            for size in (1, TELL_EVERY, TELL_EVERY + 1):
+                sessions.resize(A, size)
+            assert [change.size for change in told] == [TELL_EVERY]
+        assert [change.size for change in told] == [TELL_EVERY, TELL_EVERY + 1]
+
+    def test_what_comes_late_about_a_session_that_ended_is_nothing(self, pair):
+        one, other = pair
+        one.admit(A, "one")
+        other.ended(A)
+        one.learn(Change("a", "one", 5))
+        one.learn(Change("a", "", None))
+        assert (one.count, other.count) == (0, 0)

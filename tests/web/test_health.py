@@ -59,11 +59,14 @@ class DebugTests:
     """The port for those who run the registry."""
 
     def serve(self, house, problems=None, **pages):
+        async def stacks():
+            return "thread A\n"
+
         return house.serve(
             pages=Pages(
                 problems=lambda: problems or {},
                 variables=lambda: {"version": "1", "odd": {1}},
-                stacks=lambda: "thread A\n",
+                stacks=stacks,
                 **pages,
             )
         )
@@ -98,9 +101,10 @@ class DebugTests:
         )
 
     async def test_metrics_have_the_form_that_is_asked_for(self, house):
-        self.serve(
-            house, metrics=lambda accept: (f"text/{accept}", b"m 1\n"), metrics_path="/a/metrics"
-        )
+        async def metrics(accept):
+            return f"text/{accept}", b"m 1\n"
+
+        self.serve(house, metrics=metrics, metrics_path="/a/metrics")
         reply = await house.ask("GET", "/a/metrics", headers=["Accept: x"])
         assert (reply.status, reply.headers["content-type"], reply.body) == (
             200,

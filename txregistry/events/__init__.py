@@ -8,21 +8,24 @@
 ``docs/operate/notifications.md`` says what is promised.
 """
 
-from txregistry.events.counts import EndpointCounts, QueueCounts
+from txregistry.events.counts import EndpointCounts, Growth, QueueCounts
 from txregistry.events.directory import QueueError
 from txregistry.events.endpoint import Endpoint, Form
 from txregistry.events.envelope import Source
 from txregistry.events.notifications import Notifications, Plan
 from txregistry.events.notifier import Wishes
+from txregistry.events.spool import Spool
 
 __all__ = [
     "Endpoint",
     "EndpointCounts",
     "Form",
+    "Growth",
     "Notifications",
     "Plan",
     "QueueCounts",
     "QueueError",
     "Source",
+    "Spool",
     "Wishes",
 ]

@@ -7,8 +7,9 @@ Room: events. Plain numbers since the start of the process; nothing in them is s
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 
 @define
@@ -18,7 +19,7 @@ class EndpointCounts:
     Attributes:
         name: of the endpoint.
         where: the origin of its URL.
-        queued: put into the queue for it by this process.
+        queued: put into the queue for it since the start.
         waiting: in the queue, and not told yet.
         delivered: it accepted them, now and then one twice.
         failures: requests that it did not accept, or that did not reach it.
@@ -48,10 +49,10 @@ class EndpointCounts:
     waiting_since: float | None = None
     failures_in_row: int = 0
 
-    def took(self) -> None:
-        """One more is in the queue."""
-        self.queued += 1
-        self.waiting += 1
+    def took(self, count: int = 1) -> None:
+        """So many more are in the queue."""
+        self.queued += count
+        self.waiting += count
 
 
 @define
@@ -64,6 +65,21 @@ class QueueCounts:
         refused: events that could not be queued, so that the client was told that it failed.
     """
 
+    written: int = 0
+    pulls_lost: int = 0
+    refused: int = 0
+
+
+@frozen
+class Growth:
+    """What one process has put into the queue since it said so the last time.
+
+    Attributes:
+        queued: events, by the endpoint that they wait for.
+        written, pulls_lost, refused: as in :class:`QueueCounts`.
+    """
+
+    queued: Mapping[str, int]
     written: int = 0
     pulls_lost: int = 0
     refused: int = 0

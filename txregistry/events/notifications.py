@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from txregistry.events.counts import EndpointCounts, QueueCounts
+from txregistry.events.counts import EndpointCounts, Growth, QueueCounts
 from txregistry.events.cursors import load_cursors, save_cursors
 from txregistry.events.delivery import Delivery
 from txregistry.events.directory import QueueDirectory, QueueError
@@ -100,7 +100,7 @@ class Notifications:
                 f"the queue of notifications in {plan.directory} can't be used ({error.strerror});"
                 " mend that, or name another directory in notifications.queue.directory"
             ) from None
-        grown = Bell()
+        self._grown = grown = Bell()
         self._reader = SegmentReader(plan.directory)
         self._log = EventLog(
             self._writer,
@@ -134,6 +134,15 @@ class Notifications:
             )
             for endpoint, counts in counted
         ]
+
+    def grew(self, more: Growth) -> None:
+        """Another process has queued something: count it, and look for it at once."""
+        self.queue_counts.written += more.written
+        self.queue_counts.pulls_lost += more.pulls_lost
+        self.queue_counts.refused += more.refused
+        for counts in self.endpoint_counts:
+            counts.took(more.queued.get(counts.name, 0))
+        self._grown.ring()
 
     def start(self) -> None:
         """Begin to deliver."""

@@ -8,7 +8,7 @@ the first that complains is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from attrs import frozen
 
@@ -36,6 +36,8 @@ class Board:
     def __init__(self) -> None:
         self._conditions: list[tuple[str, str, Callable[[], str]]] = []
         self._checks: list[Check] = []
+        self._told: tuple[Problem, ...] = ()
+        self._is_told_of_check = False
 
     def add_condition(self, name: str, kind: str, problem: Callable[[], str]) -> None:
         """Ask ``problem`` whenever somebody looks; it says what is wrong, empty for nothing."""
@@ -44,6 +46,11 @@ class Board:
     def add_check(self, check: Check) -> None:
         """Show what a check finds; :meth:`start` starts it."""
         self._checks.append(check)
+
+    def tell(self, problems: Iterable[Problem], *, has_failing_check: bool) -> None:
+        """Show what another process has found, in place of what it had found before."""
+        self._told = tuple(problems)
+        self._is_told_of_check = has_failing_check
 
     def start(self) -> None:
         """Run every check, now and from now on."""
@@ -64,7 +71,7 @@ class Board:
 
     def has_failing_check(self) -> bool:
         """Say whether a check fails, whatever the conditions are."""
-        return any(check.problem for check in self._checks)
+        return self._is_told_of_check or any(check.problem for check in self._checks)
 
     def names(self) -> Mapping[str, str]:
         """Name -> kind of everything that is looked at."""
@@ -79,3 +86,4 @@ class Board:
         for check in self._checks:
             if check.problem:
                 yield Problem(check.name, check.kind, check.problem)
+        yield from self._told

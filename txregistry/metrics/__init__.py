@@ -8,6 +8,7 @@ Room: metrics. Must not know routes, nor how a driver is reached.
 ``requests``  counts of answered requests
 ``measured``  a driver that is timed
 ``samples``   what is true now: the driver's state, queues, windows, pools of processes
+``numbers``   all of it as one value, and those of several processes added up
 ``exposing``  all of it as text, made when a collector asks
 
 Nothing is registered globally, so that two registries in one process do not add up.
@@ -16,6 +17,7 @@ Nothing is registered globally, so that two registries in one process do not add
 from txregistry.metrics.exposing import Exposition
 from txregistry.metrics.families import FAMILIES, Family, Kind
 from txregistry.metrics.measured import Actions, MeasuredDriver
+from txregistry.metrics.numbers import Numbers, Together
 from txregistry.metrics.requests import Requests, handler_of
 from txregistry.metrics.samples import (
     Pool,
@@ -33,9 +35,11 @@ __all__ = [
     "Family",
     "Kind",
     "MeasuredDriver",
+    "Numbers",
     "Pool",
     "Requests",
     "Sample",
+    "Together",
     "cache_samples",
     "driver_samples",
     "handler_of",

@@ -7,7 +7,7 @@ numbers are handed to it when a collector asks and not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -17,9 +17,10 @@ from prometheus_client.registry import Collector
 
 from txregistry.metrics.families import FAMILIES, Family, Kind
 from txregistry.metrics.measured import Actions
+from txregistry.metrics.numbers import Numbers, Tally, added
 from txregistry.metrics.requests import Requests
 from txregistry.metrics.samples import Sample
-from txregistry.metrics.tallies import Counts, Histogram, Series
+from txregistry.metrics.tallies import Labels
 
 
 class Exposition:
@@ -33,41 +34,30 @@ class Exposition:
     def __init__(
         self, requests: Requests, actions: Actions, present: Callable[[], Iterable[Sample]]
     ) -> None:
+        self._fronts: list[Numbers] = []
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._registry.register(_Collector(requests, actions, present))
+        self._registry.register(
+            _Collector(lambda: added(Numbers.of(requests, actions, present()), self._fronts))
+        )
 
-    def render(self, accept: str) -> tuple[str, bytes]:
+    def render(self, accept: str, fronts: Iterable[Numbers] = ()) -> tuple[str, bytes]:
         """Return the content type and the text.
 
         Args:
             accept: the collector's Accept header.
+            fronts: what other processes have counted that serve for us.
         """
+        self._fronts = list(fronts)
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self._registry)
 
 
 class _Collector(Collector):
-    def __init__(
-        self, requests: Requests, actions: Actions, present: Callable[[], Iterable[Sample]]
-    ) -> None:
-        self._present = present
-        self._counts = {
-            "registry_http_requests": requests.answered,
-            "registry_http_refusals": requests.refusals,
-            "registry_upload_sessions": requests.steps,
-            "registry_storage_action_errors": actions.errors,
-        }
-        self._histograms = {
-            "registry_http_request_duration_seconds": requests.durations,
-            "registry_http_request_size_bytes": requests.request_sizes,
-            "registry_http_response_size_bytes": requests.response_sizes,
-            "registry_storage_action_seconds": actions.durations,
-            "registry_storage_cache_redis_seconds": actions.redis,
-            "registry_driver_command_seconds": actions.commands,
-        }
+    def __init__(self, count: Callable[[], Numbers]) -> None:
+        self._count = count
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: names can't clash, and asking for numbers at the start would be too early."""
@@ -75,43 +65,37 @@ class _Collector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Return every metric, those of which there is nothing to tell included."""
-        samples: dict[str, list[Sample]] = {name: [] for name in FAMILIES}
-        for name, counts in self._counts.items():
-            samples[name] += _samples_of(name, counts)
-        for sample in self._present():
-            samples[sample.name].append(sample)
+        numbers = self._count()
         for name, family in FAMILIES.items():
-            histogram = self._histograms.get(name)
-            yield _plain(family, samples[name]) if histogram is None else _told(family, histogram)
+            if family.kind is Kind.HISTOGRAM:
+                yield _told(family, numbers.histograms.get(name, {}))
+            else:
+                yield _plain(family, numbers.plain.get(name, {}))
 
 
-def _samples_of(name: str, counts: Counts) -> list[Sample]:
-    return [Sample(name, labels, value) for labels, value in counts.values.items()]
-
-
-def _plain(family: Family, samples: Iterable[Sample]) -> Metric:
+def _plain(family: Family, rows: Mapping[Labels, float]) -> Metric:
     shape = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
     metric = shape(family.name, family.meaning, labels=family.labels)
-    for sample in samples:
-        metric.add_metric(sample.labels, sample.value)
+    for labels, value in rows.items():
+        metric.add_metric(labels, value)
     return metric
 
 
-def _told(family: Family, histogram: Histogram) -> Metric:
+def _told(family: Family, rows: Mapping[Labels, Tally]) -> Metric:
     metric = HistogramMetricFamily(family.name, family.meaning, labels=family.labels)
-    for labels, series in histogram.series.items():
-        metric.add_metric(labels, _buckets(histogram, series), series.total)
+    for labels, tally in rows.items():
+        metric.add_metric(labels, _buckets(tally), tally.total)
     return metric
 
 
-def _buckets(histogram: Histogram, series: Series) -> list[tuple[str, float]]:
+def _buckets(tally: Tally) -> list[tuple[str, float]]:
     """Return the end of each bucket, with the count of all values up to it."""
     ends = [
-        *(f"{bound:g}" if bound < 1e6 else f"{bound:.1f}" for bound in histogram.bounds),
+        *(f"{bound:g}" if bound < 1e6 else f"{bound:.1f}" for bound in tally.bounds),
         "+Inf",
     ]
     buckets, so_far = [], 0
-    for end, count in zip(ends, series.counts, strict=True):
+    for end, count in zip(ends, tally.counts, strict=True):
         so_far += count
         buckets.append((end, float(so_far)))
     return buckets

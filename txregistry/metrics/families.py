@@ -268,6 +268,19 @@ _ALL = (
         ("pool",),
         "Logins that found no place to wait (429), manifests that a process died of (503).",
     ),
+    # several front ends
+    Family(
+        "registry_front_ends",
+        _GAUGE,
+        (),
+        "Processes beside the main one that serve clients; 0 if it serves them itself.",
+    ),
+    Family(
+        "registry_front_end_deaths",
+        _COUNTER,
+        (),
+        "Ends of such processes that nobody asked for.",
+    ),
     # this host
     Family("registry_ready", _GAUGE, (), "1 while this host may be sent requests."),
     Family(

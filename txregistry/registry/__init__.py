@@ -17,6 +17,7 @@ from txregistry.registry.observer import (
     Nobody,
     Observer,
 )
+from txregistry.registry.open_sessions import Change, OpenSessions
 from txregistry.registry.purge import PurgeReport, purge_uploads
 from txregistry.registry.referrers import Referrers, ReferrersPage
 from txregistry.registry.registry import Options, Registry, new_upload_id, open_registry
@@ -32,10 +33,12 @@ __all__ = [
     "Body",
     "BodyCut",
     "Catalog",
+    "Change",
     "Event",
     "Manifests",
     "Nobody",
     "Observer",
+    "OpenSessions",
     "Options",
     "Parse",
     "PurgeReport",

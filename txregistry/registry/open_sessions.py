@@ -18,7 +18,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from attrs import define
+from attrs import define, frozen
 
 from txregistry.oci.errors import Code, OciError
 from txregistry.oci.names import UploadId
@@ -30,12 +30,35 @@ IDLE = 3600.0
 #: Most seconds that a refused client is told to wait. Arbitrary: others may finish long before.
 LONGEST_WAIT = 60
 
+#: Bytes by which a session has grown when others are told before the request has ended. Arbitrary.
+TELL_EVERY = 16 * 1024 * 1024
+
+
+@frozen
+class Change:
+    """What one process has counted, for the others.
+
+    Attributes:
+        session: the text of its id.
+        owner: whose it is.
+        size: bytes that it holds now; None: it has ended.
+    """
+
+    session: str
+    owner: str
+    size: int | None
+
+
+def _tell_nobody(change: Change) -> None:
+    """For a process that serves alone."""
+
 
 @define
 class _Open:
     owner: str
     seen: float
     size: int = 0
+    told: int = 0
 
 
 class OpenSessions:
@@ -46,6 +69,9 @@ class OpenSessions:
         total: most in all; None for no cap.
         per_owner: most of one owner; None for no cap.
         total_bytes, bytes_per_owner: likewise, bytes that they hold.
+
+    Attributes:
+        tell: told of what is counted here; may be set.
     """
 
     def __init__(
@@ -68,6 +94,7 @@ class OpenSessions:
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._by_owner: Counter[str] = Counter()
         self._attended: Counter[str] = Counter()
+        self.tell: Callable[[Change], None] = _tell_nobody
 
     def admit(self, upload_id: UploadId, owner: str) -> None:
         """Count one more.
@@ -90,9 +117,27 @@ class OpenSessions:
             raise OciError(
                 Code.UNAVAILABLE, "too many uploads are open", retry_after=self._wait(now)
             )
-        self._open[upload_id.text] = _Open(owner, now)
+        self._begin(upload_id.text, owner)
+        self.tell(Change(upload_id.text, owner, 0))
+
+    def _begin(self, text: str, owner: str) -> _Open:
+        session = self._open[text] = _Open(owner, self._now())
         if owner:
             self._by_owner[owner] += 1
+        return session
+
+    def learn(self, change: Change) -> None:
+        """Count what another process has counted; no cap refuses it."""
+        if change.size is None:
+            self._end(change.session)
+            return
+        session = self._open.get(change.session)
+        if session is None and change.size == 0:
+            session = self._begin(change.session, change.owner)
+        if session is not None:  # else it has ended, or began before we did
+            self._weigh(session, change.size)
+            session.told = change.size
+            self._see(change.session)
 
     def check_size(self, upload_id: UploadId, size: int) -> None:
         """Make sure that a session may come to hold so many bytes.
@@ -126,6 +171,12 @@ class OpenSessions:
         session = self._open.get(upload_id.text)
         if session is not None:
             self._weigh(session, size)
+            if size - session.told >= TELL_EVERY:
+                self._tell_size(upload_id.text, session)
+
+    def _tell_size(self, text: str, session: _Open) -> None:
+        session.told = session.size
+        self.tell(Change(text, session.owner, session.size))
 
     def _weigh(self, session: _Open, size: int) -> None:
         self._bytes += size - session.size
@@ -141,15 +192,20 @@ class OpenSessions:
 
     def ended(self, upload_id: UploadId) -> None:
         """Count one less, if it is counted."""
-        gone = self._open.pop(upload_id.text, None)
+        if self._end(upload_id.text):
+            self.tell(Change(upload_id.text, "", None))
+
+    def _end(self, text: str) -> bool:
+        gone = self._open.pop(text, None)
         if gone is None:
-            return
+            return False
         self._weigh(gone, 0)
         if gone.owner:
             self._by_owner[gone.owner] -= 1
             if not self._by_owner[gone.owner]:
                 del self._by_owner[gone.owner]
                 del self._bytes_by_owner[gone.owner]
+        return True
 
     @contextmanager
     def attending(self, upload_id: UploadId) -> Iterator[None]:
@@ -160,6 +216,9 @@ class OpenSessions:
             yield
         finally:
             self._see(upload_id.text)
+            session = self._open.get(upload_id.text)
+            if session is not None and session.size != session.told:
+                self._tell_size(upload_id.text, session)
             self._attended[upload_id.text] -= 1
             if not self._attended[upload_id.text]:
                 del self._attended[upload_id.text]
@@ -182,7 +241,7 @@ class OpenSessions:
             if text in self._attended:
                 self._see(text)  # one request may last for days
             else:
-                self.ended(UploadId(text))
+                self._end(text)
 
     def _wait(self, now: float) -> int:
         oldest = next(iter(self._open.values()), None)

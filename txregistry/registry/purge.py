@@ -13,7 +13,7 @@ each session, 1 more for each that goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from attrs import define
@@ -52,7 +52,7 @@ class PurgeReport:
     failed: int = 0
 
 
-def _nobody(upload_id: UploadId) -> bool:
+async def _nobody(upload_id: UploadId) -> bool:
     return False
 
 
@@ -61,7 +61,7 @@ async def purge_uploads(
     now: float,
     age: float,
     dry_run: bool = False,
-    is_in_use: Callable[[UploadId], bool] = _nobody,
+    is_in_use: Callable[[UploadId], Awaitable[bool]] = _nobody,
 ) -> PurgeReport:
     """Remove the sessions whose last activity is more than ``age`` seconds before ``now``.
 
@@ -87,7 +87,7 @@ class _Purge:
         driver: Driver,
         before: float,
         dry_run: bool,
-        is_in_use: Callable[[UploadId], bool],
+        is_in_use: Callable[[UploadId], Awaitable[bool]],
     ) -> None:
         self.report = PurgeReport()
         self._driver = driver
@@ -115,7 +115,9 @@ class _Purge:
     async def _session(self, place: Place) -> None:
         self.report.examined += 1
         latest, size = await self._look(place)
-        if latest is None or latest >= self._before or self._is_in_use(place.upload_id):
+        if latest is None or latest >= self._before:
+            return
+        if await self._is_in_use(place.upload_id):
             return
         if not self._dry_run:
             await self._driver.delete(place.directory)

@@ -140,11 +140,16 @@ class Uploads:
         return upload
 
     @property
+    def open_sessions(self) -> OpenSessions:
+        """Those that are counted here."""
+        return self._open
+
+    @property
     def open_count(self) -> int:
         """Sessions that were begun here and have neither ended nor been left for long."""
         return self._open.count
 
-    def is_in_use(self, upload_id: UploadId) -> bool:
+    async def is_in_use(self, upload_id: UploadId) -> bool:
         """Say whether a request of this process is at work on a session."""
         return self._open.is_attended(upload_id)
 

@@ -7,7 +7,7 @@ be secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -27,6 +27,6 @@ class Pages:
 
     problems: Callable[[], Mapping[str, str]]
     variables: Callable[[], Mapping[str, Any]]
-    stacks: Callable[[], str]
-    metrics: Callable[[str], tuple[str, bytes]] | None = None
+    stacks: Callable[[], Awaitable[str]]
+    metrics: Callable[[str], Awaitable[tuple[str, bytes]]] | None = None
     metrics_path: str = "/metrics"

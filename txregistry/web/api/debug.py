@@ -35,15 +35,16 @@ async def variables(call: Call) -> Answer:
 
 async def stacks(call: Call) -> Answer:
     """GET ``/debug/stacks``: what every thread and every request is at."""
-    text = _pages(call).stacks().encode("utf-8", "backslashreplace")
-    return Answer(200, (("Content-Type", "text/plain; charset=utf-8"),), text)
+    text = await _pages(call).stacks()
+    body = text.encode("utf-8", "backslashreplace")
+    return Answer(200, (("Content-Type", "text/plain; charset=utf-8"),), body)
 
 
 async def metrics(call: Call) -> Answer:
     """GET: all metrics, in the form that the collector asks for."""
     collect = _pages(call).metrics
     assert collect is not None
-    content_type, text = collect(call.header(b"Accept") or "")
+    content_type, text = await collect(call.header(b"Accept") or "")
     return Answer(200, (("Content-Type", content_type),), text)
 
 
