@@ -32,6 +32,13 @@ ROOMS = {
     "config": set(),
     "errand": set(),
     "health": {"storage", "upkeep", "outgoing"},
+    "fronts": {"config", "process"},
+    "sharing": {"config", "events", "fronts", "health", "metrics", "oci"},
+    "front_end": {
+        *("access_log", "config", "events", "fronts", "health", "notifying", "oci", "process"),
+        *("registry", "service", "serving", "stacks", "storage", "systemd", "telemetry"),
+        "translation",
+    },
     "listening": {"config"},
     "tracing": {"errand", "storage"},
     "metrics": {"errand", "events", "process", "storage", "web"},
@@ -69,6 +76,7 @@ ROOMS = {
         *("authentication", "oci", "storage", "ipc", "process", "registry", "auth", "web"),
         *("config", "events", "listening", "notifying", "ports", "systemd", "tls", "challenges"),
         *("purging", "redis_cache", "reloading", "telemetry", "upkeep", "watching"),
+        *("fronts", "sharing"),
     },
     "serving": {"access_log", "config", "process", "service", "stacks", "systemd", "telemetry"},
     "oneshot": {"config", "process", "translation", "serving"},
@@ -76,6 +84,7 @@ ROOMS = {
     "tap": {
         "access_log",
         "config",
+        "fronts",
         "process",
         "service",
         "serving",
@@ -105,6 +114,13 @@ SHARED = "objects"
 #: A room that may import another only in part: (who, whom) -> modules.
 PARTS = {
     ("events", "storage"): {"txregistry.storage.blocking"},
+    ("fronts", "process"): {
+        "txregistry.process.breaker",
+        "txregistry.process.inheritance",
+        "txregistry.process.supervision",
+    },
+    ("front_end", "process"): {"txregistry.process.spec"},
+    ("front_end", "storage"): {"txregistry.storage.errors"},
     ("notifying", "process"): {"txregistry.process.spec"},
     ("authentication", "process"): {"txregistry.process.spec"},
     ("identify", "storage"): {"txregistry.storage.blocking"},

@@ -33,10 +33,13 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``listening``  one socket;  ``ports`` all of them
 ``reloading``  what SIGHUP changes;  ``telemetry`` logs
 ``access_log`` a line for each request;  ``stacks`` what every thread is at
+``fronts``     several processes that serve (imports config, and of process how things are started)
 ``notifying``  the wiring of ``events``;  ``watching`` that of ``health``, ``metrics``, ``tracing``
 ``authentication`` the wiring of ``auth`` and ``identify``
 ``translation``  what the configuration says, in each room's words
+``sharing``    the wiring of ``fronts``, in the main process
 ``service``    the wiring of all;  ``serving`` and ``tap`` the ways in
+``front_end``  one of several processes that serve
 ``oneshot``    runs a command's work against a driver;  ``drivertest`` the suite's command,
                ``maintenance`` those of ``admin``;  ``cli`` the command line
 ``driver``     the facade for driver authors

@@ -61,6 +61,11 @@ class Listener:
         self.is_local = bound.family == socket.AF_UNIX
         self.where = _describe(bound, "https" if is_tls else "http")
 
+    @property
+    def descriptor(self) -> int:
+        """Of the socket, while nobody serves it."""
+        return self._socket.fileno()
+
     def serve(self, reactor: PortAdopter, factory: IProtocolFactory) -> IListeningPort:
         """Hand the socket to the reactor; what waits in the backlog is served at once."""
         if self.is_local and self._is_passed:

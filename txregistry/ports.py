@@ -52,6 +52,19 @@ class Ports:
         """What to tell people: where clients are served."""
         return ", ".join(port.listener.where for port in self._ports if not port.is_acme)
 
+    @property
+    def shared(self) -> list[tuple[int, str]]:
+        """What others may serve in our place: descriptors, with the names of which ``bind`` makes
+        the same of them when they are passed.
+        """
+        return [
+            (
+                port.listener.descriptor,
+                "acme" if port.is_acme else "" if port.is_tls else "plain",
+            )
+            for port in self._ports
+        ]
+
     # -- start
 
     def bind(self, http: Http, passed: Sequence[Passed] = ()) -> None:

@@ -11,7 +11,7 @@ Clients that connect between the bind and the driver's hello wait in the backlog
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any, Protocol
 
@@ -25,9 +25,11 @@ from txregistry import __version__
 from txregistry.authentication import Authentication
 from txregistry.challenges import Webroot
 from txregistry.config import Configuration, Log
-from txregistry.events import Notifications
+from txregistry.events import Notifications, Spool
+from txregistry.fronts import Outlet
 from txregistry.listening import ListenError
 from txregistry.notifying import open_notifications
+from txregistry.oci.names import UploadId
 from txregistry.ports import Ports
 from txregistry.process.limits import allow_descriptors
 from txregistry.process.parsing import ManifestParser
@@ -35,11 +37,13 @@ from txregistry.process.spec import StartError
 from txregistry.purging import start_purging
 from txregistry.redis_cache import RedisCache
 from txregistry.registry import (
+    Parse,
     Registry,
     SecretRequired,
     load_or_create_secret,
 )
 from txregistry.reloading import Prepare, Reloading
+from txregistry.sharing import SharedFronts
 from txregistry.storage.errors import StorageError
 from txregistry.systemd import Systemd
 from txregistry.tls import TlsError
@@ -73,6 +77,24 @@ class Front(Protocol):
         """Finish the requests in flight within ``timeout`` seconds, close what is left."""
 
 
+async def find_secret(configuration: Configuration, opened: OpenedDriver) -> bytes:
+    """Return the key of upload tokens: the one that is configured, or that the storage holds.
+
+    Raises:
+        StartError: hosts could not agree on one here.
+        StorageError: the storage can't be asked now.
+    """
+    try:
+        return await load_or_create_secret(
+            opened.driver, configuration.http.secret, is_decided=opened.decides_conditions
+        )
+    except SecretRequired as error:
+        raise StartError(
+            "http.secret is not set, and hosts can't agree on one in a storage without"
+            " conditional puts: set http.secret to the same long random text on all hosts"
+        ) from error
+
+
 class RegistryService(Service):
     """One registry: its sockets, its storage driver, its upkeep.
 
@@ -81,6 +103,9 @@ class RegistryService(Service):
         announce: told where it listens and where it stores, once it does.
         access_log: told of each answered request.
         opener: opens the driver.
+        queue: opens the queue of notifications.
+        secret: finds the key of upload tokens.
+        outlet: takes the lines of front ends; None: they write to where this process does.
         reread: reads the configuration again, for a reload.
         adjust_log: puts other settings of the log to use.
         systemd: what started us, if it did.
@@ -95,6 +120,11 @@ class RegistryService(Service):
         announce: Callable[[str], None] = lambda sentence: None,
         access_log: Callable[[AccessRecord], None] | None = None,
         opener: Callable[[Configuration, Any], OpenedDriver] = open_driver,
+        queue: Callable[
+            [Configuration, Any, Parse], Notifications | Spool | None
+        ] = open_notifications,
+        secret: Callable[[Configuration, OpenedDriver], Awaitable[bytes]] = find_secret,
+        outlet: Outlet | None = None,
         reread: Callable[[], Configuration] | None = None,
         adjust_log: Callable[[Log], None] = lambda settings: None,
         systemd: Systemd = Systemd(),  # noqa: B008  # frozen
@@ -105,6 +135,9 @@ class RegistryService(Service):
         self._announce = announce
         self._access_log = access_log
         self._opener = opener
+        self._open_queue = queue
+        self._find_secret = secret
+        self._outlet = outlet
         self._reread = reread or (lambda: configuration)
         self._adjust_log = adjust_log
         self._systemd = systemd
@@ -118,7 +151,9 @@ class RegistryService(Service):
         self._upkeep: list[Repeated] = []
         self._parser = ManifestParser()
         self._cache: RedisCache | None = None
-        self._notifications: Notifications | None = None
+        self._notifications: Notifications | Spool | None = None
+        self._registry: Registry | None = None
+        self._fronts: SharedFronts | None = None
         self._authentication = Authentication(configuration.auth, configuration.http, reactor)
         self._watch = Watch(
             configuration,
@@ -157,7 +192,7 @@ class RegistryService(Service):
             _log.warn("{warning}", warning=warning)
         try:
             self._authentication.load()
-            self._notifications = open_notifications(
+            self._notifications = self._open_queue(
                 self._configuration, self._reactor, self._parser.parse
             )
             self._opened = self._opener(self._configuration, self._reactor)
@@ -167,11 +202,13 @@ class RegistryService(Service):
                 self._notifications.abandon()
             raise
         Service.startService(self)
-        self._watch.start(self._opened, self._notifications)
+        queue = self._notifications
+        self._watch.start(self._opened, queue if isinstance(queue, Notifications) else None)
         if self._notifications is not None:
             self._notifications.start()
         self._end_watch = self._systemd.watch(self._reactor)
-        self._authentication.start()
+        if not self._has_front_ends:
+            self._authentication.start()
         self._starting = Deferred.fromCoroutine(self._start(self._opened))
 
     async def _start(self, opened: OpenedDriver) -> None:
@@ -179,21 +216,15 @@ class RegistryService(Service):
             is_ready = bool(await opened.hello())
             if not self.running:
                 return  # told to stop meanwhile; to who waits for a driver that is like its end
-            self._cache = open_cache(self._configuration, self._reactor, self._watch.redis_took)
-            registry = build_registry(
-                self._configuration,
-                self._watch.measured(opened.driver),
-                self._reactor,
-                self._parser,
-                None if self._notifications is None else self._notifications.observer,
-                self._cache,
+            use_secret, serve = (
+                self._share(opened) if self._has_front_ends else self._furnish(opened)
             )
             # A storage that does not answer for the moment holds up its own requests only.
-            is_agreed = is_ready and await self._agree_on_secret(registry, opened)
-            self._serve(registry)
+            is_agreed = is_ready and await self._agree_on_secret(use_secret, opened)
+            serve()
             while not is_agreed:
                 await deferLater(self._reactor, SECRET_RETRY)
-                is_agreed = await self._agree_on_secret(registry, opened)
+                is_agreed = await self._agree_on_secret(use_secret, opened)
         except CancelledError:
             raise
         except StartError as error:
@@ -204,7 +235,9 @@ class RegistryService(Service):
                 "the registry can't be started because of a fault of its own; its log has the traceback"
             )
 
-    async def _agree_on_secret(self, registry: Registry, opened: OpenedDriver) -> bool:
+    async def _agree_on_secret(
+        self, use_secret: Callable[[bytes], None], opened: OpenedDriver
+    ) -> bool:
         """Learn the key of upload tokens; False if the storage, which holds it, can't be asked
         now.
 
@@ -212,24 +245,33 @@ class RegistryService(Service):
             StartError: hosts could not agree on one here.
         """
         try:
-            secret = await load_or_create_secret(
-                opened.driver,
-                self._configuration.http.secret,
-                is_decided=opened.decides_conditions,
-            )
-            registry.use_secret(secret)
-            self._authentication.use_secret(secret)
-        except SecretRequired as error:
-            raise StartError(
-                "http.secret is not set, and hosts can't agree on one in a storage without"
-                " conditional puts: set http.secret to the same long random text on all hosts"
-            ) from error
+            use_secret(await self._find_secret(self._configuration, opened))
         except StorageError as error:
             _log.warn(
                 "uploads are refused until the token key can be read: {error}", error=str(error)
             )
             return False
         return True
+
+    # -- serving, in this process
+
+    def _furnish(self, opened: OpenedDriver) -> tuple[Callable[[bytes], None], Callable[[], None]]:
+        """Build the registry; returns what takes its secret, and what serves it."""
+        self._cache = open_cache(self._configuration, self._reactor, self._watch.redis_took)
+        self._registry = registry = build_registry(
+            self._configuration,
+            self._watch.measured(opened.driver),
+            self._reactor,
+            self._parser,
+            None if self._notifications is None else self._notifications.observer,
+            self._cache,
+        )
+
+        def use_secret(secret: bytes) -> None:
+            registry.use_secret(secret)
+            self._authentication.use_secret(secret)
+
+        return use_secret, lambda: self._serve(registry)
 
     def _serve(self, registry: Registry) -> None:
         configuration = self._configuration
@@ -244,15 +286,81 @@ class RegistryService(Service):
         self._reloading = self._make_reloading(self._ports, site, acme)
         self._front = site
         self._watch.serving(site, registry, self._cache)
+        self._begin_purging(registry.uploads.is_in_use)
+        self._tell_ready(where)
+
+    def _begin_purging(self, is_in_use: Callable[[UploadId], Awaitable[bool]]) -> None:
         assert self._opened is not None
         self._upkeep += start_purging(
-            configuration, self._opened.driver, self._reactor, registry.uploads.is_in_use
+            self._configuration, self._opened.driver, self._reactor, is_in_use
         )
-        sentence = f"listening on {where}, storing in {configuration.storage.driver.describe()}"
+
+    def _tell_ready(self, where: str) -> None:
+        sentence = (
+            f"listening on {where}, storing in {self._configuration.storage.driver.describe()}"
+        )
         _log.info("txregistry {version}: {sentence}", version=__version__, sentence=sentence)
         self._announce(sentence)
         self._status = sentence
         self._systemd.ready(sentence)
+
+    # -- serving, in several others
+
+    @property
+    def _has_front_ends(self) -> bool:
+        return self._configuration.http.workers > 1
+
+    def _share(self, opened: OpenedDriver) -> tuple[Callable[[bytes], None], Callable[[], None]]:
+        """Prepare the front ends; returns what takes their secret, and what starts them."""
+        ports, queue = self._ports, self._notifications
+        assert ports is not None
+        self._front = self._fronts = fronts = SharedFronts(
+            self._configuration,
+            self._reactor,
+            entries=ports.shared,
+            driver=opened.status().name,
+            socket=opened.socket,
+            board=self._watch.board,
+            notifications=queue if isinstance(queue, Notifications) else None,
+            when_up=lambda: self._shared(ports, fronts),
+            when_failed=self._when_failed,
+            outlet=self._outlet,
+        )
+        return fronts.use_secret, fronts.start
+
+    def _shared(self, ports: Ports, fronts: SharedFronts) -> None:
+        """All front ends serve."""
+        self._reloading = self._make_shared_reloading(ports, fronts)
+        self._watch.serving_by(fronts)
+        self._begin_purging(fronts.is_in_use)
+        count = self._configuration.http.workers
+        self._tell_ready(f"{ports.where} ({count} processes)")
+
+    def _make_shared_reloading(self, ports: Ports, fronts: SharedFronts) -> Reloading:
+        def prepare_files(configuration: Configuration) -> Callable[[], None]:
+            """Front ends read the same files, and by then they have been found good."""
+            Authentication(configuration.auth, configuration.http, self._reactor).load()
+            return lambda: None
+
+        parts: list[Prepare] = [
+            lambda configuration: ports.prepare(configuration.http),
+            prepare_files,
+            lambda configuration: lambda: fronts.adopt(configuration),
+            lambda configuration: lambda: self._adjust_log(configuration.log),
+        ]
+        return Reloading(self._configuration, self._reread, parts, (TlsError, StartError))
+
+    # -- what a front end is asked by the main process
+
+    @property
+    def registry(self) -> Registry | None:
+        """What is served; None before that, and if others serve it."""
+        return self._registry
+
+    @property
+    def watch(self) -> Watch:
+        """What looks at it."""
+        return self._watch
 
     def _web_settings(
         self, configuration: Configuration, authentication: Authentication
@@ -298,7 +406,9 @@ class RegistryService(Service):
         return Reloading(self._configuration, self._reread, parts, (TlsError, StartError))
 
     def stacks(self, interrupted: FrameType | None = None) -> str:
-        """Return what every request and every thread is at, as text."""
+        """Return what every request and every thread of this process is at, as text."""
+        if interrupted is not None and self._fronts is not None:
+            self._fronts.dump()
         return self._watch.stacks(interrupted)
 
     # -- stop

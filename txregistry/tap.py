@@ -27,6 +27,7 @@ from twisted.python.logfile import LogFile
 from txregistry import __version__
 from txregistry.access_log import make_access_log
 from txregistry.config import ConfigError, Configuration, load
+from txregistry.fronts import Outlet
 from txregistry.process.spec import StartError
 from txregistry.service import RegistryService
 from txregistry.serving import reload_on_hangup, spare_collector, the_reactor
@@ -116,6 +117,24 @@ def _open_log(name: str) -> TextIO:
     return cast(TextIO, file)
 
 
+def _outlet(name: str | None, file: TextIO | None) -> Outlet | None:
+    """Return where the lines of front ends go: to our log's file, which only we may rotate, or by
+    way of whatever log twistd was asked for. Where ours goes to standard error they do so themselves.
+    """
+    if name == "-":
+        return None
+
+    def write(line: bytes) -> None:
+        text = line.decode("utf-8", "backslashreplace")
+        if file is None:
+            _log.info("{line}", line=text)
+        else:
+            file.write(text + "\n")
+            file.flush()
+
+    return write
+
+
 def makeService(options: Options) -> IService:
     """The service for twistd."""
     reactor = the_reactor()
@@ -139,6 +158,7 @@ def makeService(options: Options) -> IService:
         reread=options.read,
         adjust_log=log.adjust,
         systemd=Systemd.taken_from(os.environ, os.getpid()),
+        outlet=_outlet(options.log_name, file),
     )
     if options.log_name is not None:
         service.observer = log

@@ -51,6 +51,10 @@ class OpenedDriver(Protocol):
 
     driver: Driver
 
+    @property
+    def socket(self) -> str:
+        """The path at which other processes reach it."""
+
     async def hello(self) -> object:
         """Wait until it is ready."""
 
@@ -74,6 +78,19 @@ def open_driver(configuration: Configuration, reactor: Any) -> OpenedDriver:
         StartError: its program is not there.
     """
     spec = driver_spec(configuration.storage, configuration.middleware.storage)
+    return OpenDriver(spec, reactor, supervision=supervision_of(configuration.storage))
+
+
+def attach_driver(
+    configuration: Configuration, reactor: Any, *, name: str, socket: str
+) -> OpenedDriver:
+    """Attach to the driver that another process has started.
+
+    Args:
+        name: of it, for messages and metrics.
+        socket: where it listens.
+    """
+    spec = DriverSpec(name, socket=socket)
     return OpenDriver(spec, reactor, supervision=supervision_of(configuration.storage))
 
 

@@ -146,6 +146,7 @@ KEYS = {
     "http.secret": ("http.secret", "", "0123", "0123", ["[x]", "{a: b}"]),
     "http.relativeurls": ("http.relative_urls", True, "'false'", False, ["maybe", "0"]),
     "http.draintimeout": ("http.drain_timeout", 8.0, "1m30s", 90.0, ["-1s", "soon", "true", "1.5"]),
+    "http.workers": ("http.workers", 1, "4", 4, ["0", "65", "two", "-1"]),
     "http.headers": (
         "http.headers",
         {},

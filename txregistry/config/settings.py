@@ -103,6 +103,7 @@ class Http:
         listeners: where to listen besides ``addr``.
         drain_timeout: seconds that requests in flight are given when we are told to stop.
             Less than the ten that ``docker stop`` waits.
+        workers: processes that serve; with one, the main process does.
     """
 
     addr: str = _key(TEXT, "127.0.0.1:5000")
@@ -113,6 +114,7 @@ class Http:
     secret: str = _key(SECRET, "")
     relative_urls: bool = _key(FLAG, True)
     drain_timeout: float = _key(duration(), 8.0)
+    workers: int = _key(whole(1, 64), 1)
     headers: Mapping[str, tuple[str, ...]] = _key(HEADERS, {})
     trusted_proxies: tuple[str, ...] = _key(HOSTS, ())
     root: Root = _section(Root)

@@ -125,6 +125,12 @@ class OpenDriver:
         )
         return commands.LOCAL_CONDITIONS not in hello["features"]
 
+    @property
+    def socket(self) -> str:
+        """The path at which other processes reach it."""
+        path = self.spec.socket if self.child is None else self.child.path
+        return path or ""
+
     def time_commands(self, told: Callable[[str, float], None]) -> None:
         """Have ``told`` called with the name of each command that was answered, and its seconds."""
         self.links.when_answered = told
