@@ -213,6 +213,15 @@ class SharingTests:
 
         registry.until(lambda: shown() == {"main", "front-1", "front-2"})
 
+    def test_address_that_is_taken_stops_the_start(self, registry, tmp_path):
+        other = SharedRegistry(tmp_path / "other")
+        other.reconfigure({"http": {"addr": registry.address}})
+        done = subprocess.run(
+            other.command, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 1
+        assert "is in use" in done.stderr.splitlines()[-1]
+
 
 def decoded(line):
     """A line of the log; what the interpreter itself writes there is none."""
@@ -376,15 +385,6 @@ class EndTests:
         tls.until(lambda: not any(is_alive(pid) for pid in processes))
         tls.start()
         assert tls.answers()
-
-    def test_address_that_is_taken_stops_the_start(self, tls, tmp_path):
-        other = SharedRegistry(tmp_path / "other")
-        other.reconfigure({"http": {"addr": tls.address}})
-        done = subprocess.run(
-            other.command, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 1
-        assert "is in use" in done.stderr.splitlines()[-1]
 
 
 def is_alive(pid):
