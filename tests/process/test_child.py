@@ -14,13 +14,13 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from txregistry.process import inheritance
 from txregistry.process.child import HANGING_LIMIT, ChildDriver
-from txregistry.process.run import LAST_WORDS_TIMEOUT, REAP_TIMEOUT
+from txregistry.process.run import LAST_WORDS_TIMEOUT, REAP_TIMEOUT, how_it_ended
 from txregistry.process.spec import ISOLATION, DriverSpec, StartError, find_driver
 from txregistry.process.supervision import Supervision
 
@@ -274,6 +274,78 @@ class PlaceTests:
         await driver.stop()
 
 
+class RemovedSocketTests:
+    """Somebody cleans up where the socket is."""
+
+    @pytest_twisted.ensureDeferred
+    @pytest.mark.parametrize("what", ["socket", "directory"])
+    async def test_next_run_gets_a_new_one_at_the_same_path(self, house, what):
+        """Whoever connects finds the driver after its next start, without a restart of the
+        registry.
+        """
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        driver.check_path()
+        self.remove(driver.path, what)
+        pid = driver.pid
+        with pytest.raises(FileNotFoundError, match=r"driver.sock was removed"):
+            driver.check_path()  # which ends the driver that nobody can reach
+        await until(lambda: house.deaths)
+        assert not is_alive(pid)
+        with pytest.raises(FileNotFoundError):
+            driver.check_path()
+        house.clock.advance(0)
+        await house.up(driver)
+        driver.check_path()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(driver.path)
+        assert os.stat(os.path.dirname(driver.path)).st_mode & 0o777 == 0o700
+
+    @pytest_twisted.ensureDeferred
+    @pytest.mark.parametrize("what", ["socket", "directory"])
+    async def test_successor_brings_it_back_too(self, house, what):
+        """A replacement in time works all the same."""
+        driver = house.run(*python(IDLE))
+        await house.up(driver)
+        self.remove(driver.path, what)
+        before = driver.promote(driver.launch_successor())
+        await driver.dismiss(before)
+        driver.check_path()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(driver.path)
+
+    @pytest_twisted.ensureDeferred
+    async def test_directory_of_somebody_else_is_not_used(self, house, place):
+        """In a place that is everybody's, whoever makes it first could play the driver."""
+        driver = house.run(*python(IDLE), pause=lambda: 1.0)
+        await house.up(driver)
+        directory = os.path.dirname(driver.path)
+        os.rename(directory, directory + ".old")
+        os.mkdir(directory)
+        with socket.socket(socket.AF_UNIX) as foreign:
+            foreign.bind(driver.path)
+            with pytest.raises(FileNotFoundError):
+                driver.check_path()
+            await until(lambda: house.deaths)
+            house.clock.advance(1)
+            assert house.deaths[1:] == [(2, False)]
+            await driver.stop()
+        assert os.path.exists(directory)
+
+    @pytest_twisted.ensureDeferred
+    async def test_after_the_stop_there_is_none(self, house):
+        """Nor is there anything to mend."""
+        driver = house.run(*python(IDLE))
+        await driver.stop()
+        with pytest.raises(FileNotFoundError, match="stopped"):
+            driver.check_path()
+
+    def remove(self, path, what):
+        os.unlink(path)
+        if what == "directory":
+            os.rmdir(os.path.dirname(path))
+
+
 class RestartTests:
     """What becomes of a driver that ends."""
 
@@ -360,16 +432,63 @@ class RestartTests:
         driver.kill()
         await until(lambda: run.pid is None)
         driver.kill()  # reaped, and its output not yet at its end
-        run.signal("KILL")
+        run.kill()
         await until(lambda: house.deaths)
         driver.kill()
-        run.signal("KILL")
+        run.kill()
+
+
+class EndingTests:
+    """How a process is asked to end, and how that is told."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_stop_right_after_the_start_is_quick(self, house):
+        """A registry that is told to end while its driver is being started does not wait for a kill:
+        here nobody's time passes.
+        """
+        for _ in range(5):
+            driver = house.run(*python(IDLE))
+            pid = driver.pid
+            await driver.stop()
+            assert not is_alive(pid)
+
+    def test_nothing_is_asked_before_the_exec(self, house):
+        """Until then the process is a copy of ours, which would take the request and forget it."""
+        kernel = Kernel(is_slow=True)
+        driver = house.run(*python(IDLE), using=kernel)
+        driver.terminate()
+        assert kernel.signals == []
+        kernel.run_shell(1)
+        assert kernel.signals == [(1, "TERM")]
+        driver.terminate()
+        kernel.started[0].childDataReceived(1, b"up\n")
+        assert kernel.signals == [(1, "TERM")] * 2
+        kernel.let_go(1)
+
+    @pytest.mark.parametrize(
+        ("end", "words"),
+        [
+            (ProcessDone(0), "exited with status 0"),
+            (ProcessTerminated(3, None, 768), "exited with status 3"),
+            (ProcessTerminated(None, 9, 9), "killed by signal 9 (SIGKILL)"),
+            (ProcessTerminated(None, 11, 139), "killed by signal 11 (SIGSEGV)"),
+            (ProcessTerminated(None, 40, 40), "killed by signal 40 (no name)"),
+        ],
+    )
+    def test_end_is_told_in_few_words(self, end, words):
+        """What an operator reads at night is what happened, with the signal's name."""
+        assert how_it_ended(end) == words
 
 
 class Kernel:
-    """Starts processes that even a kill does not end, until the test lets them go."""
+    """Starts processes that even a kill does not end, until the test lets them go.
 
-    def __init__(self):
+    Args:
+        is_slow: they are not past their exec before the test says so.
+    """
+
+    def __init__(self, *, is_slow=False):
+        self.is_slow = is_slow
         self.started = []
         self.signals = []
 
@@ -383,7 +502,13 @@ class Kernel:
                 kernel.signals.append((number, name))
 
         self.started.append(protocol)
+        if not self.is_slow:
+            self.run_shell(number)
         return Transport()
+
+    def run_shell(self, number):
+        """Process ``number`` is past its exec, and says so."""
+        self.started[number - 1].childDataReceived(1, b"\n")
 
     def let_go(self, number):
         self.started[number - 1].processEnded(Failure(ProcessDone(0)))

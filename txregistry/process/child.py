@@ -145,15 +145,57 @@ class ChildDriver:
 
     def start(self) -> None:
         """Start the program; :meth:`bind` comes before."""
-        assert self._listener is not None
         self._greeted_before = self._greetings()
-        run = Run(self._spec.name, self._listener, self._clock)
         try:
+            self._mend_place()
+            assert self._listener is not None
+            run = Run(self._spec.name, self._listener, self._clock)
             self._launch(run)
         except OSError as error:  # no process, memory or descriptor left for it
-            self._died(str(error))
+            self._died(f"can't be started: {error}")
             return
         self._run = self._last = run
+
+    def check_path(self) -> None:
+        """Make sure that ``path`` leads to the driver. If somebody removed the socket, the present
+        run is ended, since it can't be given another one; the next run gets it.
+
+        Raises:
+            OSError: it does not, for now.
+        """
+        if self._place is None:
+            raise FileNotFoundError("the driver was stopped")
+        try:
+            self._place.check()
+        except OSError as error:
+            if self._run is not None:
+                _log.error(
+                    "driver {driver} is ended, since nobody can reach it: {error}",
+                    driver=self._spec.name,
+                    error=str(error),
+                )
+                self.kill()
+            raise
+
+    def _mend_place(self) -> None:
+        """Make the socket again if it was removed.
+
+        Raises:
+            OSError: it can't be made.
+        """
+        assert self._place is not None and self._listener is not None
+        try:
+            self._place.check()
+        except OSError:
+            listener = self._place.listen()
+            self._listener.close()
+            self._listener = listener
+            _log.warn(
+                "driver {driver}: its socket was removed and is made again at {path}; keep whatever"
+                " cleans up there away from it",
+                driver=self._spec.name,
+                path=self.path,
+            )
 
     def _launch(self, run: Run) -> None:
         run.start(self._reactor, self._spec, self._command, self._document)
@@ -161,29 +203,29 @@ class ChildDriver:
 
     # -- its end
 
-    def _ended(self, reason: str, run: Run) -> str:
+    def _ended(self, how: str, run: Run) -> str:
         if run in self._beside:
             self._beside.remove(run)
             _log.info(
-                "driver {driver}: a process beside it ended ({reason})", **self._words(reason)
+                "driver {driver}: a process beside it ended: {how}", driver=self._spec.name, how=how
             )
         elif run in self._hanging:
             self._hanging.remove(run)
-            _log.warn("driver {driver} ended at last ({reason})", **self._words(reason))
+            _log.warn("driver {driver} ended at last: {how}", driver=self._spec.name, how=how)
             if self._run is None and len(self._hanging) == HANGING_LIMIT - 1:
                 self._start_later()
         else:
             self._stop_reaping()
-            self._died(reason)
-        return reason
+            self._died(f"ended: {how}")
+        return how
 
-    def _died(self, reason: str) -> None:
+    def _died(self, what: str) -> None:
         self._run = None
         if self._is_stopping:
             return
         self.deaths += 1
         self._when_died(has_greeted=self._greetings() > self._greeted_before)
-        _log.warn("driver {driver} ended ({reason})", **self._words(reason))
+        _log.warn("driver {driver} {what}", driver=self._spec.name, what=what)
         if len(self._hanging) < HANGING_LIMIT:
             self._start_later()
         else:
@@ -198,25 +240,22 @@ class ChildDriver:
         if not self._is_stopping and (self._later is None or not self._later.active()):
             delay = self._pause()
             _log.info(
-                "driver {driver} is started again in {delay:.2g} s",
+                "driver {driver} is started again{when}",
                 driver=self._spec.name,
-                delay=delay,
+                when=f" in {delay:.2g} s" if delay else "",
             )
             self._later = self._clock.callLater(delay, self.start)
-
-    def _words(self, reason: str) -> dict[str, str]:
-        return {"driver": self._spec.name, "reason": reason}
 
     def terminate(self) -> None:
         """Ask the present run to end; it is started again."""
         if self._run is not None:
-            self._run.signal("TERM")
+            self._run.ask_to_end()
 
     def kill(self) -> None:
         """End the present run at once; it is started again."""
         if self._run is None:
             return
-        self._run.signal("KILL")
+        self._run.kill()
         if self._reaping is None:
             self._reaping = self._clock.callLater(REAP_TIMEOUT, self._give_up)
 
@@ -228,7 +267,7 @@ class ChildDriver:
             return
         self._hanging.add(run)
         run.was_killed = True
-        self._died("not even when it was killed: it hangs in the kernel")
+        self._died(f"was killed and does not end: process {run.pid} hangs in the kernel")
 
     def _stop_reaping(self) -> None:
         reaping, self._reaping = self._reaping, None
@@ -284,7 +323,7 @@ class ChildDriver:
         self._run, self._last, self._listener = successor, successor, successor.listener
         self._greeted_before = self._greetings() - 1
         if successor.is_over:
-            self._died("as soon as it had said hello")
+            self._died("ended as soon as it had said hello")
         return before
 
     async def dismiss(self, run: Run, *, is_at_once: bool = False) -> None:

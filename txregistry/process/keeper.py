@@ -63,7 +63,7 @@ _log = Logger()
 
 
 def _do_nothing() -> None:
-    """For a driver that is not ours to end."""
+    """For a driver that is not ours."""
 
 
 class LinkKeeper:
@@ -72,6 +72,7 @@ class LinkKeeper:
     Args:
         path: the socket.
         policy: every limit.
+        check_path: called before each connection; raises OSError while the path leads elsewhere.
         ask_to_end, kill: end the driver's process, where it is ours.
         rest_limit: seconds between a connection that came to nothing and the next, at most; the
             policy's where the process is ours, which rests as long.
@@ -92,6 +93,7 @@ class LinkKeeper:
         path: str,
         policy: Supervision,
         *,
+        check_path: Callable[[], None] = _do_nothing,
         ask_to_end: Callable[[], None] = _do_nothing,
         kill: Callable[[], None] = _do_nothing,
         rest_limit: float = math.inf,
@@ -100,6 +102,7 @@ class LinkKeeper:
         self._reactor = reactor
         self._clock = clock
         self._path = path
+        self._check_path = check_path
         self._policy = policy
         self._ask_to_end = ask_to_end
         self._kill = kill
@@ -236,6 +239,7 @@ class LinkKeeper:
     async def _connect(self) -> None:
         self._is_counted = False
         try:
+            self._check_path()
             link = await self._dial(self._path)
         except (ConnectError, OSError):
             self._nobody_listens()
@@ -258,6 +262,8 @@ class LinkKeeper:
             self._waiting.refuse(refusal)  # the driver's own words
         else:
             self._ready(link)
+            if self.greetings > 1:
+                _log.info("the driver is ready again")
 
     async def _dial(self, path: str) -> Link:
         """Connect.

@@ -84,6 +84,7 @@ class OpenDriver:
             reactor,
             path,
             policy,
+            check_path=self._check_path,
             ask_to_end=self._ask_to_end,
             kill=self._kill,
             rest_limit=math.inf if self.child is not None else DIAL_LIMIT,
@@ -165,6 +166,10 @@ class OpenDriver:
         greeted, self._greeted = self._greeted, None
         if greeted is not None:
             greeted.cancel()
+
+    def _check_path(self) -> None:
+        if self.child is not None:
+            self.child.check_path()
 
     def _ask_to_end(self) -> None:
         if self.child is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 from collections import deque
 
@@ -37,8 +38,13 @@ LAST_WORDS_TIMEOUT = 1.0
 
 _LINE_LIMIT = 4_000
 #: The shell sets LISTEN_PID to what becomes the driver's own process id, which is not known before
-#: the fork. What it ignores stays ignored.
-_TRAMPOLINE = ("/bin/sh", "-c", "trap '' INT; LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"", "sh")
+#: the fork. What it ignores stays ignored. The empty line tells that it runs.
+_TRAMPOLINE = (
+    "/bin/sh",
+    "-c",
+    "echo; trap '' INT; LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"",
+    "sh",
+)
 
 _log = Logger()
 
@@ -46,13 +52,19 @@ _log = Logger()
 class Run(ProcessProtocol):
     """A process of the driver's program.
 
+    Between fork and exec the process is a copy of this one, with our own answers to signals, and
+    what it is asked then it forgets at the exec. So nothing is asked of it before it has written
+    its first byte; to kill it works at any time.
+
+        FORKED --first byte--> BEGUN --exit--> OVER
+
     Args:
         name: of the driver, for the log.
         listener: the socket that it is given.
 
     Attributes:
         was_killed: a signal ended it.
-        ended: fires with the reason, in words, once it is gone and its last lines are here.
+        ended: fires with how it ended, in words, once it is gone and its last lines are here.
         is_over: that has happened.
     """
 
@@ -62,6 +74,8 @@ class Run(ProcessProtocol):
         self._partial = {1: b"", 2: b""}
         self._late: IDelayedCall | None = None
         self._process: IProcessTransport | None = None
+        self._has_begun = False
+        self._is_asked = False
         self.listener = listener
         self.last_lines: deque[str] = deque(maxlen=5)
         self.was_killed = False
@@ -99,8 +113,18 @@ class Run(ProcessProtocol):
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
 
-    def signal(self, name: str) -> None:
-        """Send it a signal, if it is still there."""
+    def ask_to_end(self) -> None:
+        """Send it SIGTERM, as soon as that is heard."""
+        if self._has_begun:
+            self._signal("TERM")
+        else:
+            self._is_asked = True
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self._signal("KILL")
+
+    def _signal(self, name: str) -> None:
         if self._process is not None and not self.is_over:
             with contextlib.suppress(ProcessExitedAlready):
                 self._process.signalProcess(name)
@@ -115,8 +139,8 @@ class Run(ProcessProtocol):
             if not gone.called:
                 gone.callback(None)
 
-        self.signal("TERM")
-        late = self._clock.callLater(timeout, self.signal, "KILL")
+        self.ask_to_end()
+        late = self._clock.callLater(timeout, self.kill)
         too_late = self._clock.callLater(timeout + REAP_TIMEOUT, settle)
         self.ended.addBoth(_and_pass, settle)
         await gone
@@ -127,6 +151,7 @@ class Run(ProcessProtocol):
     # -- what Twisted tells
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self._begin()
         *lines, partial = (self._partial[childFD] + data).split(b"\n")
         for line in lines:
             self._say(line)
@@ -134,6 +159,12 @@ class Run(ProcessProtocol):
             self._say(partial)
             partial = b""
         self._partial[childFD] = partial
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            if self._is_asked:
+                self.ask_to_end()
 
     def _say(self, line: bytes) -> None:
         text = line[:_LINE_LIMIT].decode("utf-8", "backslashreplace").rstrip()
@@ -152,7 +183,23 @@ class Run(ProcessProtocol):
             self._say(partial)
         self.was_killed = getattr(reason.value, "signal", None) is not None
         self.is_over = True
-        self.ended.callback(reason.getErrorMessage())
+        self.ended.callback(how_it_ended(reason.value))
+
+
+def how_it_ended(end: BaseException | None) -> str:
+    """The end of a process, in an operator's words.
+
+    Args:
+        end: as Twisted tells it.
+    """
+    number = getattr(end, "signal", None)
+    if number is None:
+        return f"exited with status {getattr(end, 'exitCode', None)}"
+    try:
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        name = "no name"
+    return f"killed by signal {number} ({name})"
 
 
 def _and_pass(result: str, tell: object) -> str:
