@@ -154,7 +154,7 @@ def judge_arrival(campaign, receiving, workers, count):
         rest = b""
         while len(ids) < count and time.monotonic() < began + PATIENCE:
             *lines, rest = (rest + record.read()).split(b"\n")
-            for event in map(json.loads, lines):
+            for event in map(json.loads, filter(None, lines)):  # each start begins with a line end
                 ids.add(event["id"])
                 if event["action"] == "push":
                     pushed.add((event["target"]["repository"], event["target"]["digest"]))
