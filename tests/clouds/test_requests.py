@@ -16,7 +16,7 @@ from ..s3.test_requests import BLOB, OPERATIONS, ROW, expect, prepare
 PAGES = Path(__file__).parents[2] / "docs" / "drivers"
 
 #: Where each driver is told its server's address.
-ADDRESS = {"azure": "serviceurl", "swift": "authurl"}
+ADDRESS = {"azure": "serviceurl", "gcs": "endpoint", "swift": "authurl"}
 
 REQUEST_LINE = re.compile(rb"(?:GET|HEAD|PUT|POST|DELETE) [^ \r\n]+ HTTP/1\.1\r\n")
 
