@@ -22,7 +22,7 @@ class Moto(Server):
 
     def __init__(self, directory):
         super().__init__(directory, [sys.executable])
-        self.command += ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        self.command += ["-m", "tests.s3.moto_server", "-H", "127.0.0.1", "-p", str(self.port)]
 
     def options(self, bucket, **more):
         """Of a driver; the bucket is there."""

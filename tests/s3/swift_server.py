@@ -5,6 +5,9 @@
 
 It speaks S3 with signatures checked, and Swift's own API with ``tempauth``; user ``test:tester``,
 key ``testing``. What it stores lies in DIRECTORY, whose file system needs extended attributes.
+
+A server is given minutes where Swift gives half a second: on a machine that is busy one waits for
+another, which is no failure, and what a listing was not told in time it would never be told.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ devices = {devices}
 mount_check = false
 disable_fallocate = true
 fallocate_reserve = 0
+conn_timeout = 60
+node_timeout = 120
+container_update_timeout = 120
 log_level = ERROR
 workers = 0
 [pipeline:main]
@@ -48,6 +54,10 @@ pipeline = catch_errors cache listing_formats bulk tempurl s3api tempauth copy s
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+conn_timeout = 60
+node_timeout = 120
+recoverable_node_timeout = 120
+error_suppression_limit = 1000000
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:cache]
