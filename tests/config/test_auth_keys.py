@@ -236,6 +236,18 @@ def test_what_can_not_work_together_is_refused(auth, part):
     assert part in refusal_of_keys(yaml.safe_dump({"auth": auth}))
 
 
+@pytest.mark.parametrize("how", ["request-client-cert", "require-any-client-cert"])
+def test_names_are_not_taken_from_certificates_that_nobody_verifies(how):
+    """Nobody would be let in, and the operator would wonder why."""
+    tls = {"certificate": "/c", "key": "/k", "clientcas": ["/a"], "clientauth": how}
+    document = {"auth": {"certificates": {"name": "dns"}}, "http": {"tls": tls}}
+    assert (
+        f"auth.certificates has no effect with http.tls.clientauth {how}, by which nothing is"
+        " verified; set http.tls.clientauth to verify-client-cert-if-given or"
+        " require-and-verify-client-cert"
+    ) in refusal_of_keys(yaml.safe_dump(document))
+
+
 @pytest.mark.parametrize(("length", "is_taken"), [(31, False), (32, True)])
 def test_tokens_are_not_signed_with_what_can_be_guessed(length, is_taken):
     """Each token tells whether a guess was right, wherever it is made."""

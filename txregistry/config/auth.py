@@ -14,6 +14,7 @@ from txregistry.config.auth_settings import ACTIONS, SCHEMES, Auth
 from txregistry.config.document import Branch, Items, Node, lookup
 from txregistry.config.errors import Origin, refusal
 from txregistry.config.settings import Http
+from txregistry.config.tls_settings import VERIFYING
 
 #: Least bytes of a secret that tokens are signed with. Source: RFC 7518 section 3.2.
 LEAST_SECRET = 32
@@ -138,11 +139,20 @@ def _judge_names(auth: Auth, nodes: Sequence[Node]) -> None:
 
 
 def _judge_certificates(auth: Auth, http: Http, origin: Origin) -> None:
-    if auth.certificates.name != "none" and not http.tls.client_cas:
+    if auth.certificates.name == "none":
+        return
+    if not http.tls.client_cas:
         raise refusal(
             origin,
             "auth.certificates needs http.tls.clientcas, since nothing else verifies them",
             "list certificates of authorities in http.tls.clientcas",
+        )
+    if http.tls.client_authentication not in VERIFYING:
+        raise refusal(
+            origin,
+            f"auth.certificates has no effect with http.tls.clientauth {http.tls.client_auth}, by"
+            " which nothing is verified",
+            f"set http.tls.clientauth to {' or '.join(VERIFYING)}",
         )
 
 

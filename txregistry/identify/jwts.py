@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from jwt.algorithms import get_default_algorithms
 from jwt.exceptions import PyJWTError
 
@@ -44,8 +44,8 @@ class Jwt:
 
     header: dict[str, Any]
     claims: dict[str, Any]
-    signed: bytes
-    signature: bytes
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
 
 def take_apart(token: str) -> Jwt:
