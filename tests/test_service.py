@@ -46,8 +46,8 @@ class TranslationTests:
             "version: 0.1\n"
             "storage: {inmemory: , delete: {enabled: true}, redirect: {disable: true}, "
             "maintenance: {readonly: {enabled: true}}}\n"
-            "http: {prefix: /r/, host: 'https://r.example', headers: {X-A: [b]}, trustedproxies: [10.0.0.1],"
-            " limits: {connections: 7}}\n"
+            "http: {prefix: /r/, host: 'https://r.example', headers: {X-A: [b]}, "
+            "trustedproxies: [10.0.0.1, unix], limits: {connections: 7}}\n"
             "catalog: {maxentries: 5}\n"
             "tags: {maxtags: 6}\n",
             {},
@@ -62,7 +62,7 @@ class TranslationTests:
             redirect=False,
             catalog_maximum=5,
             tags_maximum=6,
-            trusted_proxies=frozenset({"10.0.0.1"}),
+            trusted_proxies=frozenset({"10.0.0.1", ""}),
             limits=Limits(connections=7),
             access_log=print,
         )

@@ -14,6 +14,7 @@ import attrs
 from txregistry.auth.immutable import ImmutableRule, ImmutableTags
 from txregistry.config import Configuration, NamedDriver
 from txregistry.config import Storage as StorageSettings
+from txregistry.config.kinds import LOCAL
 from txregistry.config.middleware_settings import MiddlewareEntry
 from txregistry.config.root_settings import Root
 from txregistry.ipc.deadlines import Deadlines
@@ -187,7 +188,8 @@ def web_settings(
         catalog_maximum=configuration.catalog.max_entries,
         tags_maximum=configuration.tags.max_tags,
         immutable=immutable_tags(configuration),
-        trusted_proxies=frozenset(http.trusted_proxies),
+        # A peer on a UNIX socket has no address.
+        trusted_proxies=frozenset("" if each == LOCAL else each for each in http.trusted_proxies),
         limits=Limits(**attrs.asdict(http.limits)),
         metadata=_metadata(http.root),
         access_log=access_log,

@@ -157,9 +157,9 @@ KEYS = {
     "http.trustedproxies": (
         "http.trusted_proxies",
         (),
-        "[10.0.0.1, '::1']",
-        ("10.0.0.1", "::1"),
-        ["10.0.0.1", "[]", "[proxy.example]", "[10.0.0.0/8]"],
+        "[10.0.0.1, '::1', unix]",
+        ("10.0.0.1", "::1", "unix"),
+        ["10.0.0.1", "[]", "[proxy.example]", "[10.0.0.0/8]", "[unix:/run/x]"],
     ),
     "storage.supervision.pinginterval": (
         "storage.supervision.ping_interval",

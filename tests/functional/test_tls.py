@@ -289,10 +289,13 @@ class MemoryTests:
 
 class ListenerTests:
     def test_other_listeners_serve_the_same(self, tmp_path, authority, server):
-        """Plain beside TLS, and a UNIX socket."""
+        """Plain beside TLS, and a UNIX socket; a proxy on that is believed about its clients."""
         path = tmp_path / "r.sock"
         listeners = ["http://127.0.0.1:0", f"unix:{path}", "https://127.0.0.1:0"]
-        with TlsRegistry(tmp_path, authority, server, listeners=listeners) as registry:
+        settings = {"listeners": listeners, "trustedproxies": ["unix"]}
+        registry = TlsRegistry(tmp_path, authority, server, **settings)
+        registry.reconfigure({"log": {"accesslog": {"disabled": False}}})
+        with registry:
             [line] = registry.lines(": listening on ")[:1]
             found = re.search(
                 r"on (https://127.0.0.1:\d+), (http://127.0.0.1:\d+), (unix:\S+), "
@@ -303,7 +306,11 @@ class ListenerTests:
             curl = (need("curl"), "--silent", "--show-error", "--cacert", authority.file)
             for url in (found[1], found[2], found[4]):
                 assert run(*curl, f"{url}/v2/") == "{}"
-            assert run(*curl, "--unix-socket", path, "http://localhost/v2/") == "{}"
+            says = ("--header", "X-Forwarded-For: 192.0.2.7")
+            assert run(*curl, *says, found[2] + "/v2/") == "{}"
+            assert registry.lines("192.0.2.7") == []
+            assert run(*curl, *says, "--unix-socket", path, "http://localhost/v2/") == "{}"
+            registry.wait_for_lines("192.0.2.7 - - ")
 
     def test_challenges_are_answered_where_they_should_be(self, tmp_path, authority, server):
         """The port for them serves nothing else."""

@@ -231,14 +231,20 @@ TEXTS: Kind[tuple[str, ...]] = Kind(
 )
 
 
+#: Whoever connects by a UNIX socket, where addresses are listed.
+LOCAL = "unix"
+
+
 def _read_hosts(node: Node) -> tuple[str, ...]:
     try:
-        return tuple(str(ip_address(text)) for text in _read_texts(node))
+        return tuple(text if text == LOCAL else str(ip_address(text)) for text in _read_texts(node))
     except ValueError:
         raise Misfit from None
 
 
-HOSTS: Kind[tuple[str, ...]] = Kind("a list of IP addresses", _read_hosts, is_list=True)
+HOSTS: Kind[tuple[str, ...]] = Kind(
+    f"a list of IP addresses, or {LOCAL}", _read_hosts, is_list=True
+)
 
 
 def _read_networks(node: Node) -> tuple[str, ...]:
