@@ -272,3 +272,17 @@ async def test_stop_during_the_drain_ends_it(house):
     house.hello.callback(None)
     house.relief.stop()
     assert not house.getDelayedCalls()
+
+
+def test_bound_that_is_always_passed_is_named(house, logged):
+    """The operator learns at the second time which key is to be raised, not at the first."""
+    house.hello.callback(None)
+    house.worn()
+    house.advance(9)
+    house.worn()
+    assert not [sentence for sentence in logged if "recycleresident" in sentence]
+    house.advance(1)
+    house.link = FakeLink()
+    house.worn()
+    assert [sentence for sentence in logged if "recycleresident" in sentence]
+    assert house.events.count("launch") == 2

@@ -47,3 +47,26 @@ def test_replacements_keep_their_distance():
     wear.replaced(100.0)
     assert wear.reason(resident=1001, operations=0, now=109.9) is None
     assert wear.reason(resident=1001, operations=0, now=110.0) == RESIDENT
+
+
+def test_bound_that_is_too_low_is_noticed():
+    """A fresh process that is beyond it before it may be replaced will be so again."""
+    wear = Wear(LIMITS)
+    wear.replaced(100.0)
+    assert not wear.is_in_vain
+    wear.reason(resident=1000, operations=50, now=105.0)
+    assert not wear.is_in_vain
+    wear.reason(resident=1001, operations=0, now=106.0)
+    wear.reason(resident=900, operations=0, now=109.0)
+    assert wear.is_in_vain
+    wear.replaced(110.0)
+    assert not wear.is_in_vain
+
+
+def test_growth_that_takes_longer_is_no_fault_of_the_bound():
+    """That is what replacements are for."""
+    wear = Wear(LIMITS)
+    wear.replaced(100.0)
+    wear.reason(resident=1000, operations=0, now=109.9)
+    assert wear.reason(resident=1001, operations=0, now=500.0) == RESIDENT
+    assert not wear.is_in_vain

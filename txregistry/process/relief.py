@@ -32,7 +32,7 @@ from txregistry.process.child import ChildDriver
 from txregistry.process.keeper import LinkKeeper
 from txregistry.process.run import Run
 from txregistry.process.supervision import Supervision
-from txregistry.process.wear import REASONS, Wear
+from txregistry.process.wear import REASONS, RESIDENT, Wear
 from txregistry.storage.errors import StorageError
 
 #: Seconds that the old process has for what it is at: a commit of some gigabytes that are hashed
@@ -70,6 +70,11 @@ class Relief:
         )
         if reason is None or self._task is not None or VOLATILE in link.hello["features"]:
             return
+        if reason == RESIDENT and self._wear.is_in_vain:
+            _log.warn(
+                "the driver is beyond storage.supervision.recycleresident soon after each replacement:"
+                " if its work needs so much, raise that"
+            )
         self._wear.replaced(self._clock.seconds())
         _log.info(
             "the driver is replaced by a fresh process ({reason}: {resident} bytes resident,"
