@@ -9,7 +9,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
-from txregistry.ipc.writer import WINDOW
+from txregistry.ipc.window import WINDOW
 from txregistry.storage.errors import Closed, Fenced, InvalidPath, StorageError, WrongOffset
 
 from ..census import turns, until

@@ -306,7 +306,7 @@ class BudgetTests:
         assert (house.budget.used, house.budget.unprotected) == (0, 1)
         for _ in range(20):
             await writer.write(b"x" * MIB)
-            assert sum(map(len, writer._chunks)) <= MIB
+            assert sum(map(len, writer._window._chunks)) <= MIB
         assert house.budget.unprotected == 1
         house.store.is_holding = False
         assert (await writer.close()).size == writer.offset

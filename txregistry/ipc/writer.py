@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A writer that survives the death of the driver it writes to.
 
-Room: ipc. The front end keeps what the driver has not confirmed; when the lane breaks, it asks for
-a fresh writer at the stored size and sends the rest again. The client that pushes sees nothing of
-it.
-
-         base        stored            sent               offset
-           |  confirmed |  on the lane   |   not yet sent    |
-           +------------+----------------+-------------------+
-                        [---------- window ------------------]     kept here, bounded
+Room: ipc. The front end keeps what the driver has not confirmed (``window``); when the lane breaks,
+it asks for a fresh writer at the stored size and sends the rest again. The client that pushes sees
+nothing of it. That is done when the next bytes arrive, or the upload is closed: one whose client is
+silent costs a driver that dies again and again nothing, and no death counts against it.
 
 States, and what moves between them; a lane may come and go in the first two:
 
@@ -28,7 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,15 +40,9 @@ from txregistry.ipc.deadlines import Deadlines
 from txregistry.ipc.descriptors import make_lane
 from txregistry.ipc.lanes import LANE_BUFFER, Outlet
 from txregistry.ipc.link import Answer, Link, LinkLost, Links
+from txregistry.ipc.window import WINDOW, ReplayWindow
 from txregistry.storage.contract import Closing
 from txregistry.storage.errors import Closed, Fenced, StorageError, Unavailable, WrongOffset
-
-#: Bytes of one upload that may wait for confirmation here, unless the driver asks for more room.
-#: Arbitrary: two batches in the driver, one on the lane, one arriving.
-WINDOW = 4 * 1024 * 1024
-
-#: Beside those that the driver says it may hold: what is on the lane, and what is arriving.
-ON_THE_WAY = 2 * 1024 * 1024
 
 #: How often the driver may name another stored size at one opening. It grows while an older writer
 #: stores what was on its lane; more often than this it makes no sense.
@@ -103,17 +92,13 @@ class RemoteWriter:
         self.progress: Callable[[int], None] | None = None
         self._reactor = reactor
         self._links = links
-        self._budget = terms.budget
         self._claims = terms.claims
         self._deadlines = terms.deadlines
         self._attempts = terms.attempts
         self._path = path
         self._algorithms = list(algorithms)
         self._states = states
-        self._stored = self._base = self._sent = self._offset = offset
-        self._chunks: deque[bytes] = deque()
-        self._limit = WINDOW
-        self._can_replay = True
+        self._window = ReplayWindow(terms.budget, offset)
         self._link: Link | None = None
         self._writer_id = 0
         self._outlet: Outlet | None = None
@@ -126,11 +111,11 @@ class RemoteWriter:
 
     @property
     def offset(self) -> int:
-        return self._offset
+        return self._window.offset
 
     @property
     def stored(self) -> int:
-        return self._stored
+        return self._window.stored
 
     @property
     def appetite(self) -> int:
@@ -159,13 +144,11 @@ class RemoteWriter:
     async def write(self, data: bytes) -> None:
         self._check()
         if data:
-            self._chunks.append(data)
-            self._offset += len(data)
-            self._hold(len(data))
+            self._window.add(data)
         if self._outlet is None:
             await self._recover()
         self._send()
-        while self._is_full():
+        while self._window.is_full:
             if self._outlet is None:
                 await self._recover()
                 self._send()
@@ -193,32 +176,18 @@ class RemoteWriter:
     # -- lanes.Source
 
     def next_buffers(self, limit: int) -> Sequence[bytes | memoryview]:
-        start = self._base
-        buffers: list[bytes | memoryview] = []
-        if self._is_held:
-            return buffers
-        for chunk in self._chunks:
-            stop = start + len(chunk)
-            if stop > self._sent:
-                buffers.append(
-                    memoryview(chunk)[self._sent - start :] if start < self._sent else chunk
-                )
-                if len(buffers) == limit:
-                    break
-            start = stop
-        return buffers
+        return () if self._is_held else self._window.unsent(limit)
 
     def sent(self, count: int) -> None:
-        self._sent += count
-        if not self._can_replay:
-            self._forget_before(self._sent)
+        self._window.went_out(count)
+        if not self._window.is_kept:
             self._wake()
 
     def confirmed(self, outlet: Outlet, offset: int) -> None:
         # Else a stale lane, old news, or nonsense: the size asked for at the next opening is the
         # truth.
-        if outlet is self._outlet and offset <= self._sent:
-            self._advance(offset)
+        if outlet is self._outlet and offset <= self._window.sent:
+            self._note(is_news=self._window.advance(offset))
             self._wake()
 
     def ended(self, outlet: Outlet) -> None:
@@ -239,7 +208,7 @@ class RemoteWriter:
                 lane=theirs,
                 discard=lambda late: _discard(link, late),
                 path=self._path,
-                offset=self._sent,
+                offset=self._window.sent,
                 algorithms=self._algorithms,
                 **arguments,
             )
@@ -251,7 +220,7 @@ class RemoteWriter:
             raise
         self._let_go()
         self._link, self._writer_id = link, answer["writer"]
-        self._limit = max(WINDOW, answer["window"] + ON_THE_WAY)
+        self._window.make_room(answer["window"])
         self._outlet = Outlet(self._reactor, ours, self)
         link.watch(self._link_lost, when_retired=self._link_retired)
 
@@ -317,7 +286,7 @@ class RemoteWriter:
             self._is_held = False
         self._check_not_ended()
         self._fruitless = 0
-        self._advance(min(answer["size"], self._sent))
+        self._note(is_news=self._window.advance(min(answer["size"], self._window.sent)))
         self._let_go()
         outlet.close()
         self._outlet = None
@@ -361,13 +330,12 @@ class RemoteWriter:
 
     def _adopt(self, wrong: WrongOffset) -> None:
         actual = wrong.actual
-        if not self._base <= actual <= self._offset or actual == self._sent:
+        if not self._window.holds(actual) or actual == self._window.sent:
             raise Unavailable(
-                f"the driver holds {actual} bytes, the replay window {self._base} to {self._offset}",
+                f"the driver holds {actual} bytes, the replay window {self._window}",
                 path=self._path,
             ) from wrong
-        self._sent = actual
-        self._advance(actual)
+        self._note(is_news=self._window.send_again_from(actual))
         _log.info(
             "upload goes on after a driver's death at {offset} of {path}",
             offset=actual,
@@ -402,8 +370,8 @@ class RemoteWriter:
                 self._let_go()  # it has ended, or does so without anybody waiting for it
                 raise
             self._let_go()
-            if answer["size"] == self._offset:
-                self._advance(self._offset)
+            if answer["size"] == self._window.offset:
+                self._note(is_news=self._window.advance(self._window.offset))
                 return Closing(
                     answer["size"],
                     {item["algorithm"]: item["encoded"] for item in answer["digests"]},
@@ -438,47 +406,20 @@ class RemoteWriter:
             self._refusal = refusal or self._refusal
             self._claims.release(self._path, self)
             self._lose()
-            self._forget_before(self._offset)
+            self._window.clear()
 
-    # -- the window
+    # -- progress
 
     def _send(self) -> None:
         assert self._outlet is not None
         self._outlet.wake()
 
-    def _is_full(self) -> bool:
-        """Whether the next bytes have to wait: for a confirmation, or without replay until the last
-        ones are on the lane.
-        """
-        if self._can_replay:
-            return self._offset - self._stored > self._limit
-        return self._sent < self._offset
-
-    def _advance(self, offset: int) -> None:
-        """The driver has stored everything before ``offset``."""
-        if offset <= self._stored:
-            return
-        self._stored = offset
-        self._fruitless = 0
-        self._forget_before(offset)
-        if self.progress is not None:
-            self.progress(offset)
-
-    def _hold(self, count: int) -> None:
-        if self._can_replay and not self._budget.take(count):
-            self._can_replay = False
-            self._budget.give(self._offset - self._base - count)
-            self._budget.count_unprotected()
-            self._forget_before(self._sent)
-
-    def _forget_before(self, offset: int) -> None:
-        freed = 0
-        while self._chunks and self._base + len(self._chunks[0]) <= offset:
-            size = len(self._chunks.popleft())
-            self._base += size
-            freed += size
-        if self._can_replay:
-            self._budget.give(freed)
+    def _note(self, *, is_news: bool) -> None:
+        """The driver has told how much is stored."""
+        if is_news:
+            self._fruitless = 0
+            if self.progress is not None:
+                self.progress(self._window.stored)
 
     # -- waiting
 
