@@ -64,7 +64,7 @@ class Patron:
     def push_all(self):
         self.blob(CONFIG)
         number = 0
-        while self.pushes < self._count or not self._enough.is_set():
+        while self.pushes < self._count or not all(one.is_set() for one in self._enough):
             number += 1
             data = f"{self.repository} {number}".encode()
             self.blob(data)
@@ -176,7 +176,7 @@ class Receiving:
         return arrived
 
 
-def torment(receiving, choice, stop):
+def torment(receiving, choice, enough, stop):
     """Let the receiver fail in all ways, with good times in between."""
     while not stop.is_set():
         for mood in choice.sample(("kill", "hang", "error", "forget"), 4):
@@ -189,6 +189,7 @@ def torment(receiving, choice, stop):
             else:
                 receiving.be(mood)
                 stop.wait(choice.uniform(0.1, 0.8))
+        enough.set()
 
 
 def kill_now_and_then(server, choice, wanted, enough, stop):
@@ -237,13 +238,13 @@ def endpoints(port):
 def test_every_acknowledged_push_and_delete_is_told_of(tmp_path):
     """At least once, in order, to every endpoint; and memory does not grow with what waits."""
     total = short_or_long(240, 10_000)
-    with Campaign("notifications") as campaign:
+    with Campaign("notifications", strikes="server killed") as campaign:
         receiving = Receiving(tmp_path)
         queue = tmp_path / "queue"
         settings = {"queue": {"directory": str(queue)}, "endpoints": endpoints(receiving.port)}
         server = Registry(tmp_path / "server", {"notifications": settings}).start()
         try:
-            enough = threading.Event()
+            enough = threading.Event(), threading.Event()
             patrons = [
                 Patron(each, server.port, total // PATRONS, enough) for each in range(PATRONS)
             ]
@@ -270,23 +271,33 @@ def test_every_acknowledged_push_and_delete_is_told_of(tmp_path):
 
 
 def trouble(campaign, server, receiving, patrons, enough):
-    """Let everybody work while everything fails; returns how often the server was killed."""
+    """Let everybody work while everything fails.
+
+    Args:
+        enough: set when the server was killed often enough, and when the receiver failed in all
+            ways.
+
+    Returns:
+        How often the server was killed.
+    """
     stop = threading.Event()
     kills = []
     wanted = 30 if is_long() else 2
     killing = threading.Thread(
         target=lambda: kills.append(
-            kill_now_and_then(server, campaign.choice, wanted, enough, stop)
+            kill_now_and_then(server, campaign.choice, wanted, enough[0], stop)
         )
     )
-    others = [threading.Thread(target=torment, args=(receiving, campaign.choice, stop))]
+    tormenting = threading.Thread(
+        target=torment, args=(receiving, campaign.choice, enough[1], stop)
+    )
     working = [threading.Thread(target=patron.work) for patron in patrons]
-    for thread in (killing, *others, *working):
+    for thread in (killing, tormenting, *working):
         thread.start()
     for thread in working:
         thread.join()
     stop.set()
-    for thread in (killing, *others):
+    for thread in (killing, tormenting):
         thread.join()
     receiving.be("good")
     return kills[0]
