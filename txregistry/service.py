@@ -4,7 +4,7 @@
     privilegedStartService   bind                          StartError: nothing runs
     startService             start the driver              StartError: likewise
       later                  its hello, then serve         when_failed(sentence): the process ends
-    stopService              accept no more, drain, stop the driver
+    stopService              accept no more, drain, settle, stop the driver
 
 Clients that connect between the bind and the driver's hello wait in the backlog.
 """
@@ -12,12 +12,13 @@ Clients that connect between the bind and the driver's hello wait in the backlog
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -66,6 +67,10 @@ from txregistry.web import (
 #: Seconds between two attempts to learn the token key from a storage that can't be asked: no upload
 #: begins before, so a driver that appears late is not to be waited for twice.
 SECRET_RETRY = 0.5
+
+#: Seconds for what was begun for clients that have left, at the end. Arbitrary: with the default
+#: ``draintimeout`` we end before the ten seconds that container engines give.
+SETTLE_TIME = 1.5
 
 _log = Logger()
 
@@ -433,6 +438,7 @@ class RegistryService(Service):
             await self._ports.close()
         if self._front is not None:
             await self._front.drain(self._configuration.http.drain_timeout)
+        await self._settle()
         if self._opened is not None:
             await self._opened.stop()
         if self._notifications is not None:
@@ -443,6 +449,16 @@ class RegistryService(Service):
         self._end_watch()
         await self._authentication.stop()
         await self._watch.stop()
+
+    async def _settle(self) -> None:
+        """Let what was begun for clients that have left come to its end: a commit, or the bytes of
+        a body that we cut.
+        """
+        if self._registry is None:
+            return
+        settled = Deferred.fromCoroutine(self._registry.settled())
+        with suppress(TimeoutError):
+            await settled.addTimeout(SETTLE_TIME, self._reactor)
 
     def _release_ports(self) -> None:
         if self._ports is not None:

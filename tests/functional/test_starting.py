@@ -325,6 +325,9 @@ class DrainTests:
             registry.process.terminate()
             assert registry.process.wait(PATIENCE) == 0
             assert [path.read_bytes() for path in registry.root.rglob("data")] == [b"12345"]
+            # The driver was there until the end of that was stored, with its hash state.
+            assert "could not be stored" not in registry.log.read_text()
+            assert len(list(registry.root.rglob("hashstates/sha256/5"))) == 1
 
 
 def is_listening(port):
