@@ -53,7 +53,7 @@ SENTENCES = [
     ),
     (
         "log: [info]",
-        "registry.yml, line 6: log wants a section of keys, not a list; put its keys below it, indented",
+        "registry.yml, line 6: log wants a section of keys, not a list of 1; put its keys below it, indented",
     ),
     (
         "http:\n  relativeurls: maybe",
@@ -64,7 +64,7 @@ SENTENCES = [
     (
         "http:\n  draintimeout: [5s]",
         'registry.yml, line 7: http.draintimeout wants a duration such as "90s" or "1h30m" (a bare number is '
-        "nanoseconds), not a list; correct it, or remove it for the default",
+        "nanoseconds), not a list of 1; correct it, or remove it for the default",
     ),
     (
         f"log: {{level: {'x' * 100}}}",
@@ -207,7 +207,10 @@ ASKING = {
     "compatibility": ("schema1: {enabled: true}", ["", "schema1: {enabled: false}"]),
     "http.h2c": ("enabled: true", ["enabled: false", ""]),
     "http.tls.letsencrypt": ("hosts: [r.example]", ["", "hosts: []"]),
-    "log.hooks": ("[{type: mail}]", ["[]"]),
+    "log.hooks": (
+        "[{type: mail, disabled: false}]",
+        ["[]", "[{type: mail, disabled: true, levels: [panic]}]"],
+    ),
     "log.reportcaller": ("true", ["false"]),
     "middleware.registry": ("[{name: x}]", ["[]", ""]),
     "middleware.repository": ("[{name: x}]", ["[]", ""]),

@@ -71,7 +71,7 @@ class ExternalDriverTests:
             "{delete: {enabled: true}}",
             "registry.yml, line 2: storage names no driver; add one, for example ",
         ),
-        ("[inmemory]", "registry.yml, line 2: storage wants a section of keys, not a list; "),
+        ("[inmemory]", "registry.yml, line 2: storage wants a section of keys, not a list of 1; "),
         (
             "{inmemory: , filesystem: }",
             "registry.yml, line 2: storage names 2 drivers, inmemory and filesystem; keep one; the variable ",
@@ -133,7 +133,7 @@ class ExternalDriverTests:
         ),
         (
             "{external: {command: []}}",
-            "storage.external.command wants a list of texts, not a list; ",
+            "storage.external.command wants a list of texts, not a list of 0; ",
         ),
         (
             "{external: {comand: [/d]}}",

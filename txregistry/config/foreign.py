@@ -24,14 +24,19 @@ def _is_off(*words: str) -> Callable[[Node], bool]:
 
 
 def _is_empty(node: Node) -> bool:
-    """Does nothing but nulls, empties and ``enabled: false`` stand there?"""
+    """Does nothing but nulls, empties, ``enabled: false`` and disabled items stand there?"""
     if isinstance(node, Branch):
         return all(
             _is_empty(child) or _switches_off(name, child) for name, child in node.entries.items()
         )
     if isinstance(node, Items):
-        return not node.nodes
+        return all(isinstance(item, Branch) and _is_disabled(item) for item in node.nodes)
     return is_null(node) or node.text == ""
+
+
+def _is_disabled(item: Branch) -> bool:
+    switch = item.entries.get("disabled")
+    return isinstance(switch, Scalar) and switch.value is True
 
 
 def _switches_off(name: str, node: Node) -> bool:

@@ -156,6 +156,6 @@ def _shown(node: Node) -> str:
     if isinstance(node, Branch):
         return "a mapping"
     if isinstance(node, Items):
-        return "a list"
+        return f"a list of {len(node.nodes)}"
     text = node.text if len(node.text) <= 60 else node.text[:60] + "..."
     return repr(text)
