@@ -30,6 +30,7 @@ from txregistry import __version__
 from txregistry.errand import Errand
 from txregistry.storage.contract import Driver
 from txregistry.tracing.driver import TracedDriver
+from txregistry.tracing.exporting import ToldExporter, hush
 
 #: Longest text of an attribute that a client chose, in characters. Arbitrary.
 _TEXT_LIMIT = 256
@@ -142,5 +143,6 @@ def make_tracing(
         endpoint: the collector's URL for traces, by OTLP over HTTP.
         headers: sent with them; secret.
     """
+    hush()
     exporter = OTLPSpanExporter(endpoint=endpoint, headers=dict(headers), timeout=5)
-    return Tracing(exporter, ratio=ratio, service=service, trust=trust)
+    return Tracing(ToldExporter(exporter), ratio=ratio, service=service, trust=trust)
