@@ -25,13 +25,14 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger, globalLogBeginner
 
 from txregistry.access_log import make_access_log
 from txregistry.config import Configuration
 from txregistry.events import QueueError, Spool
-from txregistry.fronts import Assignment, Channel, Members
+from txregistry.fronts import Assignment, Channel, Members, Told
 from txregistry.fronts.assignment import ASSIGNMENT_FD, CHANNEL_FD
 from txregistry.health import Problem
 from txregistry.notifying import plan_of, source_of
@@ -66,11 +67,12 @@ class FrontEnd:
         self._reactor = reactor
         self._secret = assignment.secret
         self._spool: Spool | None = None
+        self._opened: OpenedDriver | None = None
         self._is_failing = False
         self._log = ConfiguredLog(assignment.configuration.log, lines_to(2))
         self._channel = Channel(self._hear, self._lost)
-        self._words: dict[str, Callable[[Members], Members | None]] = {
-            "ping": lambda _: None,
+        self._words: dict[str, Callable[[Members], Told]] = {
+            "ping": lambda _: {"answered": self._opened.answered if self._opened else 0},
             "reload": self._reload,
             "secret": self._take_secret,
             "health": self._take_health,
@@ -78,6 +80,7 @@ class FrontEnd:
             "numbers": self._numbers,
             "stacks": lambda _: {"text": self._service.stacks()},
             "in_use": self._say_whether_in_use,
+            "change_over": self._change_over,
         }
         configuration = assignment.configuration
         self._service = RegistryService(
@@ -134,7 +137,8 @@ class FrontEnd:
 
     def _open_driver(self, configuration: Configuration, reactor: Any) -> OpenedDriver:
         told = self._assignment
-        return attach_driver(configuration, reactor, name=told.driver, socket=told.socket)
+        self._opened = attach_driver(configuration, reactor, name=told.driver, socket=told.socket)
+        return self._opened
 
     def _open_queue(self, configuration: Configuration, reactor: Any, parse: Parse) -> Spool | None:
         plan = plan_of(configuration)
@@ -163,7 +167,7 @@ class FrontEnd:
 
     # -- what it hears
 
-    def _hear(self, word: str, members: Members) -> Members | None:
+    def _hear(self, word: str, members: Members) -> Told:
         return self._words[word](members)
 
     def _lost(self) -> None:
@@ -190,6 +194,14 @@ class FrontEnd:
 
     def _numbers(self, members: Members) -> Members:
         return {"numbers": self._service.watch.numbers().to_json()}
+
+    def _change_over(self, members: Members) -> Told:
+        async def change_over() -> Members:
+            if self._opened is not None:
+                await self._opened.change_over(members["limit"])
+            return {}
+
+        return Deferred.fromCoroutine(change_over())
 
     def _say_whether_in_use(self, members: Members) -> Members:
         sessions = self._sessions

@@ -331,6 +331,7 @@ class RegistryService(Service):
             when_failed=self._when_failed,
             outlet=self._outlet,
         )
+        opened.share(fronts)
         return fronts.use_secret, fronts.start
 
     def _shared(self, ports: Ports, fronts: SharedFronts) -> None:

@@ -4,8 +4,8 @@
 The wiring of ``fronts``. What only one may own stays here, and what front ends must know of each
 other goes through here:
 
-    main -> front   reload, secret, health, session, ping
-    main ? front    numbers, stacks, in_use
+    main -> front   reload, secret, health, session
+    main ? front    numbers, stacks, in_use, change_over, ping
     front -> main   ready, failed, queued, session
 
 ``front_end`` is the other side.
@@ -163,6 +163,15 @@ class SharedFronts:
     def deaths(self) -> int:
         """How many have ended without being asked to."""
         return sum(post.deaths for post in self._fleet.posts)
+
+    @property
+    def answered(self) -> int:
+        """Operations that the driver answered to them, as far as they have told."""
+        return sum(post.pong.get("answered", 0) for post in self._fleet.posts)
+
+    async def change_over(self, limit: float) -> None:
+        """Have them go over to the process that has taken the driver's place."""
+        await self._fleet.ask("change_over", limit + ANSWER_TIMEOUT, limit=limit)
 
     async def numbers(self) -> Sequence[Numbers]:
         """What they have counted; of one that does not answer, what it told before."""

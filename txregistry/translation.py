@@ -20,6 +20,7 @@ from txregistry.config.root_settings import Root
 from txregistry.ipc.deadlines import Deadlines
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
+from txregistry.process.relief import Elsewhere
 from txregistry.process.spec import MIDDLEWARE, DriverSpec, find_driver, user_ids
 from txregistry.process.status import DriverStatus
 from txregistry.process.supervision import Supervision
@@ -55,6 +56,16 @@ class OpenedDriver(Protocol):
     @property
     def socket(self) -> str:
         """The path at which other processes reach it."""
+
+    @property
+    def answered(self) -> int:
+        """Operations that it answered to this process, since it was started or replaced."""
+
+    def share(self, elsewhere: Elsewhere) -> None:
+        """Other processes are given its socket."""
+
+    async def change_over(self, limit: float) -> None:
+        """Go over to the process that has taken its place at its socket."""
 
     async def hello(self) -> object:
         """Wait until it is ready."""

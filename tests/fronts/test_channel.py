@@ -2,8 +2,9 @@
 """What the main process and a front end say to each other."""
 
 import pytest
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogPublisher
 
 from txregistry.fronts import Channel, Gone
 
@@ -13,6 +14,7 @@ class Pair:
 
     def __init__(self):
         self.heard = []
+        self.later = Deferred()
         self.lost = 0
         self.one = Channel(lambda word, members: None, self._lose)
         self.other = Channel(self._hear, lambda: None)
@@ -21,6 +23,8 @@ class Pair:
 
     def _hear(self, word, members):
         self.heard.append((word, members))
+        if word == "later":
+            return self.later
         return {"twice": members["n"] * 2} if word == "double" else None
 
     def _lose(self):
@@ -51,6 +55,27 @@ def test_each_question_gets_its_own_answer(pair):
     pair.carry()
     assert [answer.result for answer in asked] == [{"twice": 2}, {"twice": 4}]
     assert nothing.result == {}
+
+
+def test_answer_may_come_later(pair):
+    answer = pair.one.ask("later")
+    pair.carry()
+    assert not answer.called
+    pair.later.callback({"n": 1})
+    pair.carry()
+    assert answer.result == {"n": 1}
+
+
+def test_answer_that_fails_is_logged_and_never_comes(pair):
+    logged = []
+    globalLogPublisher.addObserver(logged.append)
+    answer = pair.one.ask("later")
+    pair.carry()
+    pair.later.errback(RuntimeError())
+    pair.carry()
+    globalLogPublisher.removeObserver(logged.append)
+    assert not answer.called
+    assert [event["log_failure"].type for event in logged] == [RuntimeError]
 
 
 def test_answer_that_nobody_waits_for_is_let_go(pair):

@@ -20,9 +20,10 @@ MIB = 1024 * 1024
 RESTLESS = {"recycleoperations": 1, "recycleinterval": "1s", "pinginterval": "50ms"}
 
 
-@pytest.fixture
-def registry(tmp_path):
-    with Registry(tmp_path, {"storage": {"supervision": RESTLESS}}) as registry:
+@pytest.fixture(params=[1, 2], ids=["one process", "two front ends"])
+def registry(tmp_path, request):
+    configuration = {"storage": {"supervision": RESTLESS}, "http": {"workers": request.param}}
+    with Registry(tmp_path, configuration) as registry:
         yield registry
 
 

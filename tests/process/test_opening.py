@@ -305,6 +305,27 @@ class AttachTests:
     """A driver that somebody else runs comes and goes."""
 
     @pytest_twisted.ensureDeferred
+    async def test_one_goes_over_to_whoever_takes_the_drivers_place(self, house):
+        """What several processes do when the one that keeps the driver has replaced it."""
+        main = house.run(*driver(MEMORY))
+        await main.hello()
+        other = house.open(DriverSpec("tested", socket=main.socket))
+        other.share(other)  # nothing of it is for one that has not started the driver
+        await other.hello()
+        first = await other.links.link()
+        await other.change_over(30.0)
+        assert first.is_lost
+        await other.driver.put("/a", b"a")
+        assert other.answered == 1
+        assert main.status().deaths == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_nobody_to_go_over_to_is_no_failure(self, house, tmp_path):
+        opened = house.open(DriverSpec("tested", socket=os.fspath(tmp_path / "s")))
+        await opened.change_over(1.0)
+        assert opened.answered == 0
+
+    @pytest_twisted.ensureDeferred
     async def test_driver_may_appear_later(self, house, tmp_path, monkeypatch):
         """The registry starts without it and finds it when it is there."""
         monkeypatch.setattr(opening, "ATTACH_TIMEOUT", 0.1)

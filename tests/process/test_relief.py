@@ -144,6 +144,42 @@ def test_work_under_way_is_waited_for(house):
     assert not house.getDelayedCalls()
 
 
+class Others:
+    """Processes that share the driver, and are at work on it."""
+
+    answered = 500
+
+    def __init__(self):
+        self.told = []
+        self.gone = Deferred()
+
+    async def change_over(self, limit):
+        self.told.append(limit)
+        await self.gone
+
+
+def test_other_processes_are_waited_for(house):
+    """They are told once the successor is at the driver's place, and may finish what they began."""
+    house.relief.elsewhere = others = Others()
+    house.worn()
+    assert others.told == []
+    house.hello.callback(None)
+    assert others.told == [DRAIN_LIMIT]
+    assert "dismiss old" not in house.events
+    others.gone.callback(None)
+    assert house.events[-1] == "dismiss old"
+
+
+def test_what_it_answered_to_others_wears_it_too():
+    house = House()
+    house.relief = Relief(house, house, house, Supervision(recycle_operations=507))
+    house.worn(resident=0)
+    assert house.events == []
+    house.relief.elsewhere = Others()
+    house.worn(resident=0)
+    assert house.events[0] == "launch"
+
+
 def test_work_without_end_is_broken_off(house, logged):
     """It dies with its process, so that nothing of it is still written when it is done again."""
     house.link.is_idle = False

@@ -20,7 +20,7 @@ Must not know HTTP, nor what a front end does with a word that it is sent.
 """
 
 from txregistry.fronts.assignment import Assignment, Entry
-from txregistry.fronts.channel import Channel, Gone, Members
+from txregistry.fronts.channel import Channel, Gone, Members, Told
 from txregistry.fronts.fleet import Fleet, Words
 from txregistry.fronts.run import Outlet
 from txregistry.fronts.share import share_of
@@ -33,6 +33,7 @@ __all__ = [
     "Gone",
     "Members",
     "Outlet",
+    "Told",
     "Words",
     "share_of",
 ]

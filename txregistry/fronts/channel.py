@@ -25,8 +25,11 @@ from twisted.python.failure import Failure
 #: What a word comes with: names -> what JSON can carry.
 Members: TypeAlias = Mapping[str, Any]
 
+#: An answer, now or later; None says nothing.
+Told: TypeAlias = Members | Deferred[Members] | None
+
 #: Takes a word; what it returns is the answer, if one was asked for.
-Hears: TypeAlias = Callable[[str, Members], Members | None]
+Hears: TypeAlias = Callable[[str, Members], Told]
 
 #: Bytes of a frame. Arbitrary: the stacks of thousands of requests.
 FRAME_LIMIT = 64 * 1024 * 1024
@@ -90,11 +93,18 @@ class Channel(Int32StringReceiver):
         if kind == "say":
             self._hears(rest[0], rest[1])
         elif kind == "ask":
-            self._send(["told", rest[0], self._hears(rest[1], rest[2]) or {}])
+            self._answer(rest[0], self._hears(rest[1], rest[2]))
         else:
             asked = self._asked.pop(rest[0])
             if not asked.called:  # whoever asked may wait no longer
                 asked.callback(rest[1])
+
+    def _answer(self, number: int, told: Told) -> None:
+        if isinstance(told, Deferred):
+            told.addCallback(lambda members: self._send(["told", number, members]))
+            told.addErrback(lambda failure: log.failure("no answer", failure))
+        else:
+            self._send(["told", number, told or {}])
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._is_lost = True

@@ -61,6 +61,7 @@ class Post:
         number: from 1.
         is_ready: it serves.
         deaths: processes that ended without being asked to.
+        pong: its newest answer to a ping; empty before the first.
     """
 
     def __init__(self, fleet: Fleet, number: int, reactor: Any) -> None:
@@ -74,6 +75,7 @@ class Post:
         self.number = number
         self.is_ready = False
         self.deaths = 0
+        self.pong: Members = {}
 
     @property
     def pid(self) -> int | None:
@@ -111,7 +113,7 @@ class Post:
             self._breaker.close()
         else:
             self._breaker.failed(now)
-        self.is_ready, self._run = False, None
+        self.is_ready, self._run, self.pong = False, None, {}
         self._fleet.lost(self, reason)
 
     def start_later(self) -> None:
@@ -156,7 +158,7 @@ class Post:
             return
         self._quiet_looks += 1
         if self._quiet_looks < LOOKS:
-            Deferred.fromCoroutine(self.ask("ping", LOOK_EVERY))
+            Deferred.fromCoroutine(self._ping())
         elif self._quiet_looks == LOOKS:
             _log.error(
                 "front end {number} (process {pid}) answers nothing: it shows what it is at, and is"
@@ -166,6 +168,9 @@ class Post:
             )
             self.signal(signal.SIGQUIT)
             self._reactor.callLater(LAST_WORDS, self._run.signal, signal.SIGKILL)
+
+    async def _ping(self) -> None:
+        self.pong = await self.ask("ping", LOOK_EVERY) or self.pong
 
     async def end(self, timeout: float) -> None:
         """End its process: ask, wait for ``timeout`` seconds, kill."""

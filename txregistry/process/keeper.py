@@ -140,6 +140,11 @@ class LinkKeeper:
         return self._pulse.round_trip if self._pulse is not None else 0.0
 
     @property
+    def answered(self) -> int:
+        """Operations that the driver answered on the present connection."""
+        return 0 if self._link is None else self._link.answered
+
+    @property
     def state(self) -> State:
         """What can be asked of the driver now."""
         if self._is_stopped:

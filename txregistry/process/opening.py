@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import AlreadyCalled
+from twisted.internet.error import AlreadyCalled, ConnectError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -25,7 +25,7 @@ from txregistry.ipc.link import Answer
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.process.child import ChildDriver
 from txregistry.process.keeper import DIAL_LIMIT, LinkKeeper
-from txregistry.process.relief import Relief
+from txregistry.process.relief import Elsewhere, Relief, drained
 from txregistry.process.spec import DriverSpec, StartError
 from txregistry.process.status import DriverStatus, Pong, Windows
 from txregistry.process.supervision import Supervision
@@ -131,6 +131,30 @@ class OpenDriver:
         """The path at which other processes reach it."""
         path = self.spec.socket if self.child is None else self.child.path
         return path or ""
+
+    @property
+    def answered(self) -> int:
+        """Operations that it answered to this process, since it was started or replaced."""
+        return self.links.answered
+
+    def share(self, elsewhere: Elsewhere) -> None:
+        """Other processes are given its socket."""
+        if self.relief is not None:
+            self.relief.elsewhere = elsewhere
+
+    async def change_over(self, limit: float) -> None:
+        """Go over to the process that has taken the driver's place at its socket.
+
+        Returns when nothing of ours is left with the one before, or after ``limit`` seconds. If it
+        is not there any more, or its successor is not, a connection is made as after any death.
+        """
+        try:
+            before = await self.links.change_over(self.socket)
+        except (ConnectError, OSError, StorageError) as error:
+            _log.info("the driver's place was taken meanwhile: {error}", error=str(error))
+            return
+        if await drained(before, self._reactor, limit):
+            before.abort()
 
     def time_commands(self, told: Callable[[str, float], None]) -> None:
         """Have ``told`` called with the name of each command that was answered, and its seconds."""

@@ -20,6 +20,8 @@ over as after any death.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorTime
@@ -45,11 +47,34 @@ _LOOK_INTERVAL = 0.5
 _log = Logger()
 
 
+class Elsewhere(Protocol):
+    """Other processes that share the driver: they have connections of their own to it."""
+
+    @property
+    def answered(self) -> int:
+        """Operations that it answered to them."""
+
+    async def change_over(self, limit: float) -> None:
+        """Have their new work go to whoever listens at the driver's path now; return when nothing of
+        theirs is left with the one before, or after ``limit`` seconds.
+        """
+
+
+class Nobody:
+    """No other process shares the driver."""
+
+    answered = 0
+
+    async def change_over(self, limit: float) -> None:
+        """There is nothing to change."""
+
+
 class Relief:
     """Watches one driver that this process started.
 
     Attributes:
         counts: replacements since the start, by reason.
+        elsewhere: who else shares it; may be set.
     """
 
     def __init__(
@@ -61,12 +86,14 @@ class Relief:
         self._wear = Wear(policy)
         self._task: Deferred[None] | None = None
         self.counts = dict.fromkeys(REASONS, 0)
+        self.elsewhere: Elsewhere = Nobody()
 
     def look(self, link: Link, pong: Answer) -> None:
         """A ping was answered: replace the driver if that is due."""
         resident = pong["resident"]
+        operations = link.answered + self.elsewhere.answered
         reason = self._wear.reason(
-            resident=resident, operations=link.answered, now=self._clock.seconds()
+            resident=resident, operations=operations, now=self._clock.seconds()
         )
         if reason is None or self._task is not None or VOLATILE in link.hello["features"]:
             return
@@ -81,7 +108,7 @@ class Relief:
             " {operations} operations answered)",
             reason=reason,
             resident="unknown" if resident is None else resident,
-            operations=link.answered,
+            operations=operations,
         )
         self._task = task = Deferred.fromCoroutine(self._relieve(reason, link))
         if task.called:  # it came to nothing at once
@@ -137,10 +164,9 @@ class Relief:
         _log.error("the driver could not be replaced, and goes on: {error}", error=str(error))
 
     async def _drain_and_end(self, link: Link, run: Run | None) -> None:
-        deadline = self._clock.seconds() + DRAIN_LIMIT
-        while not (link.is_lost or link.is_idle) and self._clock.seconds() < deadline:
-            await deferLater(self._clock, _LOOK_INTERVAL)
-        is_at_work = not (link.is_lost or link.is_idle)
+        others = Deferred.fromCoroutine(self.elsewhere.change_over(DRAIN_LIMIT))
+        is_at_work = not await drained(link, self._clock)
+        await others
         if is_at_work:
             _log.warn("the driver that was replaced is killed at its work, which is done again")
         else:
@@ -149,3 +175,11 @@ class Relief:
             await self._child.dismiss(run, is_at_once=is_at_work)
         link.abort()  # not before: until it is dead it may still be writing what is done again
         _log.info("the driver was replaced; it is now process {pid}", pid=self._child.pid)
+
+
+async def drained(link: Link, clock: IReactorTime, limit: float = DRAIN_LIMIT) -> bool:
+    """Return whether what is under way on a connection was finished within ``limit`` seconds."""
+    deadline = clock.seconds() + limit
+    while not (link.is_lost or link.is_idle) and clock.seconds() < deadline:
+        await deferLater(clock, _LOOK_INTERVAL)
+    return link.is_lost or link.is_idle
