@@ -10,7 +10,9 @@ from txregistry.oci.digests import EMPTY_SHA256, Digest
 from txregistry.oci.errors import Code
 from txregistry.registry import Action, Event
 from txregistry.registry.blobs import SMALL
-from txregistry.storage.errors import Denied, Missing, Unavailable
+from txregistry.registry.size_records import size_path
+from txregistry.storage.contract import CONTENT_LIMIT
+from txregistry.storage.errors import Closed, Denied, Missing, Unavailable
 
 from ..oci.refusals import refused
 from .world import APP, OTHER, World, done, short, started
@@ -95,7 +97,7 @@ class OpenTests:
     def test_small_blob_is_given_whole(self, world, blobs, blob):
         content = done(blobs.open(APP, blob))
         assert (content.digest, content.size, content.data) == (blob, 4, b"blob")
-        assert called(world) == ["get_several", "stat", "get"]
+        assert called(world) == ["get_several", "get"]
         assert world.witness.told_of == [("lib/app", blob)]
         assert world.witness.events == [Event(Action.PULL, APP, blob, TYPE, 4)]
 
@@ -124,6 +126,65 @@ class OpenTests:
         assert done(read(content, 0, content.size)) == LARGE
         assert done(read(content, content.size - 1, content.size)) == b"x"
 
+    def test_large_blob_is_looked_at_by_its_read(self, world, blobs):
+        """One call finds it; it is a pull, one, when its data turn out to be there."""
+        digest = done(world.blob(LARGE))
+        world.driver.forget()
+        world.witness.__init__()
+        content = done(blobs.open(APP, digest))
+        assert called(world) == ["get_several"]
+        assert world.witness.events == []
+        done(read(content, 0, 1))
+        done(read(content, 5, 6))
+        assert called(world) == ["get_several", "read", "read"]
+        assert world.witness.told_of == [("lib/app", digest)]
+        assert world.witness.events == [Event(Action.PULL, APP, digest, TYPE, len(LARGE))]
+
+    def test_large_blob_whose_data_are_gone_is_unknown(self, world, blobs):
+        """What an offline collection removed is not promised, and is no pull."""
+        digest = done(world.blob(LARGE))
+        world.delete(data_path(digest))
+        world.witness.__init__()
+        content = done(blobs.open(APP, digest))
+        with refused(Code.BLOB_UNKNOWN):
+            done(content.read(0, content.size))
+        assert (world.witness.told_of, world.witness.events) == ([], [])
+
+    def test_blob_without_a_recorded_size_is_looked_at(self, world, blobs):
+        """What another registry stored is believed as it stands."""
+        digest = done(world.blob(LARGE))
+        world.delete(size_path(digest))
+        world.driver.forget()
+        content = done(blobs.open(APP, digest))
+        assert called(world) == ["get_several", "stat"]
+        assert done(read(content, 0, content.size)) == LARGE
+
+    def test_data_that_are_no_longer_small_are_unknown(self, world, blobs, blob):
+        """The record says so, and they are more than is ever read whole."""
+        world.put(data_path(blob), bytes(CONTENT_LIMIT + 1))
+        with refused(Code.BLOB_UNKNOWN):
+            done(blobs.open(APP, blob))
+
+    def test_read_is_closed_if_nobody_can_be_told(self, world, blobs):
+        """A driver's descriptor is not left to the garbage collection."""
+        digest = done(world.blob(LARGE))
+        content = done(blobs.open(APP, digest))
+        readings = []
+
+        async def fail(event):
+            raise Unavailable()
+
+        async def remember(path, start, stop, read=world.driver.read):
+            readings.append(await read(path, start, stop))
+            return readings[-1]
+
+        world.driver.read = remember
+        world.witness.happened = fail
+        with refused(Code.UNAVAILABLE):
+            done(content.read(0, 1))
+        with pytest.raises(Closed):
+            done(anext(readings[0]))
+
     def test_empty_blob(self, world, blobs):
         done(world.blob(b""))
         assert done(blobs.open(APP, EMPTY_SHA256)).data == b""
@@ -148,13 +209,14 @@ class OpenTests:
         with refused(Code.BLOB_UNKNOWN):
             done(content.read(0, 4))
 
-    def test_blob_that_changes_before_it_is_read(self, world, blobs):
+    @pytest.mark.parametrize("start", [0, 10])
+    def test_blob_that_changes_before_it_is_read(self, world, blobs, start):
         """The promised length can't be kept, so there is an error before the first byte."""
         digest = done(world.blob(LARGE))
         content = done(blobs.open(APP, digest))
         world.put(data_path(digest), b"short")
-        with refused(Code.UNKNOWN):
-            done(content.read(0, 4))
+        with refused(Code.BLOB_UNKNOWN):
+            done(content.read(start, start + 4))
 
     def test_alias_of_another_registry(self, world, blobs, blob):
         """A sha512 link that holds a sha256 digest; the answer names what was asked for."""

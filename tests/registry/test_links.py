@@ -115,6 +115,25 @@ class FindTests:
         """Content that another repository has is not found."""
         done(world.blob(b"blob", OTHER))
         assert done(links.find_blob(APP, BLOB)) is None
+        assert done(links.find_blob_to_open(APP, BLOB)) is None
+
+    def test_blob_that_is_opened_is_found_by_its_record(self, world, links):
+        """Without one its data are looked at."""
+        done(world.blob(b"blob"))
+        world.driver.forget()
+        assert done(links.find_blob_to_open(APP, BLOB)) == Member(BLOB, BLOB, 4)
+        assert [call.split()[0] for call in world.calls] == ["get_several"]
+        world.put(size_path(BLOB), b"junk")
+        with logged("is garbage; it is ignored"):
+            assert done(links.find_blob_to_open(APP, BLOB)) == Member(BLOB, BLOB, 4)
+        world.delete(data_path(BLOB))
+        assert done(links.find_blob_to_open(APP, BLOB)) is None
+
+    def test_alias_that_is_opened_is_followed(self, world, links):
+        done(world.blob(b"blob"))
+        alias = Digest.of(b"blob", "sha512")
+        done(links.write(blob_link(APP, alias), BLOB))
+        assert done(links.find_blob_to_open(APP, alias)) == Member(alias, BLOB, 4)
 
     def test_manifest_is_no_blob_and_blob_is_no_manifest(self, world, links):
         digest = done(world.image())

@@ -8,7 +8,8 @@ uploaded the same bytes as a blob, too.
 Driver calls of a request ("at once" costs one round trip):
 
     stat      2 at once: link with recorded size, size
-    open      of a cached blob 1: link; else 2 at once, and 1 for the content of a small one
+    open      of a cached blob 1: link; else 1: link with recorded size, and 1 for the content of a
+              small one; 1 more between them where no size was recorded
     read      1
     mount     3: link with recorded size and size at once, then the new link
     delete    2: link, delete
@@ -17,7 +18,8 @@ Driver calls of a request ("at once" costs one round trip):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from attrs import field, frozen
 
@@ -30,14 +32,28 @@ from txregistry.registry.cache import BoundedCache
 from txregistry.registry.contents import Contents
 from txregistry.registry.links import Links, Member, blob_link, data_path
 from txregistry.registry.observer import Action, Event, Observer
+from txregistry.registry.size_records import is_as_recorded
 from txregistry.registry.tasks import Finishing
 from txregistry.storage import paths
 from txregistry.storage.contract import Driver, Reading
-from txregistry.storage.errors import Corrupt
+from txregistry.storage.errors import InvalidOffset, TooLarge
 
 #: Largest blob, in bytes, that is given whole and kept in the cache: configs and small layers.
 #: Arbitrary: for more than that a descriptor is cheaper than a copy.
 SMALL = 64 * 1024
+
+
+class Pulled:
+    """Tells of a pull, once, before the first byte leaves."""
+
+    def __init__(self, tell: Callable[[], Awaitable[None]]) -> None:
+        self._tell = tell
+        self._is_told = False
+
+    async def __call__(self) -> None:
+        if not self._is_told:
+            self._is_told = True
+            await self._tell()
 
 
 @frozen
@@ -55,18 +71,28 @@ class BlobContent:
     data: bytes | None = field(repr=False)
     _driver: Driver = field(repr=False, eq=False)
     _path: str
+    _pulled: Pulled = field(repr=False, eq=False)
 
     async def read(self, start: int, stop: int) -> Reading:
         """Open a read of ``[start, stop)``, whether it is small or not. The caller closes it.
 
+        Of a blob that is not small this shows first whether its data are there.
+
         Raises:
-            OciError: BLOB_UNKNOWN: it went away meanwhile; UNKNOWN: it is no longer of that size.
+            OciError: BLOB_UNKNOWN: they are not, or not of the blob's size.
         """
         with border(Code.BLOB_UNKNOWN, str(self.digest)):
-            reading = await self._driver.read(self._path, start, stop)
-            if reading.size != self.size:
+            try:
+                reading = await self._driver.read(self._path, start, stop)
+            except InvalidOffset as err:
+                raise _unknown(self.digest) from err  # they are shorter
+            try:
+                if not is_as_recorded(self.digest, reading.size, self.size):
+                    raise _unknown(self.digest)
+                await self._pulled()
+            except BaseException:
                 await reading.aclose()
-                raise Corrupt(f"{reading.size} bytes where {self.size} were", path=self._path)
+                raise
         return reading
 
 
@@ -122,11 +148,8 @@ class Blobs:
         Source: distribution-spec end-2.
         """
         with border(Code.BLOB_UNKNOWN, str(digest)):
-            content = await self._cached(repository, digest) or await self._opened(
-                repository, digest
-            )
-            await self._pulled(repository, digest, content.size)
-        return content
+            content = await self._cached(repository, digest)
+            return content or await self._opened(repository, digest)
 
     async def delete(self, repository: RepositoryName, digest: Digest) -> None:
         """Take a blob out of a repository. Its data stay until they are collected.
@@ -216,18 +239,32 @@ class Blobs:
             return None
         if await self._links.read(blob_link(repository, digest)) is None:
             raise _unknown(digest)
-        return BlobContent(digest, len(data), data, self._driver, data_path(digest))
+        return await self._whole(repository, digest, data, data_path(digest))
 
     async def _opened(self, repository: RepositoryName, digest: Digest) -> BlobContent:
-        member = await self._find(repository, digest)
+        member = await self._links.find_blob_to_open(repository, digest)
+        if member is None:
+            raise _unknown(digest)
         if member.size > SMALL:
-            return BlobContent(digest, member.size, None, self._driver, member.data_path)
-        data = await self._contents.read(digest, member.data_path)
+            told = Pulled(partial(self._pulled, repository, digest, member.size))
+            return BlobContent(digest, member.size, None, self._driver, member.data_path, told)
+        try:
+            data = await self._contents.read(digest, member.data_path)
+        except TooLarge:  # what was recorded is not the size of these data
+            data = None
         if data is None:
             raise _unknown(digest)
         if member.target == digest:
             self.cache.put(digest, data, len(data))
-        return BlobContent(digest, len(data), data, self._driver, member.data_path)
+        return await self._whole(repository, digest, data, member.data_path)
+
+    async def _whole(
+        self, repository: RepositoryName, digest: Digest, data: bytes, path: str
+    ) -> BlobContent:
+        """Return a small blob."""
+        told = Pulled(partial(self._pulled, repository, digest, len(data)))
+        await told()
+        return BlobContent(digest, len(data), data, self._driver, path, told)
 
     async def _delete(self, repository: RepositoryName, digest: Digest, link: str) -> None:
         directory = paths.layer_directory(repository.text, digest.algorithm, digest.encoded)

@@ -22,7 +22,7 @@ from txregistry.oci.digests import Digest
 from txregistry.oci.errors import OciError
 from txregistry.oci.names import RepositoryName, Tag
 from txregistry.registry.cache import BoundedCache
-from txregistry.registry.size_records import is_as_recorded, size_path
+from txregistry.registry.size_records import is_as_recorded, recorded_size, size_path
 from txregistry.registry.tasks import if_there, together
 from txregistry.storage import paths
 from txregistry.storage.contract import Content, Driver, Entry
@@ -157,15 +157,51 @@ class Links:
             self._read_recorded(blob_link(repository, digest), digest),
             if_there(self._driver.stat(data_path(digest))),
         )
+        return await self._found_blob(digest, target, record, entry)
+
+    async def find_blob_to_open(self, repository: RepositoryName, digest: Digest) -> Member | None:
+        """Look for a blob of ``repository`` whose data are opened next.
+
+        Where their size was recorded they are not looked at: whoever opens them learns whether they
+        are there, and has to see that they are of that size.
+
+        One driver call, the link and the record together; another one if no size was recorded, and
+        two at once for an alias.
+        """
+        target, record = await self._read_recorded(blob_link(repository, digest), digest)
+        if target is None:
+            return None
+        if target != digest:
+            return await self._found_blob(digest, target, record, None)
+        size = recorded_size(digest, record)
+        if size is not None:
+            return Member(digest, target, size)
+        return _member(digest, target, await if_there(self._driver.stat(data_path(digest))))
+
+    async def _found_blob(
+        self,
+        digest: Digest,
+        target: Digest | None,
+        record: Content | StorageError,
+        entry: Entry | None,
+    ) -> Member | None:
+        """Return what was found, of its recorded size; an alias is followed.
+
+        Args:
+            target: what the link of ``digest`` holds.
+            record: the recorded size of ``digest``.
+            entry: its data.
+        """
         if target is not None and target != digest:
             (record,), entry = await together(
                 self._driver.get_several((size_path(target),)),
                 if_there(self._driver.stat(data_path(target))),
             )
         member = _member(digest, target, entry)
-        if member is None or not is_as_recorded(member.target, member.size, record):
+        if member is None:
             return None
-        return member
+        recorded = recorded_size(member.target, record)
+        return member if is_as_recorded(member.target, member.size, recorded) else None
 
     async def find_manifest(self, repository: RepositoryName, digest: Digest) -> Member | None:
         """Look for a manifest of ``repository``, whose bytes are verified when they are read.

@@ -33,29 +33,38 @@ def size_record(size: int) -> bytes:
     return b"%d" % size
 
 
-def is_as_recorded(digest: Digest, size: int, record: Content | StorageError) -> bool:
-    """Say whether the data of ``digest`` have the size that was recorded, if one was.
+def recorded_size(digest: Digest, record: Content | StorageError) -> int | None:
+    """Return how many bytes the data of ``digest`` have to have; None if that was not recorded.
 
     Args:
-        size: of the data, bytes.
         record: what is at :func:`size_path`.
 
     Raises:
         StorageError: what kept the record from being read.
     """
     if isinstance(record, Missing):
-        return True
+        return None
     if isinstance(record, StorageError):
         raise record
     if not record.data.isdigit() or len(record.data) > _DIGITS:
         log.warn("the recorded size of {digest} is garbage; it is ignored", digest=str(digest))
-        return True
-    if int(record.data) == size:
+        return None
+    return int(record.data)
+
+
+def is_as_recorded(digest: Digest, size: int, recorded: int | None) -> bool:
+    """Say whether the data of ``digest`` have the size that was recorded, if one was.
+
+    Args:
+        size: of the data, bytes.
+        recorded: by :func:`recorded_size`.
+    """
+    if recorded is None or recorded == size:
         return True
     log.error(
         "the data of {digest} have {size} bytes, {recorded} were stored; they count as absent",
         digest=str(digest),
         size=size,
-        recorded=int(record.data),
+        recorded=recorded,
     )
     return False

@@ -30,14 +30,13 @@ async def fetch(call: Call) -> Answer:
         FOREVER,
         _ACCEPT_RANGES,
     )
-    if call.is_head:
+    is_known = matches_etag(call.header(b"If-None-Match"), digest)
+    if call.is_head or is_known:
         size = await call.registry.blobs.stat(call.repository, digest)
-        if matches_etag(call.header(b"If-None-Match"), digest):
+        if is_known:
             return Answer(304, headers)
         return Answer(200, (("Content-Type", OCTET_STREAM), *headers), length=size)
     content = await call.registry.blobs.open(call.repository, digest)
-    if matches_etag(call.header(b"If-None-Match"), digest):
-        return Answer(304, headers)
     return _content(call, content, headers)
 
 
