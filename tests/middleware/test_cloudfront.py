@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from txregistry.middleware import StoreRedirects, make_chain
 from txregistry.middleware.cloudfront import Cloudfront
-from txregistry.middleware.ip_ranges import NoRanges, ServedRanges, read_list
+from txregistry.middleware.ip_ranges import NoRanges, ServedRanges, _in_background, read_list
 from txregistry.storage.errors import BadOptions
 from txregistry.storage.memory import MemoryStore
 
@@ -118,6 +118,13 @@ class OptionsTests:
         with pytest.raises(BadOptions, match=words):
             made({**options, **change})
 
+    def test_registry_2_spelling_is_taken(self, options):
+        """Its documentation had it so; written in both ways it is refused."""
+        old = {**options, "ipfilteredby": "aws", "updatefrenquency": 60.0}
+        assert made(old).ranges._interval == 60.0
+        with pytest.raises(BadOptions, match="did you mean updatefrequency"):
+            made({**old, "updatefrequency": 60.0})
+
     @pytest.mark.parametrize("content", ["junk", "elliptic"])
     def test_other_keys_are_refused(self, options, tmp_path, content):
         """CloudFront's canned signatures are RSA."""
@@ -150,8 +157,10 @@ class RangesTests:
         )
         assert (client in ranges) is is_inside
 
-    def test_client_inside_gets_the_buckets_own_url(self, options, served):
+    def test_client_inside_gets_the_buckets_own_url(self, options, served, monkeypatch):
         """It is nearer. The list is read in the background; the first client does not wait."""
+        background = []
+        monkeypatch.setattr("txregistry.middleware.ip_ranges._in_background", background.append)
         cloudfront = made(
             {
                 **options,
@@ -161,8 +170,15 @@ class RangesTests:
             }
         )
         assert "Signature" in cloudfront.url(ASKED)
-        cloudfront.ranges.refresh()
+        (read_list_now,) = background
+        read_list_now()
         assert cloudfront.url(ASKED).startswith("https://bucket.example/")
+
+    def test_background_is_a_thread(self):
+        """Of its own, which nobody waits for."""
+        began = threading.Event()
+        _in_background(began.set)
+        assert began.wait(60)
 
     def test_list_is_read_again_when_it_is_old(self, served):
         """And a server that fails is not asked at every request."""

@@ -17,7 +17,7 @@ from txregistry.config.kinds import FLAG, Kind, Misfit, duration, read_text
 from txregistry.config.rows import key as _key
 
 #: Options that are durations, by middleware.
-_DURATIONS = {"cloudfront": ("duration", "updatefrequency")}
+_DURATIONS = {"cloudfront": ("duration", "updatefrequency", "updatefrenquency")}
 
 _SECONDS = duration(0.001)
 

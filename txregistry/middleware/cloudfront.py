@@ -39,6 +39,9 @@ _NAMES = (
     *("ipfilteredby", "awsregion", "updatefrequency", "iprangesurl"),
 )
 
+#: What registry:2 and its documentation called ``updatefrequency``; both are taken.
+_MISSPELT = "updatefrenquency"
+
 #: How long a URL works, in seconds, and how often the list of addresses is read again; registry:3's.
 _DURATION = 20 * 60.0
 _UPDATE = 12 * 3600.0
@@ -71,6 +74,11 @@ class Cloudfront:
         Raises:
             BadOptions: one of them is wrong or missing, or the key can't be read.
         """
+        if _MISSPELT in options and "updatefrequency" not in options:
+            options = {
+                "updatefrequency" if name == _MISSPELT else name: value
+                for name, value in options.items()
+            }
         check_option_names(options, _NAMES)
         for name in ("privatekey", "keypairid"):
             if not options.get(name):
