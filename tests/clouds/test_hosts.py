@@ -12,9 +12,7 @@ import pytest
 
 from ..functional.client import Client
 from ..functional.repository import digest_of
-from ..functional.servers import Registry
-
-MIB = 1024 * 1024
+from ..functional.two_servers import MIB, Shared, two_on
 
 #: More than Azure copies by one request.
 LARGE = 257 * MIB
@@ -22,29 +20,17 @@ LARGE = 257 * MIB
 
 @pytest.fixture(scope="module")
 def pair(azurite, tmp_path_factory):
-    """Started at once on an empty container, with no secret."""
-    storage = {"azure": azurite.options("hosts"), "redirect": {"disable": True}}
-    hosts = [
-        Registry(tmp_path_factory.mktemp(name), {"http": {"secret": ""}}, storage=storage)
-        for name in ("one", "other")
-    ]
-    for host in hosts:
-        host.launch()
-    for host in hosts:
-        host.wait_ready()
-    yield hosts
-    for host in hosts:
-        host.stop()
+    storage = {
+        "azure": azurite.options("hosts"),
+        "redirect": {"disable": True},
+        "delete": {"enabled": True},
+    }
+    with two_on(storage, tmp_path_factory.mktemp("hosts")) as hosts:
+        yield hosts
 
 
-def test_an_upload_goes_from_one_to_the_other(pair):
-    """Begun here, continued there, finished here."""
-    data = os.urandom(3 * MIB)
-    one, other = map(Client, pair)
-    location = one.patch(one.start_upload("team/app"), data[:MIB])
-    location = other.patch(location, data[MIB : 2 * MIB])
-    one.finish_upload(location, digest_of(data), data[2 * MIB :])
-    assert other.get(f"/v2/team/app/blobs/{digest_of(data)}").body == data
+class AzureTests(Shared):
+    """What holds on any storage."""
 
 
 def test_two_append_to_one_upload(pair):

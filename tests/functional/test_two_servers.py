@@ -11,55 +11,16 @@ import os
 import pytest
 
 from .client import Client
-from .servers import Registry
-
-MIB = 1024 * 1024
+from .two_servers import MIB, Shared, two_on
 
 
-class TwoServersTests:
-    @pytest.fixture
-    def pair(self, tmp_path):
-        storage = {
-            "filesystem": {"rootdirectory": str(tmp_path / "shared")},
-            "delete": {"enabled": True},
-        }
-        # No secret in the configuration: whoever starts first makes one, in the storage.
-        servers = [
-            Registry(tmp_path / name, {"http": {"secret": ""}}, storage=storage)
-            for name in ("one", "other")
-        ]
-        for server in servers:
-            server.launch()
-        for server in servers:
-            server.wait_ready()
-        yield servers
-        for server in servers:
-            server.stop()
-
-    def test_each_request_of_an_upload_goes_to_the_other_server(self, pair):
-        """Begun here, continued there, asked here, finished there."""
-        data = os.urandom(3 * MIB + 1)
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        one, other = map(Client, pair)
-        location = one.start_upload("team/app")
-        location = other.patch(location, data[:MIB])
-        location = one.patch(location, data[MIB : 2 * MIB])
-        answer = other.request("GET", location)
-        assert (answer.status, answer.headers["Range"]) == (204, f"0-{2 * MIB - 1}")
-        location = other.here(answer.headers["Location"])
-        location = one.patch(location, data[2 * MIB : 3 * MIB])
-        other.finish_upload(location, digest, data[3 * MIB :])
-        assert one.get(f"/v2/team/app/blobs/{digest}").body == data
-
-    def test_what_one_takes_the_other_has_at_once(self, pair):
-        """Blobs, lists and deletes."""
-        data = b"{}"
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        one, other = map(Client, pair)
-        one.push_blob("team/app", data, digest)
-        assert other.get(f"/v2/team/app/blobs/{digest}").body == data
-        assert other.request("DELETE", f"/v2/team/app/blobs/{digest}").status == 202
-        assert one.get(f"/v2/team/app/blobs/{digest}").status == 404
+class TwoServersTests(Shared):
+    @pytest.fixture(scope="class")
+    def pair(self, tmp_path_factory):
+        directory = tmp_path_factory.mktemp("pair")
+        root = {"rootdirectory": str(directory / "shared")}
+        with two_on({"filesystem": root, "delete": {"enabled": True}}, directory) as servers:
+            yield servers
 
     def test_key_survives_a_restart_of_everything(self, pair):
         """An upload that was begun before is finished afterwards."""
@@ -71,4 +32,5 @@ class TwoServersTests:
             server.stop()
         pair[0].start()
         client.finish_upload(location, digest, data[1000:])
+        pair[1].start()
         assert client.get(f"/v2/team/app/blobs/{digest}").body == data

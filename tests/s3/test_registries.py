@@ -16,6 +16,7 @@ from ..functional.images import Layout, check_layout
 from ..functional.servers import START_TIMEOUT, Registry
 from ..functional.test_clients import copy
 from ..functional.test_interruptions import Content
+from ..functional.two_servers import two_on
 from .servers import Moto
 
 MIB = 1024 * 1024
@@ -28,39 +29,29 @@ def sha256(data):
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def registry_on(server, directory, bucket, **http_settings):
-    """A registry whose blobs go through it, not by redirects."""
-    storage = {
+def storage_on(server, bucket):
+    """Blobs go through the registry, not by redirects."""
+    return {
         "s3": server.options(bucket, chunksize=PART, rootdirectory="/registry"),
         "redirect": {"disable": True},
         "delete": {"enabled": True},
     }
-    return Registry(directory, {"http": http_settings}, storage=storage)
 
 
 @pytest.fixture(scope="module", params=["moto", "swift"])
 def registry(request, tmp_path_factory):
     server = request.getfixturevalue(request.param)
     bucket = f"images-{request.param}"
-    with registry_on(server, tmp_path_factory.mktemp("registry"), bucket) as registry:
+    directory = tmp_path_factory.mktemp("registry")
+    with Registry(directory, storage=storage_on(server, bucket)) as registry:
         registry.bucket = server.client(), bucket
         yield registry
 
 
 @pytest.fixture(scope="module")
 def pair(moto, tmp_path_factory):
-    """Started at once on an empty bucket, with no secret: they have to agree on one."""
-    directory = tmp_path_factory.mktemp("pair")
-    servers = [
-        registry_on(moto, directory / name, "shared", secret="") for name in ("one", "other")
-    ]
-    for server in servers:
-        server.launch()
-    for server in servers:
-        server.wait_ready()
-    yield servers
-    for server in servers:
-        server.stop()
+    with two_on(storage_on(moto, "shared"), tmp_path_factory.mktemp("pair")) as servers:
+        yield servers
 
 
 class OneRegistryTests:
