@@ -11,6 +11,7 @@ Room: config. Must not know Twisted, nor start or open anything but the file tha
 ``sections``     tree -> settings; refuses what it doesn't know, with the nearest name
 ``storage``      the section that is shaped otherwise: one driver beside named sections
 ``foreign``      keys of registry:3 that have nothing behind them here, each with what to do instead
+``judging``      what keys must be together
 ``loading``      all of it in order
 ``showing``      what holds in the end, as a file;  ``schema`` the rows as a JSON Schema
 """

@@ -88,25 +88,14 @@ class Notifications:
         self._reading = ThreadPool(0, READERS, "events-reading")
         self.queue_counts = QueueCounts()
         self.endpoint_counts = [EndpointCounts(each.name, each.where) for each in plan.endpoints]
-        try:
-            positions = self._positions(plan.endpoints)
-            old_end = SegmentReader(plan.directory).end()
-            newest = max((place.segment for place in positions.values()), default=0)
-            save_cursors(plan.directory, positions)
-            self._writer = SegmentWriter(plan.directory, is_synced=plan.is_synced, after=newest)
-        except OSError as error:
-            self._directory.close()
-            raise QueueError(
-                f"the queue of notifications in {plan.directory} can't be used ({error.strerror});"
-                " mend that, or name another directory in notifications.queue.directory"
-            ) from None
-        self._grown = grown = Bell()
         self._reader = SegmentReader(plan.directory)
+        positions, old_end, self._writer = self._open(plan)
+        self._grown = Bell()
         self._log = EventLog(
             self._writer,
             reactor,
             self._run_in(self._writing),
-            grown=grown,
+            grown=self._grown,
             counts=self.queue_counts,
         )
         counted = list(zip(plan.endpoints, self.endpoint_counts, strict=True))
@@ -127,13 +116,33 @@ class Notifications:
                 old_end=old_end,
                 clock=reactor,
                 run=self._run_in(self._reading),
-                grown=grown,
+                grown=self._grown,
                 moved=self._save_soon,
                 counts=counts,
                 uniform=uniform,
             )
             for endpoint, counts in counted
         ]
+
+    def _open(self, plan: Plan) -> tuple[dict[str, Position], Position, SegmentWriter]:
+        """Return where each receiver goes on, where the queue ended until now, and its writer.
+
+        Raises:
+            QueueError: the directory can't be used, and is left to others.
+        """
+        try:
+            positions = self._positions(plan.endpoints)
+            old_end = self._reader.end()
+            newest = max((place.segment for place in positions.values()), default=0)
+            save_cursors(plan.directory, positions)
+            writer = SegmentWriter(plan.directory, is_synced=plan.is_synced, after=newest)
+        except OSError as error:
+            self._directory.close()
+            raise QueueError(
+                f"the queue of notifications in {plan.directory} can't be used ({error.strerror});"
+                " mend that, or name another directory in notifications.queue.directory"
+            ) from None
+        return positions, old_end, writer
 
     def grew(self, more: Growth) -> None:
         """Another process has queued something: count it, and look for it at once."""
@@ -187,7 +196,7 @@ class Notifications:
                 " dropped",
                 name=name,
             )
-        end = SegmentReader(path).end()
+        end = self._reader.end()
         return {each.name: known.get(each.name, end) for each in endpoints}
 
     def _run_in(self, pool: ThreadPool) -> Run:

@@ -257,7 +257,7 @@ _ALL = (
         "registry_pool_working",
         _GAUGE,
         ("pool",),
-        "Processes that compare a password or parse a large manifest at the moment; two at most.",
+        "Processes that compare a password or parse a large manifest at the moment.",
     ),
     Family(
         "registry_pool_waiting", _GAUGE, ("pool",), "Passwords and manifests that wait for one."
