@@ -7,6 +7,7 @@ Driver: filesystem. A refusal is one sentence that names the thing and the way o
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Mapping
 
@@ -29,6 +30,10 @@ _LEAST_THREADS = 25
 _THREADS = 100
 
 _NAMES = ("rootdirectory", "maxthreads", "durability", "lock")
+
+#: What stops writes and nothing else: a driver that is started then reads, and writes when that is
+#: over.
+_NO_WRITES_NOW = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 #: How the root is locked: servers share it, an offline repair has it alone.
 _SHARED, _EXCLUSIVE = "shared", "exclusive"
@@ -79,10 +84,11 @@ def _prepare(root: str, *, is_synced: bool) -> None:
     except OSError as err:
         with contextlib.suppress(OSError):
             os.unlink(first)
-        raise BadOptions(
-            f"rootdirectory {root} can't be written to: {err.strerror};"
-            " give it to the user that the driver runs as"
-        ) from err
+        if err.errno not in _NO_WRITES_NOW:
+            raise BadOptions(
+                f"rootdirectory {root} can't be written to: {err.strerror};"
+                " give it to the user that the driver runs as"
+            ) from err
     if is_synced:
         try:
             _sync_directory(root)
@@ -103,9 +109,21 @@ def _sync_directory(directory: str) -> None:
         os.close(descriptor)
 
 
-def _lock(root: str, *, is_shared: bool) -> int:
-    """Share the root with other servers, and with no offline repair; or be that repair."""
-    descriptor = os.open(f"{root}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _lock(root: str, *, is_shared: bool) -> int | None:
+    """Share the root with other servers, and with no offline repair; or be that repair.
+
+    Returns:
+        What holds the lock; None where none can be made and nobody can repair either.
+    """
+    # Not open for writing unless that is needed (over NFS, for the whole lock): a file system is
+    # made read-only under a server more easily then.
+    flags = os.O_RDONLY if is_shared else os.O_RDWR
+    try:
+        descriptor = os.open(f"{root}/{LOCK}", flags | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as err:
+        if is_shared and err.errno in _NO_WRITES_NOW:
+            return None
+        raise BadOptions(f"rootdirectory {root} can't be locked: {err.strerror}") from err
     if not try_lock(descriptor, is_shared=is_shared):
         os.close(descriptor)
         if is_shared:

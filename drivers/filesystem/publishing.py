@@ -4,9 +4,11 @@
 Driver: filesystem. In this order, each step finished before the next begins::
 
     0  a final name that holds as many bytes stays: the record, then 4
-    1  fsync the staged file                     strict only; not if its writer has just done it
-    2  put the record beside the final name      if there is one; strict: its bytes are synced
-    3  link it to the final name                 the commit point
+    1  fsync the staged file                       strict only; not again if its writer has just
+                                                   done it
+    2  put the record beside the final name        if there is one; its bytes are synced, strict
+                                                   only
+    3  link it to the final name                   the commit point
     4  fsync the final name's directory, and each directory above it that is new, upward
 
 The staged name stays. Where hard links don't go (blobs mounted from another file system, a file

@@ -26,6 +26,8 @@ from txregistry.driver import (
     InvalidPath,
     Mismatch,
     Missing,
+    NoSpace,
+    ReadOnly,
     TooLarge,
     Unavailable,
     Unsupported,
@@ -416,21 +418,43 @@ class OptionTests:
         (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
         self.refused("nowhere is not a directory", rootdirectory=os.fspath(tmp_path / "nowhere"))
 
-    def test_root_that_can_t_be_written_is_refused(self, root, monkeypatch):
-        """A root on a read-only file system, or that belongs to somebody else."""
-        root.mkdir()
+    def no_new_files(self, monkeypatch, number):
         link = os.open
 
-        def read_only(path, flags, *rest, **options):
+        def refuse(path, flags, *rest, **options):
             if flags & os.O_CREAT:
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+                raise OSError(number, os.strerror(number))
             return link(path, flags, *rest, **options)
 
-        monkeypatch.setattr(os, "open", read_only)
+        monkeypatch.setattr(os, "open", refuse)
+
+    def test_root_that_can_t_be_written_is_refused(self, root, monkeypatch):
+        """A root that belongs to somebody else."""
+        root.mkdir()
+        self.no_new_files(monkeypatch, errno.EACCES)
         self.refused(
-            "can't be written to: Read-only file system; give it", rootdirectory=os.fspath(root)
+            "can't be written to: Permission denied; give it", rootdirectory=os.fspath(root)
         )
         assert os.listdir(root) == []
+
+    @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EDQUOT])
+    def test_root_that_takes_no_writes_now_is_read(self, root, monkeypatch, number):
+        """A driver that dies while the disk is full comes back, and reads go on."""
+        root.mkdir()
+        (root / "a").write_bytes(b"content")
+        with monkeypatch.context() as patch:
+            self.no_new_files(patch, number)
+            store = create({"rootdirectory": os.fspath(root)})
+            assert store.get("/a").data == b"content"
+            with pytest.raises((NoSpace, ReadOnly)):
+                put(store, "/b", b"b")
+            self.refused(
+                f"can't be locked: {os.strerror(number)}",
+                rootdirectory=os.fspath(root),
+                lock="exclusive",
+            )
+        put(store, "/b", b"b")
+        store.close()
 
     def test_root_that_can_t_sync_is_refused_unless_that_is_wanted(self, root, monkeypatch):
         """A promise that the file system can't keep stops the start."""

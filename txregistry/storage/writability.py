@@ -12,8 +12,7 @@ the disk; now and then one probe finds out whether that is over::
     SUSPECT      -            -            -            -
 
 After a failed sync nobody knows what of earlier writes is on the disk, and a later sync that passes
-says
-nothing: SUSPECT ends with the process, which an operator starts again when a check has found the
+says nothing: SUSPECT ends with the process, which an operator starts again when a check has found the
 storage clean.
 """
 
