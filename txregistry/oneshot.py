@@ -17,8 +17,8 @@ from zope.interface import provider
 
 from txregistry.config import Storage
 from txregistry.process.opening import OpenDriver
-from txregistry.process.run import Run
 from txregistry.process.spec import StartError
+from txregistry.process.words import Words
 from txregistry.serving import the_reactor
 from txregistry.translation import driver_spec
 
@@ -79,7 +79,7 @@ def _show(event: LogEvent) -> None:
     """Print the driver's lines and our own mistakes; that it is killed and started again is no
     news.
     """
-    if event["log_level"] is LogLevel.critical:
-        print(eventAsText(event, includeTimestamp=False), file=sys.stderr)
-    elif "line" in event and event["log_namespace"] == Run.__module__:
+    if "line" in event and event["log_namespace"] == Words.__module__:
         print(f"[{event['driver']}] {event['line']}", file=sys.stderr)
+    elif event["log_level"] is LogLevel.critical:
+        print(eventAsText(event, includeTimestamp=False), file=sys.stderr)

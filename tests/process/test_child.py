@@ -175,8 +175,8 @@ class GivingTests:
             "os.read(0, 1)"
         )
         driver = house.run(*python(text))
-        await until(lambda: len(driver._run.last_lines) == 4)  # two pipes: in whatever order
-        assert sorted(driver._run.last_lines) == ["\\xff", "one line", "other line", "x" * 4000]
+        await until(lambda: len(driver._run._words.last) == 4)  # two pipes: in whatever order
+        assert sorted(driver._run._words.last) == ["\\xff", "one line", "other line", "x" * 4000]
 
 
 class RefusalTests:
@@ -716,7 +716,7 @@ class SuccessorTests:
         driver = house.run(*python(IDLE))
         await house.up(driver)
         successor = driver.launch_successor()
-        await until(lambda: successor.last_lines)
+        await until(lambda: successor.last_words)
         pids = [driver.pid, successor.pid]
         await driver.stop()
         assert [is_alive(pid) for pid in pids] == [False, False]

@@ -108,7 +108,7 @@ class ChildDriver:
     @property
     def last_words(self) -> str:
         """The last line that the driver wrote, for an error message."""
-        return self._last.last_lines[-1] if self._last is not None and self._last.last_lines else ""
+        return self._last.last_words if self._last is not None else ""
 
     @property
     def has_given_up(self) -> bool:

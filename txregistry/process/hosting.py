@@ -30,10 +30,14 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import (
+    FileLogObserver,
     FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
     Logger,
     LogLevel,
     LogLevelFilterPredicate,
+    eventAsText,
     globalLogBeginner,
     textFileLogObserver,
 )
@@ -72,6 +76,9 @@ MAKE_INTERVAL = 5.0
 
 #: Seconds that writers may take to store what arrived when the process is asked to end.
 DRAIN_TIMEOUT = 20.0
+
+#: Levels as sd-daemon(3) has them.
+_PREFIXES = {LogLevel.critical: "<2>", LogLevel.error: "<3>", LogLevel.warn: "<4>"}
 
 _FIRST_INHERITED = 3
 _PR_SET_PDEATHSIG = 1
@@ -369,10 +376,19 @@ def _options(path: str | None) -> Mapping[str, object]:
 def _log_to_stderr() -> None:
     predicate = LogLevelFilterPredicate(LogLevel.info)
     predicate.setLogLevelForNamespace("twisted", LogLevel.warn)
-    observer = textFileLogObserver(sys.stderr, timeFormat=None)
+    observer: ILogObserver = textFileLogObserver(sys.stderr, timeFormat=None)
+    if "TXREGISTRY_OPTIONS_FD" in os.environ or "JOURNAL_STREAM" in os.environ:
+        observer = FileLogObserver(sys.stderr, leveled)
     globalLogBeginner.beginLoggingTo(
         [FilteringLogObserver(observer, [predicate])], redirectStandardIO=False
     )
+
+
+def leveled(event: LogEvent) -> str:
+    """An event for a reader who knows sd-daemon(3): each line begins with its level."""
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    prefix = _PREFIXES.get(event.get("log_level"), "<6>")
+    return "".join(f"{prefix}{line}\n" for line in text.splitlines())
 
 
 __all__ = ["BadOptions", "Host", "main"]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of a driver's program, from its start to its end.
 
-Room: process. Its lines go to our log; it can be asked to end and be killed, and one that hangs in
-the kernel is not waited for.
+Room: process. Its lines go to our log (``words``); it can be asked to end and be killed, and one that
+hangs in the kernel is not waited for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import socket
-from collections import deque
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
@@ -22,11 +21,11 @@ from twisted.internet.interfaces import (
     IReactorTime,
 )
 from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txregistry.process import inheritance
 from txregistry.process.spec import DriverSpec
+from txregistry.process.words import Words
 
 #: Seconds after a kill for which its end is waited for. A process that is not gone by then hangs in
 #: the kernel (a dead disk or mount), and another one takes its place.
@@ -36,7 +35,6 @@ REAP_TIMEOUT = 5.0
 #: hold its pipes open for ever.
 LAST_WORDS_TIMEOUT = 1.0
 
-_LINE_LIMIT = 4_000
 #: The shell sets LISTEN_PID to what becomes the driver's own process id, which is not known before
 #: the fork. What it ignores stays ignored. The empty line tells that it runs.
 _TRAMPOLINE = (
@@ -45,8 +43,6 @@ _TRAMPOLINE = (
     "echo; trap '' INT; LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"",
     "sh",
 )
-
-_log = Logger()
 
 
 class Run(ProcessProtocol):
@@ -69,15 +65,13 @@ class Run(ProcessProtocol):
     """
 
     def __init__(self, name: str, listener: socket.socket, clock: IReactorTime) -> None:
-        self._name = name
         self._clock = clock
-        self._partial = {1: b"", 2: b""}
+        self._words = Words(name, clock)
         self._late: IDelayedCall | None = None
         self._process: IProcessTransport | None = None
         self._has_begun = False
         self._is_asked = False
         self.listener = listener
-        self.last_lines: deque[str] = deque(maxlen=5)
         self.was_killed = False
         self.is_over = False
         self.ended: Deferred[str] = Deferred()
@@ -108,6 +102,11 @@ class Run(ProcessProtocol):
             )
         finally:
             os.close(options)
+
+    @property
+    def last_words(self) -> str:
+        """The newest line that it wrote; empty before the first."""
+        return self._words.last[-1] if self._words.last else ""
 
     @property
     def pid(self) -> int | None:
@@ -152,25 +151,13 @@ class Run(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         self._begin()
-        *lines, partial = (self._partial[childFD] + data).split(b"\n")
-        for line in lines:
-            self._say(line)
-        if len(partial) > _LINE_LIMIT:
-            self._say(partial)
-            partial = b""
-        self._partial[childFD] = partial
+        self._words.take(childFD, data)
 
     def _begin(self) -> None:
         if not self._has_begun:
             self._has_begun = True
             if self._is_asked:
                 self.ask_to_end()
-
-    def _say(self, line: bytes) -> None:
-        text = line[:_LINE_LIMIT].decode("utf-8", "backslashreplace").rstrip()
-        if text:
-            self.last_lines.append(text)
-            _log.info("[{driver}] {line}", driver=self._name, line=text)
 
     def processExited(self, reason: Failure) -> None:
         assert self.transport is not None
@@ -179,8 +166,7 @@ class Run(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         if self._late is not None and self._late.active():
             self._late.cancel()
-        for partial in self._partial.values():
-            self._say(partial)
+        self._words.end()
         self.was_killed = getattr(reason.value, "signal", None) is not None
         self.is_over = True
         self.ended.callback(how_it_ended(reason.value))
