@@ -43,10 +43,10 @@ class TextTests:
         assert written(TextReport, [(CORRUPT, None), (ALIAS, None)], result) == [
             "error    blob-corrupt         /b/data: it is not what its digest says",
             "warning  link-alias           /l: it holds another",
-            "checked: 3 blobs of 2.0 KiB (5 bytes read), 1 repositories, 2 manifests, 1 tags, 4 links,"
+            "checked: 3 blobs of 2.0 KiB (5 bytes read), 1 repository, 2 manifests, 1 tag, 4 links,"
             " 0 uploads",
             "in no repository: 2 blobs of 1.5 KiB",
-            "found: 1 errors, 1 warnings: blob-corrupt 1, link-alias 1",
+            "found: 1 error, 1 warning: blob-corrupt 1, link-alias 1",
             "--repair would put 1 of these right, and delete nothing",
             "not clean",
         ]

@@ -88,7 +88,7 @@ def test_session_with_very_many_states_is_seen_whole(memory):
     for number in range(1100):
         memory.put(f"APP/_uploads/x/hashstates/sha256/{number}", b"")
     memory.put("APP/_uploads/x/startedat", b"2025-01-31T10:20:30Z")
-    assert listed(memory, TextUploads)[-1] == "1 uploads that hold 0 bytes"
+    assert listed(memory, TextUploads)[-1] == "1 upload that holds 0 bytes"
 
 
 @pytest.mark.parametrize("call", ["^walk .*id-", "^list .*_uploads"])

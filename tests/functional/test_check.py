@@ -292,7 +292,7 @@ class UploadsTests:
                 assert json.loads(purged.stdout)["examined"] == 2
             assert client.request("PATCH", left, b"more").status == 404
             assert command(ours, "uploads", "purge", "--older-than", "24h").stdout == (
-                "1 uploads, 0 removed, 0 bytes freed\n"
+                "1 upload, 0 removed, 0 bytes freed\n"
             )
 
     def test_upload_in_use_is_never_purged(self, ours):

@@ -12,7 +12,7 @@ from typing import Any
 
 from txregistry.admin.json_items import JsonItems
 from txregistry.admin.sessions import Session, SessionsOf, read_session
-from txregistry.admin.sizes import size_text
+from txregistry.admin.sizes import count_text, size_text
 from txregistry.registry.sessions import Place, rfc3339
 from txregistry.registry.tasks import each, if_there
 from txregistry.registry.tree import UPLOADS, RepositoryTree
@@ -81,11 +81,13 @@ class TextUploads:
     def end(self, members: Mapping[str, Any]) -> None:
         """Write what there were, and what became of them if anything did."""
         if not members:
-            self._write(f"{self._count} uploads that hold {size_text(self._bytes)}")
+            verb = "holds" if self._count == 1 else "hold"
+            uploads = count_text(self._count, "upload")
+            self._write(f"{uploads} that {verb} {size_text(self._bytes)}")
             return
         done = "would be removed" if members["dry_run"] else "removed"
         freed = size_text(members["freed"])
-        line = f"{members['examined']} uploads, {members['removed']} {done}, {freed} freed"
+        line = f"{count_text(members['examined'], 'upload')}, {members['removed']} {done}, {freed} freed"
         self._write(f"{line}, {members['failed']} failed" if members["failed"] else line)
 
 

@@ -16,7 +16,7 @@ import attrs
 from txregistry.admin.check.findings import Finding, Severity, Write
 from txregistry.admin.check.run import Summary
 from txregistry.admin.json_items import JsonItems
-from txregistry.admin.sizes import size_text
+from txregistry.admin.sizes import count_text, size_text
 
 #: Name and version of the document's form.
 SCHEMA = "txregistry.check/1"
@@ -110,13 +110,17 @@ def exit_status(summary: Summary, *, strict: bool = False) -> int:
 def _totals(summary: Summary) -> list[str]:
     totals, orphans = summary.totals, summary.orphans
     lines = [
-        f"checked: {totals.blobs} blobs of {size_text(totals.bytes)} ({size_text(totals.bytes_read)} read), "
-        f"{totals.repositories} repositories, {totals.manifests} manifests, {totals.tags} tags, "
-        f"{totals.links} links, {totals.uploads} uploads"
+        f"checked: {count_text(totals.blobs, 'blob')} of {size_text(totals.bytes)} "
+        f"({size_text(totals.bytes_read)} read), "
+        f"{count_text(totals.repositories, 'repository', 'repositories')}, "
+        f"{count_text(totals.manifests, 'manifest')}, {count_text(totals.tags, 'tag')}, "
+        f"{count_text(totals.links, 'link')}, {count_text(totals.uploads, 'upload')}"
     ]
     if orphans.blobs:
-        lines.append(f"in no repository: {orphans.blobs} blobs of {size_text(orphans.bytes)}")
+        blobs = count_text(orphans.blobs, "blob")
+        lines.append(f"in no repository: {blobs} of {size_text(orphans.bytes)}")
     counts = "".join(f", {kind.name} {number}" for kind, number in summary.counts.items())
-    errors, warnings = summary.count(Severity.ERROR), summary.count(Severity.WARNING)
-    lines.append(f"found: {errors} errors, {warnings} warnings{':' if counts else ''}{counts[1:]}")
+    errors = count_text(summary.count(Severity.ERROR), "error")
+    warnings = count_text(summary.count(Severity.WARNING), "warning")
+    lines.append(f"found: {errors}, {warnings}{':' if counts else ''}{counts[1:]}")
     return lines
