@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and answers on a connection: order, early answers, 100 Continue, what is left over."""
 
+import json
+
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -280,3 +282,40 @@ class BodiesTests:
         digest = await push_blob(house, "a", data)
         assert digest == digest_of(data)
         assert (await house.ask("GET", f"/v2/a/blobs/{digest}")).body == data
+
+
+class WordsTests:
+    """A client's author reads what was wrong with the request."""
+
+    @pytest.mark.parametrize(
+        "sent, told",
+        [
+            ("GET /v2/\r\n\r\n", "request line"),
+            ("GET /v2/ HTTP/3.0\r\n\r\n", "request line"),
+            ("GET /v2/ HTTP/1.1\r\nHost a\r\n\r\n", "no colon"),
+            ("GET /v2/ HTTP/1.1\r\nHost : a\r\n\r\n", "name of a header"),
+            ("GET /v2/ HTTP/1.1\r\nHost: a\0\r\n\r\n", "control character"),
+            ("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: y\r\n\tz\r\n\r\n", "folded"),
+            ("GET /v2/ HTTP/1.1\r\nHost: a\r\n" + "X: y\r\n" * 200 + "\r\n", "too many header"),
+            ("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: " + "y" * 17_000 + "\r\n\r\n", "too large"),
+            ("GET /v2/ HTTP/1.1\r\n" + ("X: " + "y" * 6_000 + "\r\n") * 3 + "\r\n", "too large"),
+            ("PUT /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n", "Content-Length"),
+            ("PUT /v2/ HTTP/1.1\r\n" + "Content-Length: 0\r\n" * 2 + "\r\n", "Content-Length"),
+            ("PUT /v2/ HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "Transfer-Encoding"),
+        ],
+    )
+    async def test_refusal_says_what_is_malformed(self, house, sent, told):
+        client = await house.client()
+        client.send(sent)
+        reply = await client.reply()
+        assert reply.status == 400
+        assert told in json.loads(reply.body)["errors"][0]["detail"]
+        assert await client.ended()
+
+    async def test_chunk_that_is_none_is_told(self, house):
+        client = await house.client()
+        head = ["Transfer-Encoding: chunked"]
+        client.send(request("PATCH", await start(house), headers=head) + b"5\r\nabcdefg\r\n")
+        reply = await client.reply()
+        assert reply.status == 400
+        assert "chunked body" in json.loads(reply.body)["errors"][0]["detail"]

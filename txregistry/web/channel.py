@@ -34,6 +34,7 @@ from txregistry.oci.errors import Code, OciError
 from txregistry.web.answer import Answer, head_of
 from txregistry.web.framing import (
     can_begin,
+    fault_of_line,
     find_fault,
     is_beyond_belief,
     malformed,
@@ -100,6 +101,7 @@ class RegistryChannel(HTTPChannel):
     _requests_left = 0
     _discarded = 0
     _is_clogged = False
+    _suspect: bytes | None = None
 
     # --- life of the connection
 
@@ -176,6 +178,9 @@ class RegistryChannel(HTTPChannel):
         if line[:1] in (b" ", b"\t"):
             self.refuse(malformed("a header line is folded"))
             return
+        if self._receivedHeaderSize + len(line) > self.totalHeadersSize:
+            self.lineLengthExceeded(line)
+            return
         super().lineReceived(line)
 
     def headerReceived(self, line: bytes) -> bool:
@@ -183,7 +188,10 @@ class RegistryChannel(HTTPChannel):
         if is_beyond_belief(line):
             self.refuse(malformed("Content-Length is too large"))
             return False
-        return bool(super().headerReceived(line))
+        self._suspect = line
+        is_good = bool(super().headerReceived(line))
+        self._suspect = None
+        return is_good
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is longer than a whole head may be."""
@@ -227,7 +235,13 @@ class RegistryChannel(HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's parser calls this private method wherever it gives up; there is no public hook.
-        self.refuse(malformed("the request is malformed"))
+        if self._suspect is not None:
+            fault = fault_of_line(self._suspect)
+        elif self._transferDecoder is not None:
+            fault = "the chunked body is malformed"
+        else:
+            fault = "the request line must be a method, a path and HTTP/1.1"
+        self.refuse(malformed(fault))
 
     def refuse(self, error: OciError, *, status: int | None = None) -> None:
         """Answer in place of any route, if an answer can still be given, and close."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a request's head, beyond what Twisted's parser refuses.
+"""What is wrong with a request's head: beyond what Twisted's parser refuses, and, of what it
+refuses without a word, in words.
 
 Room: web. Must not know connections. Each rule is a way in which a proxy before us and we could
 take the same bytes for different requests, or be sent elsewhere.
@@ -23,6 +24,9 @@ _FIRST_BYTES = frozenset(
     b"!#$%&'*+-.^_`|~\r\n" + (string.digits + string.ascii_letters).encode("ascii")
 )
 
+#: field-name = token    (RFC 9110 sections 5.1, 5.6.2)
+_FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
 #: Content-Length = 1*DIGIT    (RFC 9110 section 8.6)
 #: Longer ones than a file offset has digits are refused before Python is asked what number they are.
 _LENGTH = re.compile(rb"content-length:[ \t]*([0-9]*)", re.IGNORECASE)
@@ -45,6 +49,22 @@ def is_beyond_belief(line: bytes) -> bool:
     """Say whether a header line is a Content-Length that no body has."""
     found = _LENGTH.match(line)
     return found is not None and len(found[1]) > _LENGTH_DIGITS
+
+
+def fault_of_line(line: bytes) -> str:
+    """Return why the parser refuses a header line; one that has no other fault is one too many."""
+    name, colon, value = line.partition(b":")
+    if not colon:
+        return "a header line has no colon"
+    if not _FIELD_NAME.fullmatch(name):
+        return "the name of a header is malformed"
+    if name.lower() == b"content-length":
+        return "Content-Length must be a number, once, and without Transfer-Encoding"
+    if name.lower() == b"transfer-encoding":
+        return "Transfer-Encoding must be chunked, once, and without Content-Length"
+    if b"\0" in value or b"\r" in value or b"\n" in value:
+        return "the value of a header holds a control character"
+    return "there are too many header lines"
 
 
 def find_fault(version: bytes, target: bytes, headers: Headers, length: int | None) -> str | None:
