@@ -115,7 +115,15 @@ class CertificateTests:
         file = tmp_path / "r.yml"
         tls = f"certificate: {server.certificate}, key: {server.key}"
         file.write_text(f"version: 0.1\nstorage: inmemory\nhttp: {{tls: {{{tls}}}}}")
-        assert run("config", "check", str(file))[0] == 0
+        status, _, error = run("config", "check", str(file))
+        assert (status, error) == (0, "")
+        server.key.chmod(0o644)
+        status, _, error = run("config", "check", str(file))
+        assert (status, error) == (
+            0,
+            f"warning: http.tls: everybody on this host may read the key of {server.certificate};"
+            " chmod o-r it\n",
+        )
         server.key.unlink()
         status, said, error = run("config", "check", str(file))
         assert (status, said) == (1, "")
@@ -133,8 +141,13 @@ class PasswordFileTests:
         file.write_text(f"version: 0.1\nstorage: inmemory\nauth: {auth}")
         hashed = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
         passwords.write_text(f"alice:{hashed}\n")
+        passwords.chmod(0o644)
         status, _, error = run("config", "check", str(file))
-        assert (status, error) == (0, "")
+        assert status == 0
+        assert [line.partition(f"{passwords}")[0] for line in error.splitlines()] == [
+            "warning: ",
+            "warning: everybody on this host may read ",
+        ]
         passwords.unlink()
         passwords.mkdir()
         status, said, error = run("config", "check", str(file))

@@ -69,15 +69,15 @@ class Authentication:
         self.token_server: TokenIssuer | None = None
         self.identifying: Identify = self._build()
 
-    def load(self) -> None:
-        """Read the files that are named, while what is wrong with one can still stop the start.
+    def load(self) -> list[str]:
+        """Read the files that are named, while what is wrong with one can still stop the start, and
+        return what is warned of.
 
         Raises:
             StartError: one sentence.
         """
         try:
-            for file in self._files:
-                file.load()
+            return [warning for file in self._files for warning in file.load()]
         except FileError as error:
             raise StartError(str(error)) from error
 
@@ -274,14 +274,14 @@ class Authentication:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
 
 
-def check_files(configuration: Configuration) -> None:
-    """Read the files of passwords and keys that are named, and leave it at that.
+def check_files(configuration: Configuration) -> list[str]:
+    """Read the files of passwords and keys that are named, and return what is to be warned of.
 
     Raises:
         StartError: one sentence: which can't be used.
     """
     # Nothing runs, so a clock that stands still will do.
-    Authentication(configuration.auth, configuration.http, Clock()).load()
+    return Authentication(configuration.auth, configuration.http, Clock()).load()
 
 
 def rules_of(settings: Auth) -> Rules:

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -237,10 +238,12 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 def _check(parsed: argparse.Namespace) -> int:
     configuration = _load(parsed.file)
-    if configuration.http.tls.is_on:
-        make_contexts(configuration.http.tls, http2=not configuration.http.http2.disabled)
-    check_files(configuration)
-    for warning in configuration.warnings:
+    http, warnings = configuration.http, [*configuration.warnings]
+    if http.tls.is_on:
+        for each in make_contexts(http.tls, http2=not http.http2.disabled).credentials:
+            warnings += [f"http.tls: {problem}" for problem in each.problems(time.time())]
+    warnings += check_files(configuration)
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(
         f"{parsed.file} is fine: listens on {configuration.http.address}, "

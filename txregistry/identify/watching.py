@@ -60,14 +60,15 @@ class WatchedFile(Generic[T]):
         assert self._value is not None, "it was not loaded"
         return self._value
 
-    def load(self) -> None:
-        """Read it for the first time; blocks.
+    def load(self) -> tuple[str, ...]:
+        """Read it for the first time, and return what is warned of; blocks.
 
         Raises:
             FileError: it can't be used.
         """
         self._seen, self._value, warnings = self._read_and_parse()
         self._warn(warnings)
+        return warnings
 
     async def refresh(self) -> None:
         """Read it again if it has changed."""

@@ -3,7 +3,9 @@
 
 Room: web. Must not know requests. A stream's window is small until a route reads a large body; the
 connection's is always that of all streams, so that one which waits for storage can't hold up
-another. Both open again by what a route has taken.
+another. Both open again by what a route has taken, also of a stream that the client took back: else
+it could have us keep a window more with each stream that it begins and takes back, while storage is
+at a standstill. So who has as many of them in that state as it may have streams waits for storage.
 
 Source: RFC 9113 section 5.2.
 """
