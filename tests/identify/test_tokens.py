@@ -235,6 +235,7 @@ WEAK = rsa.generate_private_key(public_exponent=65537, key_size=1024)
         (b'{"keys":[7]}', "its key 1 is no JSON Web Key"),
         (b'{"keys":[{"kty":"RSA"}]}', "its key 1 can't be used"),
         (b'{"keys":[{"kty":"XYZ"}]}', "its key 1 can't be used"),
+        (b'{"keys":[{"kty":"RSA","d":"eA"}]}', "it is a private key, which is for who signs"),
         (b'{"keys":[{"kty":"oct","k":"c2hvcnQ","kid":"a"}]}', "a secret of 5 bytes"),
         (b'{"keys":[{"kty":"oct","k":"c2hvcnQ"}]}', "a secret needs a kid"),
         (json.dumps({"keys": [{**jwk_of(KEY, "a"), "use": "enc"}]}).encode(), "has no key for sig"),

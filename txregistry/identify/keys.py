@@ -203,6 +203,8 @@ def _from_jwk(jwk: dict[str, Any], ids: list[str]) -> Key:
     kind = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA", "oct": "HS256"}.get(str(jwk.get("kty")))
     if kind is None:
         raise ValueError("kty is none of RSA, EC, OKP, oct")
+    if kind != "HS256" and "d" in jwk:
+        raise ValueError("it is a private key, which is for who signs alone")
     material = get_default_algorithms()[kind].from_jwk(
         {name: value for name, value in jwk.items() if name != "alg"}
     )
