@@ -97,6 +97,24 @@ async def test_token_that_is_not_as_required_is_refused(changes):
 
 
 @pytest_twisted.ensureDeferred
+async def test_published_keys_that_are_of_no_use_here_are_left_out():
+    """A provider has other clients, too; one odd key does not shut out all of its jobs."""
+    world = World()
+    secret = {"kty": "oct", "k": "c" * 50, "kid": "s"}
+    odd = [{"kty": "XYZ"}, 7, {**jwk_of(NEXT, "b"), "alg": "RSA-OAEP"}, secret]
+    world.keys = {"keys": [*odd, jwk_of(KEY, "a")]}
+    assert (await world.identify()).name == "ci:acme/app"
+    for kid in ("b", "s"):
+        with pytest.raises(Unauthorized):
+            await world.identify(NEXT, kid=kid)
+    world = World()
+    world.keys = {"keys": odd}
+    with pytest.raises(OciError) as caught:
+        await world.identify()
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+@pytest_twisted.ensureDeferred
 async def test_claims_that_make_no_name_are_refused():
     for name, changes in (
         ("{actor}", {}),

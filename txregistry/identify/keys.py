@@ -13,6 +13,7 @@ by its RFC 7638 thumbprint (registry:3) and by its libtrust id (registry:2)::
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -154,22 +155,15 @@ def parse_bundle(data: bytes, path: str) -> tuple[Keys, tuple[str, ...]]:
 
 
 def parse_jwks(data: bytes, path: str) -> tuple[Keys, tuple[str, ...]]:
-    """Read a JSON Web Key Set.
+    """Read a JSON Web Key Set of the operator's own, in which every key must be of use.
 
     Raises:
         FileError: one sentence.
 
     Source: RFC 7517 section 5.
     """
-    try:
-        document = read_strict(data)
-    except JsonInvalid as error:
-        raise FileError(f"{path} is not JSON ({error}); write a JSON Web Key Set") from None
-    listed = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(listed, list) or not 0 < len(listed) <= KEYS_LIMIT:
-        raise FileError(f"{path} has no list of 1 to {KEYS_LIMIT} keys; write a JSON Web Key Set")
-    keys = [_read_jwk(jwk, f"{path}: its key {number}") for number, jwk in enumerate(listed, 1)]
-    used = [key for key in keys if key is not None]
+    read = [_read_jwk(jwk, where) for jwk, where in _listed(data, path)]
+    used = [key for key in read if key is not None]
     if any(key.algorithms & HMAC for key in used) and not all(
         key.algorithms & HMAC for key in used
     ):
@@ -178,6 +172,38 @@ def parse_jwks(data: bytes, path: str) -> tuple[Keys, tuple[str, ...]]:
     if not used:
         raise FileError(f"{path} has no key for signatures; add one")
     return keys_of(used), ()
+
+
+def parse_published_jwks(data: bytes, url: str) -> Keys:
+    """Read a JSON Web Key Set that somebody publishes for all: what is of no use here is left out,
+    and secrets are of none.
+
+    Raises:
+        FileError: one sentence: nothing of it is of use.
+
+    Source: RFC 7517 section 5, "SHOULD ignore".
+    """
+    used = []
+    for jwk, where in _listed(data, url):
+        with contextlib.suppress(FileError):
+            key = _read_jwk(jwk, where)
+            if key is not None and not key.algorithms & HMAC:
+                used.append(key)
+    if not used:
+        raise FileError(f"{url} has no key for signatures that is of use")
+    return keys_of(used)
+
+
+def _listed(data: bytes, path: str) -> list[tuple[Any, str]]:
+    """Return the keys of a set, as they stand there, and how messages call each."""
+    try:
+        document = read_strict(data)
+    except JsonInvalid as error:
+        raise FileError(f"{path} is not JSON ({error}); write a JSON Web Key Set") from None
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list) or not 0 < len(listed) <= KEYS_LIMIT:
+        raise FileError(f"{path} has no list of 1 to {KEYS_LIMIT} keys; write a JSON Web Key Set")
+    return [(jwk, f"{path}: its key {number}") for number, jwk in enumerate(listed, 1)]
 
 
 def _read_jwk(jwk: Any, where: str) -> Key | None:

@@ -25,7 +25,7 @@ from txregistry.auth.rules import Rules
 from txregistry.identify.basic import is_name
 from txregistry.identify.claims import LEEWAY, check_begun, judge
 from txregistry.identify.jwts import Jwt, TokenError, verify
-from txregistry.identify.keys import ALGORITHMS, HMAC, Keys, parse_jwks
+from txregistry.identify.keys import ALGORITHMS, HMAC, Keys, parse_published_jwks
 from txregistry.identify.tokens import LAPSED_FOR
 from txregistry.identify.watching import FileError
 from txregistry.oci.errors import Code, OciError
@@ -169,7 +169,7 @@ class KeySource:
         self._fetching, self._tried = True, self._seconds()
         try:
             url = self._provider.jwks or await self._discover()
-            self._keys, _ = parse_jwks(await self._fetch(url), url)
+            self._keys = parse_published_jwks(await self._fetch(url), url)
             self._fetched = self._tried
         except (FetchError, FileError) as error:
             log.error("keys of {issuer}: {error}", issuer=self._provider.issuer, error=str(error))
