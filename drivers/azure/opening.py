@@ -34,6 +34,9 @@ from txregistry_drivers.objects import ObjectStore, Tuning
 #: Connections that are kept: as many as there are threads at most.
 _CONNECTIONS = 128
 
+#: Seconds between two tries, at most, however many of them are allowed. Arbitrary.
+LONGEST_PAUSE = 30.0
+
 
 def open_store(options: Mapping[str, object]) -> Store:
     """As :func:`txregistry_drivers.azure.create`."""
@@ -69,7 +72,7 @@ def make_bucket(options: AzureOptions, credential: Any = None) -> AzureBucket:
             read_timeout=options.timeout,
             connection_verify=not options.skipverify,
         ),
-        retry_policy=_Retries(options),
+        retry_policy=Retries(options),
     )
     container = service.get_container_client(options.container)
     try:
@@ -80,8 +83,8 @@ def make_bucket(options: AzureOptions, credential: Any = None) -> AzureBucket:
     return AzureBucket(service, container, _signer(options, service, credential))
 
 
-class _Retries(ExponentialRetry):
-    """Waits twice as long each time."""
+class Retries(ExponentialRetry):
+    """Waits twice as long each time, up to a bound."""
 
     def __init__(self, options: AzureOptions) -> None:
         # Each of these is 3 otherwise, whatever the total is.
@@ -91,7 +94,7 @@ class _Retries(ExponentialRetry):
 
     def get_backoff_time(self, settings: dict[str, Any]) -> float:
         spread = random.uniform(0.5, 1.5)  # noqa: S311  # only so that not all come at once
-        return float(self._delay * 2 ** settings["count"] * spread)
+        return min(LONGEST_PAUSE, float(self._delay * 2 ** settings["count"] * spread))
 
 
 def _session() -> requests.Session:

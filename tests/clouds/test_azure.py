@@ -27,7 +27,7 @@ from txregistry.driver import (
     Unavailable,
 )
 from txregistry_drivers.azure import create
-from txregistry_drivers.azure.opening import credential_of, make_bucket
+from txregistry_drivers.azure.opening import LONGEST_PAUSE, Retries, credential_of, make_bucket
 from txregistry_drivers.azure.options import read_options
 from txregistry_drivers.azure.signing import TokenSigner
 from txregistry_drivers.objects import Piece
@@ -182,6 +182,14 @@ class OpeningTests:
         options = read_options({**PLAIN, "accountkey": "", "credentials": credentials})
         with credential_of(options) as credential:
             assert type(credential) is kind
+
+
+def test_pauses_between_tries_have_a_bound():
+    """However many tries an operator allows."""
+    retries = Retries(read_options({**PLAIN, "retry_delay": "1s"}))
+    pauses = [retries.get_backoff_time({"count": count}) for count in range(60)]
+    assert 0.5 <= pauses[0] <= 1.5
+    assert pauses[-1] == max(pauses) == LONGEST_PAUSE
 
 
 class SigningTests:

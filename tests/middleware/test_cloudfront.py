@@ -199,6 +199,17 @@ class RangesTests:
         assert "192.0.2.1" not in ranges
         assert asked == [0, 3600, 3660]
 
+    def test_server_that_drips_has_one_reader(self, served):
+        """However long it takes: none is begun beside it."""
+        now, reading = [0.0], []
+        ranges = ServedRanges(served.url, frozenset(), 10, now=lambda: now[0], start=reading.append)
+        for now[0] in (0, 100, 200):
+            assert "192.0.2.1" not in ranges
+        reading[0]()
+        now[0] = 300
+        assert "192.0.2.1" in ranges
+        assert len(reading) == 2
+
     @pytest.mark.parametrize("document", [b"", b"[]", b'{"prefixes": [{}]}', b'{"prefixes": [1]}'])
     def test_other_documents_are_refused(self, document):
         with pytest.raises(ValueError):

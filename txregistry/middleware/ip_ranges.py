@@ -129,12 +129,14 @@ class ServedRanges:
         self._start = start or _in_background
         self._spans: dict[int, _Spans] = {}
         self._due = now()
+        self._is_reading = False
         self._lock = threading.Lock()
 
     def __contains__(self, client: str) -> bool:
         with self._lock:
-            is_due = self._now() >= self._due
+            is_due = not self._is_reading and self._now() >= self._due
             if is_due:  # whatever comes of it, the next try is not before then
+                self._is_reading = True
                 self._due = self._now() + max(_RETRY, _TIMEOUT)
         if is_due:
             self._start(self.refresh)
@@ -161,9 +163,11 @@ class ServedRanges:
                 url=self._url,
                 error=str(error),
             )
-            return
-        with self._lock:
-            self._due = self._now() + self._interval
+        else:
+            with self._lock:
+                self._due = self._now() + self._interval
+        finally:
+            self._is_reading = False
 
 
 def _in_background(work: Callable[[], None]) -> None:
