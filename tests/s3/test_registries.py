@@ -107,7 +107,9 @@ class OneRegistryTests:
 
 class TwoRegistriesTests:
     def test_an_upload_goes_from_one_to_the_other(self, pair):
-        """Begun here, continued there, asked here, finished here; parts of any size."""
+        """Begun here, continued there, asked here, finished here, by a driver that was killed
+        meanwhile; parts of any size.
+        """
         data = os.urandom(3 * PART + 77)
         one, other = map(Client, pair)
         location = one.start_upload("team/app")
@@ -116,6 +118,7 @@ class TwoRegistriesTests:
         answer = other.request("GET", location)
         assert (answer.status, answer.headers["Range"]) == (204, f"0-{PART + 19}")
         location = other.patch(other.here(answer.headers["Location"]), data[PART + 20 : 2 * PART])
+        pair[0].strike()
         one.finish_upload(location, sha256(data), data[2 * PART :])
         assert other.get(f"/v2/team/app/blobs/{sha256(data)}").body == data
 

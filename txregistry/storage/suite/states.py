@@ -67,9 +67,9 @@ async def states_outlive_the_driver(env: Environment) -> None:
 
 async def states_pile_up_no_further(env: Environment) -> None:
     """States that newer ones supersede are removed sooner or later."""
-    for start in range(40):
+    for start in range(24):
         await _session(env, env.driver, start, b"x")
-    await _state(env, "sha256", 40)
+    await _state(env, "sha256", 24)
     names = (await env.driver.list(env.path("u/states/sha256"))).children
     check(len(names) <= 20, f"{len(names)} states of one upload are kept")
 
