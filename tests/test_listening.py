@@ -6,11 +6,14 @@ import os
 import socket
 
 import pytest
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 
 from txregistry import listening
 from txregistry.config import TcpAddress, UnixAddress
-from txregistry.listening import ListenError, listen
+from txregistry.listening import ListenError, listen, take_over
 
 
 class Adopter:
@@ -156,3 +159,65 @@ class UnixTests:
     def test_missing_directory_is_refused(self, tmp_path):
         with pytest.raises(ListenError, match=r"can't listen on .* \(No such file or directory\)"):
             listen(UnixAddress(str(tmp_path / "no" / "r.sock")))
+
+
+class Reading:
+    """A reactor of which one says when something is to be read."""
+
+    def __init__(self):
+        self.reading = []
+
+    def addReader(self, reader):
+        self.reading.append(reader)
+
+    def removeReader(self, reader):
+        self.reading.remove(reader)
+
+    def removeWriter(self, writer):
+        pass
+
+    def addWriter(self, writer):
+        pass
+
+
+class Counting(Factory):
+    """Counts connections, and wants none of them."""
+
+    noisy = False
+    count = 0
+
+    def buildProtocol(self, addr):
+        self.count += 1
+
+
+class SharedTests:
+    @pytest.mark.parametrize("kind", ["tcp", "unix"])
+    def test_one_of_several_processes_takes_one_connection_at_a_time(self, kind, tmp_path):
+        """A burst is not for whoever looks first."""
+        path = str(tmp_path / "s")
+        address = TcpAddress("127.0.0.1", 0) if kind == "tcp" else UnixAddress(path)
+        main = listen(address)
+        front = take_over(os.dup(main.descriptor), name="plain", is_shared=True)
+        reactor, factory = Reading(), Counting()
+        port = front.serve(reactor, factory)
+        clients = [
+            socket.create_connection(("127.0.0.1", port_of(main)), timeout=5)
+            if kind == "tcp"
+            else connected(path)
+            for _ in range(3)
+        ]
+        for count in (1, 2, 3):
+            [reader] = reactor.reading
+            reader.doRead()
+            assert factory.count == count
+        port.connectionLost(Failure(ConnectionDone()))
+        assert kind == "tcp" or os.path.exists(path)
+        for client in clients:
+            client.close()
+        main.close()
+
+
+def connected(path):
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    return client

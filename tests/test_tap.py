@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """``twistd registry``: options, and what becomes of the log."""
 
+import io
 import sys
 
 import pytest
 from twisted.application.app import ServerOptions
 from twisted.application.service import Application, IService, IServiceMaker
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver, Logger, formatEvent, globalLogPublisher
 from twisted.plugin import getPlugins
 from twisted.python import usage
 
@@ -114,3 +115,22 @@ def test_plugin_is_found():
     """One service maker named registry; nothing else of ours."""
     found = [plugin for plugin in getPlugins(IServiceMaker) if plugin.module == "txregistry.tap"]
     assert [plugin.tapname for plugin in found] == ["registry"]
+
+
+class OutletTests:
+    """Where the lines of front ends go."""
+
+    def test_standard_error_is_theirs_to_write_to(self):
+        assert tap._outlet("-", None) is None
+
+    def test_log_file_is_written_by_the_process_that_rotates_it(self):
+        file = io.StringIO()
+        tap._outlet("twistd.log", file)(b'level=info msg="\xff"')
+        assert file.getvalue() == 'level=info msg="\\xff"\n'
+
+    def test_log_that_twistd_was_asked_for_has_them(self):
+        logged = []
+        globalLogPublisher.addObserver(logged.append)
+        tap._outlet(None, None)(b"a line")
+        globalLogPublisher.removeObserver(logged.append)
+        assert [formatEvent(event) for event in logged] == ["a line"]

@@ -95,7 +95,10 @@ class FrontEnd:
             reread=lambda: self._assignment.configuration,
             adjust_log=self._log.adjust,
             systemd=Systemd(
-                tuple(Passed(entry.descriptor, entry.name) for entry in assignment.entries)
+                tuple(
+                    Passed(entry.descriptor, entry.name, is_shared=True)
+                    for entry in assignment.entries
+                )
             ),
         )
         self._take_health(assignment.problems)

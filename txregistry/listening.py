@@ -47,6 +47,7 @@ class Listener:
     Args:
         is_tls: what is served there will be HTTPS.
         is_passed: somebody else has made it, and keeps it: its path is not ours to remove.
+        is_shared: other processes serve it too.
 
     Attributes:
         where: what to tell people: a URL, or the path of a UNIX socket.
@@ -54,9 +55,15 @@ class Listener:
     """
 
     def __init__(
-        self, bound: socket.socket, *, is_tls: bool = False, is_passed: bool = False
+        self,
+        bound: socket.socket,
+        *,
+        is_tls: bool = False,
+        is_passed: bool = False,
+        is_shared: bool = False,
     ) -> None:
         self._socket = bound
+        self._is_shared = is_shared
         self._is_passed = is_passed
         self.is_local = bound.family == socket.AF_UNIX
         self.where = _describe(bound, "https" if is_tls else "http")
@@ -69,7 +76,10 @@ class Listener:
     def serve(self, reactor: PortAdopter, factory: IProtocolFactory) -> IListeningPort:
         """Hand the socket to the reactor; what waits in the backlog is served at once."""
         if self.is_local and self._is_passed:
-            port: IListeningPort = _PassedPort.adopt(self._socket, reactor, factory)
+            shape = _SharedUnixPort if self._is_shared else _PassedPort
+            port: IListeningPort = shape.adopt(self._socket, reactor, factory)
+        elif self._is_shared:
+            port = _SharedPort.adopt(self._socket, reactor, factory)
         else:
             port = reactor.adoptStreamPort(self._socket.fileno(), self._socket.family, factory)
             if self.is_local:
@@ -103,12 +113,47 @@ class _PassedPort(unix.Port):
         tcp.Port.connectionLost(self, reason)
 
 
-def take_over(descriptor: int, *, name: str, is_tls: bool = False) -> Listener:
+class _OneByOne:
+    """A port that takes one connection at a time.
+
+    Twisted takes up to a hundred that wait, so that of a burst one of several processes would have
+    all and the others none.
+    """
+
+    @property
+    def numberAccepts(self) -> int:
+        return 1
+
+    @numberAccepts.setter
+    def numberAccepts(self, number: int) -> None:
+        """Twisted would change it by how many it got."""
+
+
+class _SharedUnixPort(_OneByOne, _PassedPort):
+    """A UNIX socket that other processes serve too."""
+
+
+class _SharedPort(_OneByOne, tcp.Port):
+    """A TCP socket that other processes serve too."""
+
+    @classmethod
+    def adopt(cls, bound: socket.socket, reactor: Any, factory: IProtocolFactory) -> _SharedPort:
+        port: _SharedPort = cls._fromListeningDescriptor(
+            reactor, bound.fileno(), bound.family, factory
+        )
+        port.startListening()
+        return port
+
+
+def take_over(
+    descriptor: int, *, name: str, is_tls: bool = False, is_shared: bool = False
+) -> Listener:
     """Take a listening socket that somebody has passed to this process.
 
     Args:
         name: of it, for messages.
         is_tls: what is served there will be HTTPS, unless it is a UNIX socket.
+        is_shared: other processes serve it too.
 
     Raises:
         ListenError: it is something else.
@@ -126,7 +171,7 @@ def take_over(descriptor: int, *, name: str, is_tls: bool = False) -> Listener:
             "listening stream socket; write ListenStream= and no Accept= in its socket unit"
         )
     bound.setblocking(False)
-    return Listener(bound, is_tls=is_tls, is_passed=True)
+    return Listener(bound, is_tls=is_tls, is_passed=True, is_shared=is_shared)
 
 
 def listen(address: Address, *, key: str = "http.addr", is_tls: bool = False) -> Listener:

@@ -88,7 +88,9 @@ class Ports:
     def _bind_all(self, http: Http, passed: Sequence[Passed]) -> None:
         for each in passed:
             is_tls = http.tls.is_on and each.name not in ("plain", "acme")
-            listener = take_over(each.descriptor, name=each.name, is_tls=is_tls)
+            listener = take_over(
+                each.descriptor, name=each.name, is_tls=is_tls, is_shared=each.is_shared
+            )
             self._add(listener, is_tls, is_acme=each.name == "acme")
         if not passed:
             self._add(listen(http.address, is_tls=http.tls.is_on), http.tls.is_on)

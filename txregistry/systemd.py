@@ -25,10 +25,15 @@ from twisted.internet.task import LoopingCall
 
 @frozen
 class Passed:
-    """A descriptor that systemd has opened for us, and its name in the socket unit."""
+    """A descriptor that systemd has opened for us, and its name in the socket unit.
+
+    Attributes:
+        is_shared: the main process has passed it on, to others too.
+    """
 
     descriptor: int
     name: str
+    is_shared: bool = False
 
 
 @frozen
