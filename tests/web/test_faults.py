@@ -159,6 +159,17 @@ def test_after_the_head_everything_breaks_the_connection(failures):
     assert failures.pop()["log_format"].startswith("answer broken off")
 
 
+def test_storage_that_is_lost_on_the_way_is_no_fault(failures, logged):
+    """Each download that it breaks off has a line in the log, and no traceback."""
+    request = Asked(status=200)
+    assert run(request, Unavailable("the driver was lost")) == []
+    assert request.events == ["abort"]
+    assert (failures, [event["reason"] for event in logged]) == (
+        [],
+        ["Unavailable: the driver was lost"],
+    )
+
+
 @pytest.mark.parametrize("error", [BodyCut("x"), ClientGone(), CancelledError()])
 def test_nobody_left_is_not_answered(failures, error):
     """A client that went away is neither told nor logged."""

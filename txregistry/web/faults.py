@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from txregistry.errand import Errand
 from txregistry.oci.errors import Code, OciError, render
 from txregistry.registry.body import BodyCut
+from txregistry.storage.errors import StorageError
 from txregistry.web.answer import Answer, Header
 from txregistry.web.outlets import ClientGone
 
@@ -160,9 +161,11 @@ def _incident(request: Asked, error: Exception) -> Answer:
 
 def _break_off(request: Asked, error: Exception) -> None:
     """The head has left, so nothing can be said any more; the client must see that it has not
-    all.
+    all. That storage was lost on the way is no fault of ours, so that has no traceback.
     """
-    log.failure("answer broken off: {what}: {reason}", what=_what(request), reason=_reason(error))
+    is_passing = isinstance(error, StorageError) and error.is_retryable
+    tell = log.warn if is_passing else log.failure
+    tell("answer broken off: {what}: {reason}", what=_what(request), reason=_reason(error))
     request.abort()
 
 
