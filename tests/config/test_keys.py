@@ -152,7 +152,10 @@ KEYS = {
         {},
         "{X-Content-Type-Options: [nosniff], X-A: b}",
         {"X-Content-Type-Options": ("nosniff",), "X-A": ("b",)},
-        ["x", "{'X Y': [a]}", "{X: []}", '{X: ["a\\r\\nSet-Cookie: b"]}', '{X: ["a\\tb"]}'],
+        [
+            *("x", "{'X Y': [a]}", "{X: []}", '{X: ["a\\r\\nSet-Cookie: b"]}', '{X: ["a\\tb"]}'),
+            *("{Content-Length: ['5']}", "{transfer-encoding: [chunked]}"),
+        ],
     ),
     "http.trustedproxies": (
         "http.trusted_proxies",

@@ -282,6 +282,16 @@ TABLE: Kind[Mapping[str, Any]] = Kind("a mapping", _read_table, is_free=True)
 SECRET_TABLE: Kind[Mapping[str, Any]] = Kind("a mapping", _read_table, is_free=True, is_secret=True)
 
 
+#: What HTTP itself says of a message and a connection; set by somebody else it breaks both.
+#: Source: RFC 9110 sections 7.6.1, 8.6 and 10.1.1, RFC 9112 section 6.
+_FRAMING = frozenset(
+    (
+        *("connection", "content-length", "expect", "keep-alive", "proxy-connection", "te"),
+        *("trailer", "transfer-encoding", "upgrade"),
+    )
+)
+
+
 def _read_headers(node: Node) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(node, Branch):
         raise Misfit
@@ -289,12 +299,15 @@ def _read_headers(node: Node) -> Mapping[str, tuple[str, ...]]:
     for name, values in node.entries.items():
         lines = (read_text(values),) if isinstance(values, Scalar) else _read_texts(values)
         # RFC 9110 section 5.5: no control characters in a field's value.
-        if not _TOKEN.fullmatch(name) or any(not line.isprintable() for line in lines):
+        is_name = _TOKEN.fullmatch(name) and name.lower() not in _FRAMING
+        if not is_name or any(not line.isprintable() for line in lines):
             raise Misfit
         headers[name] = lines
     return headers
 
 
 HEADERS: Kind[Mapping[str, tuple[str, ...]]] = Kind(
-    "a mapping of header names to lists of values", _read_headers, is_free=True
+    "a mapping of header names (not Content-Length and its like) to lists of values",
+    _read_headers,
+    is_free=True,
 )
