@@ -18,8 +18,9 @@ import pytest
 from tests.tls.authority import Authority
 from tests.web.content import digest_of
 
+from .caddy import Caddy
 from .images import Layout, check_layout
-from .servers import Server, need, peak_resident
+from .servers import need, peak_resident
 from .test_client_certificates import trusting
 from .test_tls import MIB, TlsRegistry, run
 
@@ -135,24 +136,15 @@ def test_image_goes_there_and_back(registry, authority, robot, tmp_path):
     assert check_layout(tmp_path / "back") == layout.blobs()
 
 
-class Go(Server):
-    """Caddy, which asks us by the HTTP/2 of Go's library: what it is asked by HTTP/1.1 it passes on
-    as it comes, all on one connection.
+class Go(Caddy):
+    """Asks us by the HTTP/2 of Go's library: what it is asked by HTTP/1.1 it passes on as it
+    comes, all on one connection.
     """
 
     def __init__(self, directory, registry, authority, robot):
-        path = directory / "Caddyfile"
-        own = {"XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
-        super().__init__(
-            directory,
-            [need("caddy"), "run", "--config", str(path), "--adapter", "caddyfile"],
-            {**os.environ, **own},
-        )
-        path.write_text(
+        super().__init__(directory)
+        self.configure(
             f"""
-            {{
-                admin off
-            }}
             {self.url} {{
                 reverse_proxy https://localhost:{registry.port} {{
                     transport http {{

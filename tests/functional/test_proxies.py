@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import http.server
 import json
-import os
 import re
 import ssl
 import threading
@@ -19,6 +18,7 @@ import yaml
 from tests.tls.authority import Authority
 from txregistry.config import load_text
 
+from .caddy import Caddy
 from .images import Layout, check_layout
 from .servers import Registry, Server, need
 from .test_clients import copy, skopeo
@@ -236,18 +236,11 @@ class Haproxy(Encrypting, Server):
         path.write_text(text)
 
 
-class Caddy(Encrypting, Server):
+class EncryptingCaddy(Encrypting, Caddy):
     """docs/examples/proxies/Caddyfile."""
 
     def __init__(self, directory, registry, authority):
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / "Caddyfile"
-        own = {"XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
-        super().__init__(
-            directory,
-            [need("caddy"), "run", "--config", str(path), "--adapter", "caddyfile"],
-            {**os.environ, **own},
-        )
+        super().__init__(directory)
         server = authority.issue("caddy", "localhost")
         self.authority = authority
         text = (EXAMPLES / "proxies" / "Caddyfile").read_text()
@@ -258,7 +251,7 @@ class Caddy(Encrypting, Server):
         }.items():
             assert old in text
             text = text.replace(old, new)
-        path.write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text)
+        self.configure(text)
 
 
 class ProxyTests:
@@ -266,7 +259,7 @@ class ProxyTests:
 
     @pytest.fixture(
         scope="class",
-        params=[EncryptingNginx, Haproxy, Caddy],
+        params=[EncryptingNginx, Haproxy, EncryptingCaddy],
         ids=["nginx", "haproxy", "caddy"],
     )
     @staticmethod
