@@ -7,7 +7,7 @@ above - routes, bodies, egress, the access log - is the same for both.
 
     begin        the head is complete          -> the route runs
     push*, end   the body                      -> RegistryRequest
-    send, write  the answer, kept here         -> advance, when the connection has a turn for it
+    send, write  the answer, kept in ``reply`` -> advance, when the connection has a turn for it
     requestDone  the answer is whole           -> END_STREAM
     linger       ... and the body is not       -> END_STREAM, then RST_STREAM with NO_ERROR
     lost         it was reset, or the connection is gone
