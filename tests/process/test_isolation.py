@@ -52,6 +52,21 @@ class ConfineTests:
         assert reached == expected
         assert set(reached) < set(MEASURES)
 
+    def test_what_is_allowed_is_held_open(self, tmp_path):
+        """The kernel may forget what it knows of /proc when memory is short; a driver that has lived
+        for weeks still tells how much it takes.
+        """
+        assert landlock_abi() >= 1, "this kernel has no Landlock: the measure can't be tested here"
+        held = confined(
+            """
+            confine([sys.argv[1]], needs_network=False)
+            held = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+            print(json.dumps([path.replace(str(os.getpid()), "self") for path in held]))
+            """,
+            tmp_path,
+        )
+        assert {os.fspath(tmp_path), "/proc/self", "/proc/meminfo", "/usr"} <= set(held)
+
     def test_files_elsewhere_are_out_of_reach(self, tmp_path):
         """The store's own directory is free; its neighbour can be neither read nor written."""
         assert landlock_abi() >= 1, "this kernel has no Landlock: the measure can't be tested here"
@@ -223,7 +238,12 @@ class LesserKernelTests:
     def confine(self, monkeypatch, kernel, writable=("/tmp",), needs_network=False):
         monkeypatch.setattr(isolation, "_libc", kernel)
         monkeypatch.setattr(isolation.resource, "setrlimit", kernel.setrlimit)
-        return isolation.confine(writable, needs_network=needs_network)
+        held = []
+        try:
+            return isolation.confine(writable, needs_network=needs_network, hold=held.append)
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
 
     @pytest.mark.parametrize(
         ("kernel", "reached"),

@@ -23,7 +23,7 @@ import os
 import resource
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from twisted.logger import Logger
 
@@ -60,13 +60,23 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def confine(writable: Sequence[str] | None, *, needs_network: bool) -> tuple[str, ...]:
+def _for_life(descriptor: int) -> None:
+    """Leave it open: nobody closes it before the process ends."""
+
+
+def confine(
+    writable: Sequence[str] | None,
+    *,
+    needs_network: bool,
+    hold: Callable[[int], object] = _for_life,
+) -> tuple[str, ...]:
     """Give up what the driver does not need.
 
     Args:
         writable: directories that the store reads and writes; None if it can't say, which keeps
             files free.
         needs_network: the store talks TCP.
+        hold: is given each descriptor that must stay open for as long as the measures are to hold.
 
     Returns:
         The measures that took effect, in the order of :data:`MEASURES`.
@@ -78,7 +88,7 @@ def confine(writable: Sequence[str] | None, *, needs_network: bool) -> tuple[str
         reached.append("no-new-privs")
     if _limit():
         reached.append("limits")
-    reached += _landlock(writable, needs_network=needs_network)
+    reached += _landlock(writable, needs_network=needs_network, hold=hold)
     if _has_own_user():
         reached.append("user")
     return tuple(measure for measure in MEASURES if measure in reached)
@@ -140,7 +150,9 @@ def _limit() -> bool:
     return _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def _landlock(writable: Sequence[str] | None, *, needs_network: bool) -> list[str]:
+def _landlock(
+    writable: Sequence[str] | None, *, needs_network: bool, hold: Callable[[int], object]
+) -> list[str]:
     abi = landlock_abi()
     files = 0
     if abi and writable is not None:
@@ -153,8 +165,8 @@ def _landlock(writable: Sequence[str] | None, *, needs_network: bool) -> list[st
         return []
     try:
         if files:
-            _allow(ruleset, library_directories(), files & _READ)
-            _allow(ruleset, writable or (), files)
+            _allow(ruleset, library_directories(), files & _READ, hold)
+            _allow(ruleset, writable or (), files, hold)
         if (
             _libc.syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0))
             != 0
@@ -181,21 +193,24 @@ def _create_ruleset(files: int, network: int) -> int:
     return descriptor
 
 
-def _allow(ruleset: int, paths: Iterable[str], rights: int) -> None:
+def _allow(ruleset: int, paths: Iterable[str], rights: int, hold: Callable[[int], object]) -> None:
+    """Make a rule for each path.
+
+    A descriptor of each stays open: the rule is about what the kernel has in memory for the path,
+    and would be void once that is forgotten (of /proc, when memory is short) and made anew.
+    """
     for path in paths:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        try:
-            is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-            rule = _PathBeneath(rights if is_directory else rights & _FILE_ONLY, descriptor)
-            failed = _libc.syscall(
-                ctypes.c_long(_ADD_RULE),
-                ctypes.c_int(ruleset),
-                ctypes.c_int(_RULE_PATH_BENEATH),
-                ctypes.byref(rule),
-                ctypes.c_uint32(0),
-            )
-            if failed:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), path)
-        finally:
-            os.close(descriptor)
+        hold(descriptor)
+        is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        rule = _PathBeneath(rights if is_directory else rights & _FILE_ONLY, descriptor)
+        failed = _libc.syscall(
+            ctypes.c_long(_ADD_RULE),
+            ctypes.c_int(ruleset),
+            ctypes.c_int(_RULE_PATH_BENEATH),
+            ctypes.byref(rule),
+            ctypes.c_uint32(0),
+        )
+        if failed:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
