@@ -5,6 +5,7 @@ import attrs
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import formatEvent, globalLogPublisher
 
 from txregistry.config import ExternalDriver, NamedDriver, Storage, load_text
 from txregistry.process.spec import StartError
@@ -164,6 +165,19 @@ class Reactor(MemoryReactorClock):
 
 
 @pytest.fixture
+def logged():
+    """Sentences of the log."""
+    found = []
+
+    def observe(event):
+        found.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
+
+
+@pytest.fixture
 def events():
     return []
 
@@ -285,7 +299,7 @@ class LifeTests:
             service.startService()
 
     def test_storage_that_does_not_answer_yet_is_served_and_asked_again(
-        self, make, events, reactor, monkeypatch
+        self, make, events, reactor, monkeypatch, logged
     ):
         """The token key lies in the storage; without it uploads wait, reads don't."""
         service, opened = make()
@@ -298,9 +312,15 @@ class LifeTests:
         service.startService()
         opened.greeting.callback({})
         assert events == ["hello", "listening"]
+        reactor.pump([1.0] * 120)
         monkeypatch.setattr(opened.driver, "get", real)
         reactor.pump([1.0] * 120)
         assert service._starting.called
+        told = [sentence for sentence in logged if "token key" in sentence]
+        assert told == [
+            "uploads are refused until the token key can be read: gone",
+            "the token key is read: uploads are taken",
+        ]  # and not each time that it was asked for
 
 
 class PurgeTests:

@@ -147,6 +147,7 @@ class RegistryService(Service):
         self._adjust_log = adjust_log
         self._systemd = systemd
         self._status = ""
+        self._secret_awaited = ""
         self._reloading: Reloading | None = None
         self._ports: Ports | None = None
         self._opened: OpenedDriver | None = None
@@ -252,11 +253,19 @@ class RegistryService(Service):
         try:
             use_secret(await self._find_secret(self._configuration, opened))
         except StorageError as error:
-            _log.warn(
-                "uploads are refused until the token key can be read: {error}", error=str(error)
-            )
+            self._say_without_secret(str(error))
             return False
+        if self._secret_awaited:
+            _log.info("the token key is read: uploads are taken")
         return True
+
+    def _say_without_secret(self, why: str) -> None:
+        """Tell why uploads are refused, once for each reason: this goes on for as long as the storage
+        is away.
+        """
+        if why != self._secret_awaited:
+            _log.warn("uploads are refused until the token key can be read: {why}", why=why)
+        self._secret_awaited = why
 
     # -- serving, in this process
 

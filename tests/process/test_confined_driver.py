@@ -148,9 +148,15 @@ class UserIdsTests:
         assert user_ids("1234", "4321") == (1234, 4321)
         assert user_ids("1234", "") == (1234, 1234)
 
-    @pytest.mark.parametrize(("user", "group"), [("no-such-user", ""), ("nobody", "no-such-group")])
-    def test_unknown_ones_are_one_sentence(self, user, group):
-        with pytest.raises(StartError, match=r"storage\.user and storage\.group"):
+    @pytest.mark.parametrize(
+        ("user", "group", "words"),
+        [
+            ("no-such", "", r"there is no user 'no-such'.*storage\.user"),
+            ("nobody", "no-such", r"there is no group 'no-such'.*storage\.group"),
+        ],
+    )
+    def test_unknown_ones_are_one_sentence(self, user, group, words):
+        with pytest.raises(StartError, match=words):
             user_ids(user, group)
 
     def test_only_root_may_become_another(self, monkeypatch):

@@ -134,6 +134,19 @@ class StartTests:
             house.run("/no/such/driver")
 
     @pytest_twisted.ensureDeferred
+    async def test_program_that_its_user_may_not_run(self, house):
+        """The shell's words alone would not tell whose right is wanted."""
+        assert os.geteuid() == 0, "needs root: a process of another user is started"
+        (house.directory / "secret").mkdir(mode=0o700)
+        program = house.directory / "secret" / "driver"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        opened = house.open(
+            DriverSpec("tested", command=(os.fspath(program),), user=65534, group=65534)
+        )
+        assert "it ran as the user 65534 of storage.user" in await sentence(opened)
+
+    @pytest_twisted.ensureDeferred
     async def test_program_that_ends_at_once(self, house):
         """Its own last words are in the sentence."""
         opened = house.run(*python("raise SystemExit('no such bucket')"))

@@ -224,8 +224,8 @@ class ChildDriver:
         if self._is_stopping:
             return
         self.deaths += 1
-        self._when_died(has_greeted=self._greetings() > self._greeted_before)
         _log.warn("driver {driver} {what}", driver=self._spec.name, what=what)
+        self._when_died(has_greeted=self._greetings() > self._greeted_before)
         if len(self._hanging) < HANGING_LIMIT:
             self._start_later()
         else:

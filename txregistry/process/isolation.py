@@ -196,21 +196,32 @@ def _create_ruleset(files: int, network: int) -> int:
 def _allow(ruleset: int, paths: Iterable[str], rights: int, hold: Callable[[int], object]) -> None:
     """Make a rule for each path.
 
-    A descriptor of each stays open: the rule is about what the kernel has in memory for the path,
-    and would be void once that is forgotten (of /proc, when memory is short) and made anew.
+    Of what is in /proc a descriptor stays open: the rule is about what the kernel has in memory for
+    the path, and would be void once that is forgotten, when memory is short, and made anew.
     """
     for path in paths:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        hold(descriptor)
-        is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        rule = _PathBeneath(rights if is_directory else rights & _FILE_ONLY, descriptor)
-        failed = _libc.syscall(
-            ctypes.c_long(_ADD_RULE),
-            ctypes.c_int(ruleset),
-            ctypes.c_int(_RULE_PATH_BENEATH),
-            ctypes.byref(rule),
-            ctypes.c_uint32(0),
-        )
-        if failed:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
+        try:
+            _add_rule(ruleset, path, descriptor, rights)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if path.startswith("/proc/"):
+            hold(descriptor)
+        else:
+            os.close(descriptor)
+
+
+def _add_rule(ruleset: int, path: str, descriptor: int, rights: int) -> None:
+    is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    rule = _PathBeneath(rights if is_directory else rights & _FILE_ONLY, descriptor)
+    failed = _libc.syscall(
+        ctypes.c_long(_ADD_RULE),
+        ctypes.c_int(ruleset),
+        ctypes.c_int(_RULE_PATH_BENEATH),
+        ctypes.byref(rule),
+        ctypes.c_uint32(0),
+    )
+    if failed:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)

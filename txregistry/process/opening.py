@@ -246,11 +246,21 @@ class OpenDriver:
             raise StartError(
                 f"storage driver {self.spec.name!r} ended before it was ready"
                 + (f": {words}" if words else "")
+                + self._who_it_was()
             ) from error
         _log.error(
             "storage driver {name} {what}: the registry starts without it",
             name=self.spec.name,
             what="does not answer" if is_late else "was killed before it was ready",
+        )
+
+    def _who_it_was(self) -> str:
+        """What an operator may not think of; empty where that is the user who started us."""
+        if self.spec.user is None:
+            return ""
+        return (
+            f" (it ran as the user {self.spec.user} of storage.user, who must be allowed to read and"
+            " execute the program, and Python with its packages)"
         )
 
     async def stop(self) -> None:

@@ -13,10 +13,13 @@ import grp
 import os
 import pwd
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from typing import TypeVar
 
 from attrs import field, frozen
+
+T = TypeVar("T")
 
 GROUP = "txregistry.drivers"
 
@@ -90,22 +93,31 @@ def user_ids(user: str, group: str) -> tuple[int | None, int | None]:
     """
     if not user and not group:
         return None, None
-    try:
-        entry = None if not user or user.isdigit() else pwd.getpwnam(user)
-        uid = int(user) if user.isdigit() else None if entry is None else entry.pw_uid
-        if group:
-            gid: int | None = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-        else:
-            gid = entry.pw_gid if entry is not None else uid
-    except KeyError as error:
-        raise StartError(
-            f"{error.args[0]}: create it, or correct storage.user and storage.group"
-        ) from error
+    entry = None
+    uid = int(user) if user.isdigit() else None
+    if user and uid is None:
+        entry = _named(pwd.getpwnam, user, "user")
+        uid = entry.pw_uid
+    if group:
+        gid: int | None = (
+            int(group) if group.isdigit() else _named(grp.getgrnam, group, "group").gr_gid
+        )
+    else:
+        gid = entry.pw_gid if entry is not None else uid
     if os.geteuid() != 0 and (uid, gid) != (os.geteuid(), os.getegid()):
         raise StartError(
             "storage.user and storage.group need a start as root: remove them, or start the registry as root"
         )
     return uid, gid
+
+
+def _named(look: Callable[[str], T], name: str, kind: str) -> T:
+    try:
+        return look(name)
+    except KeyError as error:
+        raise StartError(
+            f"there is no {kind} {name!r}: create it, or correct storage.{kind}"
+        ) from error
 
 
 def find_driver(name: str, options: Mapping[str, object]) -> DriverSpec:
