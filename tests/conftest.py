@@ -4,6 +4,18 @@
 from __future__ import annotations
 
 import gc
+import signal
+
+from hypothesis import HealthCheck, settings
+
+# Examples go by count and not by time: the machine may be busy. Where CI is set Hypothesis takes the
+# same ones each time.
+settings.register_profile("counted", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("counted")
+
+
+# A shell lets what it runs in the background ignore this signal, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish():

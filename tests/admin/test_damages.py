@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from txregistry.admin.check import KINDS, Severity
@@ -130,7 +130,7 @@ def test_every_class_is_planted():
     assert {damage.kind for damage in DAMAGES} == set(KINDS) - {"unreadable"}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.sampled_from(DAMAGES), st.sampled_from(DAMAGES))
 def test_two_damages_in_two_repositories_are_both_found(one, other):
     """Neither hides the other."""
@@ -139,7 +139,7 @@ def test_two_damages_in_two_repositories_are_both_found(one, other):
     check_planted(tree, [(one, one.do(first)), (other, other.do(second))])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(DAMAGES), min_size=2, max_size=5))
 def test_damages_in_one_repository_are_repaired_without_loss(damages):
     """Whatever hides what: a repaired tree is clean, and every byte is still there."""

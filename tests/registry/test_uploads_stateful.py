@@ -229,4 +229,4 @@ class UploadsMachine(RuleBasedStateMachine):
 
 
 UploadsMachineTests = UploadsMachine.TestCase
-UploadsMachineTests.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+UploadsMachineTests.settings = settings(max_examples=60, stateful_step_count=30)
