@@ -375,7 +375,7 @@ class EndTests:
         connection.send(data)
         assert connection.getresponse().status == 201
         assert tls.process.wait(60) == 0
-        assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
+        tls.until(lambda: not any(is_alive(pid) for pid in processes))
         assert not tls.path.exists()
 
     def test_nothing_goes_on_listening_without_the_main_process(self, tls):
