@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import yaml
@@ -28,8 +29,8 @@ START_TIMEOUT = 60.0
 SECRET = "a secret that both registries are given"
 
 
-#: Ports that were given in this run. Whoever has one may not listen yet, or not at the moment.
-_GIVEN = set()
+#: Ports that were given lately: whoever has one may not listen yet, or not at the moment.
+_GIVEN = deque(maxlen=100)
 
 
 def free_port():
@@ -40,7 +41,7 @@ def free_port():
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in _GIVEN:
-                _GIVEN.add(port)
+                _GIVEN.append(port)
                 return port
 
 

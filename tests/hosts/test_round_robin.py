@@ -17,7 +17,7 @@ from .images import Image, sha256
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs/examples/many-hosts/nginx.conf"
 
 #: Images that are pushed.
-PUSHES = 200 if IS_LONG else 10
+PUSHES = 200 if IS_LONG else 6
 
 #: Clients at once.
 CLIENTS = 4
