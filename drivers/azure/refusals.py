@@ -48,8 +48,16 @@ def refusal(error: BaseException, key: str, doing: str) -> StorageError:
     status, code = status_of(error), code_of(error)
     if not status and isinstance(error, ClientAuthenticationError):
         return Denied("Azure gives no token for these credentials", path=key)
-    kind = _CODES.get(code)
-    return answered("Azure", error, key=key, doing=doing, status=status, code=code, kind=kind)
+    return answered(
+        "Azure",
+        error,
+        key=key,
+        doing=doing,
+        status=status,
+        code=code,
+        headers=getattr(getattr(error, "response", None), "headers", None),
+        kind=_CODES.get(code),
+    )
 
 
 #: A context around calls about a blob.

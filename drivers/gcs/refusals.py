@@ -23,12 +23,18 @@ PRECONDITION_FAILED = 412
 
 def status_of(error: BaseException) -> int:
     """The HTTP status of an answer; 0 if there was none."""
-    if isinstance(error, RetryError) and error.cause is not None:
-        return status_of(error.cause)
+    error = _cause(error)
     if isinstance(error, InvalidResponse):
         return int(error.response.status_code)
     code = getattr(error, "code", None)
     return int(code) if isinstance(code, int) else 0
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the last try met, if there were several."""
+    while isinstance(error, RetryError) and error.cause is not None:
+        error = error.cause
+    return error
 
 
 def refusal(error: BaseException, key: str, doing: str) -> StorageError:
@@ -37,7 +43,8 @@ def refusal(error: BaseException, key: str, doing: str) -> StorageError:
         return Denied("no credentials for GCS were found: give keyfile, or a service account")
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
         return Denied(f"GCS gives no token for these credentials: {type(error).__name__}", path=key)
-    return answered("GCS", error, key=key, doing=doing, status=status_of(error))
+    headers = getattr(getattr(_cause(error), "response", None), "headers", None)
+    return answered("GCS", error, key=key, doing=doing, status=status_of(error), headers=headers)
 
 
 #: A context around calls about an object.

@@ -33,6 +33,18 @@ STATUSES: Mapping[int, type[StorageError]] = {
 }
 
 
+#: Seconds to wait if the server names none, and at most.
+_PATIENCE, _LONGEST_PATIENCE = 1.0, 3600.0
+
+
+def patience(headers: Mapping[str, str]) -> float:
+    """Seconds that an answer asks to wait for, by its ``Retry-After``; a date there counts as none."""
+    for name, text in headers.items():
+        if name.lower() == "retry-after" and text.isascii() and text.isdigit():
+            return min(float(text), _LONGEST_PATIENCE)
+    return _PATIENCE
+
+
 def answered(
     server: str,
     error: BaseException,
@@ -41,6 +53,7 @@ def answered(
     doing: str,
     status: int,
     code: str = "",
+    headers: Mapping[str, str] | None = None,
     kind: type[StorageError] | None = None,
 ) -> StorageError:
     """The refusal that an answer means, or that there was none.
@@ -52,6 +65,7 @@ def answered(
         doing: what was tried, for the message.
         status: of HTTP; 0 if there was no answer.
         code: the vendor's word for what is wrong.
+        headers: of the answer, if the library tells them; names in any case.
         kind: what it means, if not what others mean by this status.
     """
     if not status:
@@ -59,7 +73,8 @@ def answered(
         return Unavailable(f"{server} can't be reached for {doing}: {reason}", path=key)
     kind = kind or STATUSES.get(status, Unavailable)
     if kind is Throttled:
-        return Throttled(f"{server} asked for patience at {doing}", path=key, retry_after=1.0)
+        message = f"{server} asked for patience at {doing}"
+        return Throttled(message, path=key, retry_after=patience(headers or {}))
     return kind(f"{server} answered {doing} with {status} {code}".rstrip(), path=key)
 
 

@@ -32,6 +32,7 @@ from txregistry.driver import (
     Unsupported,
 )
 from txregistry_drivers.objects.refusals import STATUSES as ANYBODYS
+from txregistry_drivers.objects.refusals import patience
 
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -117,11 +118,5 @@ def refusal(error: ClientError | BotoCoreError, key: str) -> StorageError:
     message = f"S3 answered {error.operation_name} with {code or status}{hint}"
     message += f" (request {request})" if request else ""
     if kind is Throttled:
-        return Throttled(message, path=key, retry_after=_patience(metadata.get("HTTPHeaders", {})))
+        return Throttled(message, path=key, retry_after=patience(metadata.get("HTTPHeaders", {})))
     return kind(message, path=key)
-
-
-def _patience(headers: dict[str, str]) -> float:
-    """Seconds that the server asks to wait for."""
-    text = headers.get("retry-after", "")
-    return float(min(int(text), 3600)) if text.isascii() and text.isdigit() else 1.0

@@ -30,7 +30,8 @@ def refusal(error: BaseException, key: str, doing: str) -> StorageError:
     """The refusal that an exception means."""
     status = status_of(error)
     kind = Throttled if status == _RATE_LIMITED else None
-    return answered("Swift", error, key=key, doing=doing, status=status, kind=kind)
+    headers = getattr(error, "http_response_headers", None)
+    return answered("Swift", error, key=key, doing=doing, status=status, headers=headers, kind=kind)
 
 
 #: A context around calls about an object.
