@@ -236,6 +236,7 @@ class UploadsTests:
     def test_open_upload_counts_until_it_is_cancelled(self, small):
         upload = self.start(small)
         assert (self.is_full(small), small.registry.uploads.open_count) == (True, 1)
+        assert small.registry.uploads.open_sessions.count == 1
         done(small.registry.uploads.cancel(APP, upload.id, upload.token))
         assert (self.is_full(small), small.registry.uploads.open_count) == (False, 0)
 
