@@ -141,6 +141,7 @@ class ChainTests:
 
     def test_role_of_the_instance(self, fake, nobody, monkeypatch, surroundings):
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", surroundings)
+        monkeypatch.setenv("AWS_METADATA_SERVICE_TIMEOUT", "60")  # a second otherwise
         monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
         assert signers(fake) == {"INSTANCE"}
 
