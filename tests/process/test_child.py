@@ -424,6 +424,13 @@ class RestartTests:
         house.clock.advance(0)
         await house.up(driver)
 
+    def test_end_of_one_that_was_not_started_is_none(self, house):
+        """Whoever keeps it may be told of a hang before there is a process."""
+        driver = house.driver(*python(""))
+        driver.terminate()
+        driver.kill()
+        assert (driver.pid, house.deaths, house.clock.getDelayedCalls()) == (None, [], [])
+
     @pytest_twisted.ensureDeferred
     async def test_kill_of_one_that_is_gone_is_no_error(self, house):
         """A kill that comes too late does nothing."""

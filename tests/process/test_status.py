@@ -64,6 +64,7 @@ class StatusTests:
         )
         assert (status.deaths, status.greetings, status.retry_in) == (0, 1, 0.0)
         assert status.pid == one.child.pid
+        assert one.socket == one.child.path
         assert "no-new-privs" in status.isolation
         assert status.pong.operations == 0
         assert status.pong.resident > 1_000_000
@@ -121,5 +122,7 @@ class StatusTests:
     @pytest_twisted.ensureDeferred
     async def test_driver_of_somebody_else_has_no_process_here(self, opened, tmp_path):
         """Its process is not ours to name, and its deaths are not known."""
-        status = opened(DriverSpec("tested", socket=str(tmp_path / "s"))).status()
+        one = opened(DriverSpec("tested", socket=str(tmp_path / "s")))
+        assert one.socket == str(tmp_path / "s")
+        status = one.status()
         assert (status.pid, status.deaths, status.isolation) == (None, 0, ())
