@@ -273,6 +273,7 @@ class ServerTests:
                     or len(waits) < LEAST_KILLS
                     or journal.acknowledged < patrons
                 ):
+                    assert time.monotonic() < until + PATIENCE, "clients get no answers"
                     time.sleep(campaign.choice.uniform(0.2, 2.0))
                     if campaign.choice.random() < 0.5:
                         end_all(server)
