@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import FrameType
 from typing import Any, Protocol
@@ -143,7 +143,6 @@ class Watch:
         driver = configuration.storage.driver
         self._name = driver.name if isinstance(driver, NamedDriver) else "external"
         self._actions = Actions(self._name)
-        self._exposition = Exposition(self._requests, self._actions, self._samples)
         self.board = Board()
         self.board.add_condition("registry", "registry", lambda: self._state)
 
@@ -272,15 +271,20 @@ class Watch:
             },
             variables=self._variables,
             stacks=self._all_stacks,
-            metrics=self._metrics if self._is_counting else None,
+            metrics=self._make_metrics() if self._is_counting else None,
             metrics_path=self._configuration.http.debug.prometheus.path,
         )
         limits = Limits(connections=DEBUG_CONNECTIONS, connections_per_address=DEBUG_CONNECTIONS)
         return WebSettings(pages=pages, limits=limits)
 
-    async def _metrics(self, accept: str) -> tuple[str, bytes]:
-        fronts = () if self._fronts is None else await self._fronts.numbers()
-        return self._exposition.render(accept, fronts)
+    def _make_metrics(self) -> Callable[[str], Awaitable[tuple[str, bytes]]]:
+        exposition = Exposition(self._requests, self._actions, self._samples)
+
+        async def metrics(accept: str) -> tuple[str, bytes]:
+            fronts = () if self._fronts is None else await self._fronts.numbers()
+            return exposition.render(accept, fronts)
+
+        return metrics
 
     async def _all_stacks(self) -> str:
         return self.stacks() + ("" if self._fronts is None else await self._fronts.stacks())
