@@ -116,6 +116,7 @@ PARTS = {
     ("events", "storage"): {"txregistry.storage.blocking"},
     ("fronts", "process"): {
         "txregistry.process.breaker",
+        "txregistry.process.endings",
         "txregistry.process.inheritance",
         "txregistry.process.supervision",
     },

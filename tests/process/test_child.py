@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 
 from txregistry.process import inheritance
 from txregistry.process.child import HANGING_LIMIT, ChildDriver
-from txregistry.process.run import LAST_WORDS_TIMEOUT, REAP_TIMEOUT, how_it_ended
+from txregistry.process.endings import how_it_ended
+from txregistry.process.run import LAST_WORDS_TIMEOUT, REAP_TIMEOUT
 from txregistry.process.spec import ISOLATION, DriverSpec, StartError, find_driver
 from txregistry.process.supervision import Supervision
 

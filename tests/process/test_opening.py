@@ -13,6 +13,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
 
 from txregistry.process import opening
 from txregistry.process.opening import OpenDriver
@@ -64,6 +65,19 @@ def create(options):
     return store
 main(create)
 """
+
+
+@pytest.fixture
+def logged():
+    """Sentences of the log."""
+    found = []
+
+    def observe(event):
+        found.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
 
 
 class House:
@@ -360,6 +374,21 @@ class AttachTests:
         house.by_hand(tmp_path / "s")
         with pytest.raises(Missing):  # it kept everything in memory
             await _patiently(lambda: opened.driver.get("/a"))
+        assert opened.links.greetings == 2
+
+    @pytest_twisted.ensureDeferred
+    async def test_log_says_when_it_comes_and_goes(self, house, tmp_path, logged):
+        """Nothing else tells an operator of a driver that somebody else runs."""
+        opened = house.attach(tmp_path / "s")
+        for expected in (" is ready;", " is ready again;"):
+            process = house.by_hand(tmp_path / "s")
+            await until(lambda expected=expected: any(expected in words for words in logged))
+            gone = "the connection to the driver has ended, and is made again"
+            assert gone not in logged
+            process.kill()
+            process.wait()
+            await until(lambda gone=gone: gone in logged)
+            logged.clear()
         assert opened.links.greetings == 2
 
     @pytest_twisted.ensureDeferred

@@ -28,6 +28,7 @@ from txregistry.fronts.assignment import (
     Entry,
 )
 from txregistry.fronts.channel import Channel, Hears
+from txregistry.process.endings import how_it_ended
 from txregistry.process.inheritance import inherited as inherited_variables
 from txregistry.process.inheritance import options_file
 
@@ -129,7 +130,7 @@ class FrontRun(ProcessProtocol):
     def processExited(self, reason: Failure) -> None:
         self._is_over = True
         self.channel.close()
-        self.ended.callback(reason.getErrorMessage())
+        self.ended.callback(how_it_ended(reason.value))
 
     def processEnded(self, reason: Failure) -> None:
         if self._outlet is not None:

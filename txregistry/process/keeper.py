@@ -267,8 +267,13 @@ class LinkKeeper:
             self._waiting.refuse(refusal)  # the driver's own words
         else:
             self._ready(link)
-            if self.greetings > 1:
-                _log.info("the driver is ready again")
+            _log.info(
+                "storage driver {name} {version} is ready{again}; isolation: {isolation}",
+                name=link.hello["name"],
+                version=link.hello["version"],
+                again=" again" if self.greetings > 1 else "",
+                isolation=link.hello["isolation"] or "none",
+            )
 
     async def _dial(self, path: str) -> Link:
         """Connect.
@@ -350,6 +355,8 @@ class LinkKeeper:
             return
         self._judge(link)
         self._link = None
+        if not self._is_stopped:
+            _log.info("the connection to the driver has ended, and is made again")
         self._is_probing = False
         assert self._pulse is not None  # it comes and goes with the connection
         self._pulse.stop()

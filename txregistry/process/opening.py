@@ -224,12 +224,6 @@ class OpenDriver:
             self._greeted = None
             with contextlib.suppress(AlreadyCalled):
                 timeout.cancel()
-        _log.info(
-            "storage driver {name} {version} is ready; isolation: {isolation}",
-            name=hello["name"],
-            version=hello["version"],
-            isolation=hello["isolation"] or "none",
-        )
         return hello
 
     def _check_hope(self, error: BaseException, *, is_late: bool) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 
 from twisted.internet.defer import Deferred
@@ -24,6 +23,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from txregistry.process import inheritance
+from txregistry.process.endings import how_it_ended
 from txregistry.process.spec import DriverSpec
 from txregistry.process.words import Words
 
@@ -170,22 +170,6 @@ class Run(ProcessProtocol):
         self.was_killed = getattr(reason.value, "signal", None) is not None
         self.is_over = True
         self.ended.callback(how_it_ended(reason.value))
-
-
-def how_it_ended(end: BaseException | None) -> str:
-    """The end of a process, in an operator's words.
-
-    Args:
-        end: as Twisted tells it.
-    """
-    number = getattr(end, "signal", None)
-    if number is None:
-        return f"exited with status {getattr(end, 'exitCode', None)}"
-    try:
-        name = signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        name = "no name"
-    return f"killed by signal {number} ({name})"
 
 
 def _and_pass(result: str, tell: object) -> str:
