@@ -120,7 +120,9 @@ class Post:
         """Start the next process when that is due."""
         delay = self._breaker.pause()
         _log.info(
-            "front end {number} is started again in {delay:.2g} s", number=self.number, delay=delay
+            "front end {number} is started again{when}",
+            number=self.number,
+            when=f" in {delay:.2g} s" if delay else "",
         )
         self._later = self._reactor.callLater(delay, self.start)
 
