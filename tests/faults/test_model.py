@@ -382,7 +382,7 @@ def media_type_of(data):
 
 def test_registry_is_a_few_dictionaries(tmp_path):
     """Whatever clients do in whatever order, through deaths of the driver and of the server."""
-    examples, steps = short_or_long(4, 100), 50 if is_long() else 20
+    examples, steps = short_or_long(6, 100), 50 if is_long() else 20
     with Campaign("steps of the model", strikes="deaths") as campaign, Registry(tmp_path) as server:
         run_state_machine_as_test(
             seed(campaign.seed)(make_machine(server, campaign)),
