@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is looked at, as configured; tests/functional/test_observed.py looks at one that runs."""
 
-import sys
-
 import attrs
-import pytest
 from twisted.internet.task import Clock
 
 from txregistry.config import load_text
-from txregistry.config.tracing_settings import Tracing
-from txregistry.process.spec import StartError
-from txregistry.watching import Watch, open_tracing
+from txregistry.watching import Watch
 from txregistry.web import AccessRecord, WebSettings
 
 
@@ -18,19 +13,11 @@ def watch(text=""):
     return Watch(load_text(f"version: 0.1\nstorage: inmemory\n{text}", {}), Clock())
 
 
+class Front:
+    """Serves clients, and is asked nothing."""
+
+
 RECORD = AccessRecord("", "GET", "/", 200, 0, 0, 0.0, "", "", True)
-
-
-class TracingTests:
-    def test_nothing_is_traced_unless_it_was_asked_for(self, monkeypatch):
-        """OpenTelemetry is not even loaded."""
-        monkeypatch.setitem(sys.modules, "txregistry.tracing", None)
-        assert open_tracing(Tracing()) is None
-
-    def test_missing_package_is_one_sentence_with_the_way_out(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "txregistry.tracing", None)
-        with pytest.raises(StartError, match=r"pip install 'txregistry\[otel\]'"):
-            open_tracing(Tracing(endpoint="http://x/"))
 
 
 class ReadinessTests:
@@ -38,7 +25,7 @@ class ReadinessTests:
         subject = watch()
         settings = subject.settings_of(WebSettings())
         assert settings.not_ready() == ["registry"]
-        subject.serving(None, None)
+        subject.serving(Front())
         assert settings.not_ready() == []
         subject.stopping()
         assert settings.not_ready() == ["registry"]
@@ -66,14 +53,13 @@ class CountingTests:
 
 class PoolTests:
     def test_collector_is_told_of_processes_that_are_busy(self):
-        """Those that serve at the moment: a reload puts others in their place."""
-        pools = {"passwords": Busy(working=2, waiting=5, refused=1)}
+        pools = {"manifests": Busy(working=2, waiting=5, refused=1)}
         text = "version: 0.1\nstorage: inmemory\n"
-        subject = Watch(load_text(text, {}), Clock(), lambda: pools)
+        subject = Watch(load_text(text, {}), Clock(), pools)
         told = {each.name: (each.labels, each.value) for each in subject._samples()}
-        assert told["registry_pool_working"] == (("passwords",), 2)
-        assert told["registry_pool_waiting"] == (("passwords",), 5)
-        assert told["registry_pool_refused"] == (("passwords",), 1)
+        assert told["registry_pool_working"] == (("manifests",), 2)
+        assert told["registry_pool_waiting"] == (("manifests",), 5)
+        assert told["registry_pool_refused"] == (("manifests",), 1)
 
 
 @attrs.define

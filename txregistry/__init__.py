@@ -34,10 +34,13 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``reloading``  what SIGHUP changes;  ``telemetry`` logs
 ``access_log`` a line for each request;  ``stacks`` what every thread is at
 ``fronts``     several processes that serve (imports config, and of process how things are started)
-``notifying``  the wiring of ``events``;  ``watching`` that of ``health``, ``metrics``, ``tracing``
-``authentication`` the wiring of ``auth`` and ``identify``
 ``translation``  what the configuration says, in each room's words
-``sharing``    the wiring of ``fronts``, in the main process
+``notifying``  the wiring of ``events``;  ``authentication`` that of ``auth`` and ``identify``
+``checking``   the wiring of ``health``;  ``debug_port`` the port that shows it
+``front``      what serves clients, whichever way
+``watching``   looks at it: the wiring of ``health``, ``metrics``, ``tracing``
+``own_front``  it is this process;  ``sharing`` it is several others, by ``fronts``
+``token_key``  the key of upload tokens, on which hosts agree
 ``service``    the wiring of all;  ``serving`` and ``tap`` the ways in
 ``front_end``  one of several processes that serve
 ``oneshot``    runs a command's work against a driver;  ``drivertest`` the suite's command,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A registry that is served by several front ends: what the main process has to do with them.
 
-The wiring of ``fronts``. What only one may own stays here, and what front ends must know of each
-other goes through here:
+The wiring of ``fronts``; ``front`` tells its life. What only one may own stays here, and what front
+ends must know of each other goes through here:
 
     main -> front   reload, secret, health, session
     main ? front    numbers, stacks, in_use, change_over, ping
@@ -21,11 +21,13 @@ from typing import Any
 
 from twisted.internet.task import LoopingCall
 
+from txregistry.authentication import check_files
 from txregistry.config import Configuration
+from txregistry.errand import Errand
 from txregistry.events import Growth, Notifications
 from txregistry.fronts import Assignment, Entry, Fleet, Members, Outlet, share_of
 from txregistry.health import Board
-from txregistry.metrics import Numbers, Together
+from txregistry.metrics import Numbers, Sample, Together
 from txregistry.oci.names import UploadId
 
 #: Seconds between two looks whether front ends are to be told of this host's health.
@@ -45,7 +47,13 @@ class SharedFronts:
         when_up: called once all serve.
         when_failed: told a sentence if they will not.
         outlet: takes their lines; None: they write to where this process does.
+
+    Attributes:
+        registry, connections: none is served by this process.
     """
+
+    registry = None
+    connections = 0
 
     def __init__(
         self,
@@ -67,10 +75,11 @@ class SharedFronts:
         self._socket = socket
         self._board = board
         self._notifications = notifications
+        self._when_up = when_up
         self._secret: bytes | None = None
         self._instance = str(uuid.uuid4())
         self._together = Together()
-        self._told_health: Members = self._health()
+        self._told_health: Members = {}
         self._telling = LoopingCall(self._tell_health)
         self._telling.clock = reactor
         self._fleet = Fleet(
@@ -78,7 +87,7 @@ class SharedFronts:
             reactor,
             assign=self._assign,
             hears=self._hears,
-            when_up=when_up,
+            when_up=self._up,
             when_failed=when_failed,
             when_lost=self._together.lost,
             outlet=outlet,
@@ -86,8 +95,9 @@ class SharedFronts:
 
     # -- its life
 
-    def start(self) -> None:
+    def serve(self) -> None:
         """Start them."""
+        self._told_health = self._health()
         self._fleet.start()
         self._telling.start(HEALTH_EVERY, now=False)
 
@@ -96,8 +106,17 @@ class SharedFronts:
         self._secret = secret
         self._fleet.say("secret", secret=secret.hex())
 
-    def adopt(self, configuration: Configuration) -> None:
-        """Let them go on with another configuration, which this process has found good."""
+    def prepare(self, configuration: Configuration) -> Callable[[], None]:
+        """Read the files of another configuration; what is returned lets them go on with it. They
+        read the same files, which have been found good by then.
+
+        Raises:
+            StartError: one can't be used; nothing has changed.
+        """
+        check_files(configuration)
+        return lambda: self._adopt(configuration)
+
+    def _adopt(self, configuration: Configuration) -> None:
         self._configuration = configuration
         for post in self._fleet.posts:
             document = self._assign(post.number).written()
@@ -108,6 +127,9 @@ class SharedFronts:
         if self._telling.running:
             self._telling.stop()
         await self._fleet.drain(timeout)
+
+    async def stop(self) -> None:
+        """They have ended with what they needed."""
 
     def dump(self) -> None:
         """Have each of them write what it is at to its log."""
@@ -124,6 +146,13 @@ class SharedFronts:
             problems=self._told_health,
             instance=self._instance,
         )
+
+    def _up(self) -> None:
+        """All serve."""
+        self._board.add_condition(
+            "front ends", "registry", lambda: "" if self.front_ends else "no front end is there"
+        )
+        self._when_up()
 
     # -- what they say
 
@@ -155,7 +184,7 @@ class SharedFronts:
     # -- what they are asked
 
     @property
-    def serving(self) -> int:
+    def front_ends(self) -> int:
         """How many serve now."""
         return sum(post.is_ready for post in self._fleet.posts)
 
@@ -172,6 +201,14 @@ class SharedFronts:
     async def change_over(self, limit: float) -> None:
         """Have them go over to the process that has taken the driver's place."""
         await self._fleet.ask("change_over", limit + ANSWER_TIMEOUT, limit=limit)
+
+    def errands(self) -> Sequence[Errand]:
+        """This process answers no requests."""
+        return ()
+
+    def samples(self) -> Sequence[Sample]:
+        """This process is not busy with them."""
+        return ()
 
     async def numbers(self) -> Sequence[Numbers]:
         """What they have counted; of one that does not answer, what it told before."""

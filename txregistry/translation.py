@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the configuration says, in each room's own words.
 
-Must not know in which order things start. ``service`` asks here for what it builds.
+Must not know in which order things start. The wiring asks here for what it builds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from txregistry.config import Storage as StorageSettings
 from txregistry.config.kinds import LOCAL
 from txregistry.config.middleware_settings import MiddlewareEntry
 from txregistry.config.root_settings import Root
+from txregistry.config.tracing_settings import Tracing
 from txregistry.ipc.deadlines import Deadlines
 from txregistry.process.opening import OpenDriver
 from txregistry.process.parsing import ManifestParser
 from txregistry.process.relief import Elsewhere
-from txregistry.process.spec import MIDDLEWARE, DriverSpec, find_driver, user_ids
+from txregistry.process.spec import MIDDLEWARE, DriverSpec, StartError, find_driver, user_ids
 from txregistry.process.status import DriverStatus
 from txregistry.process.supervision import Supervision
 from txregistry.redis_cache import RedisCache, RedisServer
@@ -159,6 +160,32 @@ def open_cache(
         is_tls=redis.tls.enabled,
     )
     return RedisCache(place.connect, reactor, timed)
+
+
+def open_tracing(settings: Tracing) -> Any:
+    """Return what traces requests (``tracing.Tracing``), None if nothing is to be traced.
+
+    Raises:
+        StartError: what makes traces is not installed.
+    """
+    if not settings.endpoint:
+        return None
+    try:
+        # An extra of the package: most do without it.
+        from txregistry.tracing import make_tracing  # noqa: PLC0415
+    except ImportError as error:
+        raise StartError(
+            f"tracing.endpoint is set and OpenTelemetry is not installed ({error.name} is missing);"
+            " pip install 'txregistry[otel]', or remove the section"
+        ) from error
+    headers = {name: ", ".join(values) for name, values in settings.headers.items()}
+    return make_tracing(
+        settings.endpoint,
+        headers,
+        ratio=settings.ratio,
+        service=settings.service,
+        trust=settings.trust,
+    )
 
 
 def build_registry(

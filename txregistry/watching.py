@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What looks at a registry from outside while it runs: its health, and the port that shows it.
+"""What looks at a registry from outside while it runs: its health, what it counts, its traces.
 
-The wiring of ``health`` and of ``web``'s pages, apart from ``service`` because it is a page of its
-own. The port (``http.debug.addr``) is served from the start to the end, while the registry's own
-ports are only open in between.
+The wiring of ``health``, ``metrics`` and ``tracing``, apart from ``service`` because it is a page
+of its own. Must not know who serves clients, nor how::
+
+    bind       the debug port is had
+    start      storage is looked at, the debug pages are served
+    serving    clients are served: this host is ready, and there is more to show
+    stopping   it is ready no more
+    stop       the debug port is closed, the last spans are sent
 """
 
 from __future__ import annotations
@@ -17,28 +22,15 @@ from types import FrameType
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import maybeDeferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
 
 from txregistry import __version__
-from txregistry.config import Configuration, Health, NamedDriver
-from txregistry.config.addresses import parse_tcp
-from txregistry.config.tracing_settings import Tracing
+from txregistry.checking import make_checks
+from txregistry.config import Configuration, NamedDriver
+from txregistry.debug_port import DebugPort
 from txregistry.events import Notifications
-from txregistry.health import (
-    PROBE_TIMEOUT,
-    Board,
-    Check,
-    Probe,
-    probe_file,
-    probe_http,
-    probe_storage,
-    probe_tcp,
-    shown,
-)
-from txregistry.listening import Listener, listen
+from txregistry.front import Serving
+from txregistry.health import Board
 from txregistry.metrics import (
     Actions,
     Exposition,
@@ -47,24 +39,15 @@ from txregistry.metrics import (
     Pool,
     Requests,
     Sample,
-    cache_samples,
     driver_samples,
-    handler_of,
     pool_samples,
     queue_samples,
 )
-from txregistry.process.spec import StartError
 from txregistry.process.status import DriverStatus
-from txregistry.redis_cache import RedisCache
-from txregistry.registry import Registry
 from txregistry.stacks import dump
 from txregistry.storage.contract import Driver
-from txregistry.web import AccessRecord, Limits, Pages, RegistrySite, WebSettings, make_site
-
-#: Connections to the debug port at once. Arbitrary: a few collectors and people.
-DEBUG_CONNECTIONS = 64
-
-_log = Logger()
+from txregistry.translation import open_tracing
+from txregistry.web import AccessRecord, Pages, WebSettings
 
 
 class Watched(Protocol):
@@ -79,39 +62,11 @@ class Watched(Protocol):
         """Have ``told`` called with the name of each command that was answered, and its seconds."""
 
 
-class FrontEnds(Protocol):
-    """Other processes that serve for this one (``sharing.SharedFronts``)."""
-
-    @property
-    def serving(self) -> int:
-        """How many do now."""
-
-    @property
-    def deaths(self) -> int:
-        """How many have ended without being asked to."""
-
-    async def numbers(self) -> Sequence[Numbers]:
-        """What they have counted."""
-
-    async def stacks(self) -> str:
-        """What all of their threads and requests are at."""
-
-
-class Timing(Protocol):
-    """How often a check runs, and how many failures in a row count."""
-
-    @property
-    def interval(self) -> float: ...
-
-    @property
-    def threshold(self) -> int: ...
-
-
 class Watch:
     """Looks at one registry.
 
     Args:
-        pools: tells the processes that do the slow work of requests, by name.
+        pools: processes that do slow work, by name.
 
     Attributes:
         board: what is known of its health.
@@ -121,21 +76,16 @@ class Watch:
         self,
         configuration: Configuration,
         reactor: Any,
-        pools: Callable[[], Mapping[str, Pool]] = dict,
+        pools: Mapping[str, Pool] | None = None,
     ) -> None:
         self._configuration = configuration
-        self._pools = pools
+        self._pools = pools or {}
         self._reactor = reactor
         self._began = reactor.seconds()
         self._state = "the registry is starting"
         self._watched: Watched | None = None
-        self._front: RegistrySite | None = None
-        self._registry: Registry | None = None
-        self._redis: RedisCache | None = None
-        self._fronts: FrontEnds | None = None
-        self._listener: Listener | None = None
-        self._port: IListeningPort | None = None
-        self._site: RegistrySite | None = None
+        self._front: Serving | None = None
+        self._port = DebugPort(reactor)
         self._notifications: Notifications | None = None
         self._is_counting = configuration.http.debug.prometheus.enabled
         self._requests = Requests()
@@ -156,15 +106,11 @@ class Watch:
             StartError: traces are asked for, and what makes them is not installed.
         """
         self._tracing = open_tracing(self._configuration.tracing)
-        address = self._configuration.http.debug.address
-        if address is not None:
-            self._listener = listen(address, key="http.debug.addr")
+        self._port.bind(self._configuration.http.debug.address)
 
     def release(self) -> None:
         """Give the port up without having served it."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        self._port.release()
 
     def start(self, watched: Watched, notifications: Notifications | None) -> None:
         """Begin to look, and to show."""
@@ -172,39 +118,18 @@ class Watch:
         self._notifications = notifications
         if self._is_counting:
             watched.time_commands(self._actions.answered)
-        name = storage_name(watched)
+        name = "storagedriver_" + watched.status().name  # registry:3 calls it so
         self.board.add_condition(name, "storage", lambda: watched.status().trouble)
-        for check in make_checks(self._configuration.health, watched, self._reactor):
+        health = self._configuration.health
+        for check in make_checks(health, watched.driver, name, self._reactor):
             self.board.add_check(check)
         self.board.start()
-        if self._listener is None:
-            return
-        _log.info("debug pages are at {where}", where=self._listener.where)
-        self._site = make_site(None, self._debug_settings(), self._reactor)
-        self._site.noisy = False
-        self._port = self._listener.serve(self._reactor, self._site)
-        self._listener = None
+        self._port.serve(self._pages)
 
-    def serving(
-        self, front: RegistrySite, registry: Registry, redis: RedisCache | None = None
-    ) -> None:
-        """The registry's ports are open.
-
-        Args:
-            redis: the cache that hosts share, if there is one.
-        """
+    def serving(self, front: Serving) -> None:
+        """Clients are served from now on."""
         self._front = front
-        self._registry = registry
-        self._redis = redis
         self._state = ""
-
-    def serving_by(self, fronts: FrontEnds) -> None:
-        """Others serve the registry's ports."""
-        self._fronts = fronts
-        self._state = ""
-        self.board.add_condition(
-            "front ends", "registry", lambda: "" if fronts.serving else "no front end is there"
-        )
 
     def stopping(self) -> None:
         """The registry is about to end: nobody should be sent here any more."""
@@ -213,11 +138,7 @@ class Watch:
     async def stop(self) -> None:
         """Look no more."""
         self.board.stop()
-        self.release()
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
-        if self._site is not None:
-            await self._site.drain(0)
+        await self._port.stop()
         if self._tracing is not None:
             await deferToThread(self._tracing.flush)
 
@@ -264,8 +185,8 @@ class Watch:
 
     # -- pages
 
-    def _debug_settings(self) -> WebSettings:
-        pages = Pages(
+    def _pages(self) -> Pages:
+        return Pages(
             problems=lambda: {
                 name: problem.text for name, problem in self.board.problems().items()
             },
@@ -274,20 +195,18 @@ class Watch:
             metrics=self._make_metrics() if self._is_counting else None,
             metrics_path=self._configuration.http.debug.prometheus.path,
         )
-        limits = Limits(connections=DEBUG_CONNECTIONS, connections_per_address=DEBUG_CONNECTIONS)
-        return WebSettings(pages=pages, limits=limits)
 
     def _make_metrics(self) -> Callable[[str], Awaitable[tuple[str, bytes]]]:
         exposition = Exposition(self._requests, self._actions, self._samples)
 
         async def metrics(accept: str) -> tuple[str, bytes]:
-            fronts = () if self._fronts is None else await self._fronts.numbers()
-            return exposition.render(accept, fronts)
+            others = () if self._front is None else await self._front.numbers()
+            return exposition.render(accept, others)
 
         return metrics
 
     async def _all_stacks(self) -> str:
-        return self.stacks() + ("" if self._fronts is None else await self._fronts.stacks())
+        return self.stacks() + ("" if self._front is None else await self._front.stacks())
 
     def numbers(self) -> Numbers:
         """Return what was counted here."""
@@ -298,6 +217,7 @@ class Watch:
         included, so this names each thing.
         """
         status = None if self._watched is None else self._watched.status()
+        front = self._front
         return {
             "version": __version__,
             "python": sys.version.split()[0],
@@ -305,8 +225,8 @@ class Watch:
             "uptime": round(self._reactor.seconds() - self._began, 3),
             "threads": threading.active_count(),
             "driver": None if status is None else _plain(status),
-            "connections": 0 if self._front is None else len(self._front.channels),
-            "front_ends": 0 if self._fronts is None else self._fronts.serving,
+            "connections": 0 if front is None else front.connections,
+            "front_ends": 0 if front is None else front.front_ends,
         }
 
     def _samples(self) -> Iterator[Sample]:
@@ -316,22 +236,18 @@ class Watch:
         yield Sample("registry_ready", (), float(not problems))
         for name, kind in self.board.names().items():
             yield Sample("registry_health_failing", (name, kind), float(name in problems))
-        yield from pool_samples(self._pools())
-        fronts = self._fronts
-        yield Sample("registry_front_ends", (), 0 if fronts is None else fronts.serving)
-        yield Sample("registry_front_end_deaths", (), 0 if fronts is None else fronts.deaths)
+        yield from pool_samples(self._pools)
+        front = self._front
+        yield Sample("registry_front_ends", (), 0 if front is None else front.front_ends)
+        yield Sample("registry_front_end_deaths", (), 0 if front is None else front.deaths)
         if self._watched is not None:
             yield from driver_samples(self._watched.status())
         if self._notifications is not None:
             told = self._notifications
             now = self._reactor.seconds()
             yield from queue_samples(told.queue_counts, told.endpoint_counts, now)
-        if self._front is not None:
-            yield from front_samples(self._front)
-        if self._registry is not None:
-            open_count = self._registry.uploads.open_count
-            yield Sample("registry_upload_sessions_open", (), open_count)
-            yield from cache_samples(self._registry.caches, self._redis)
+        if front is not None:
+            yield from front.samples()
 
     def stacks(self, interrupted: FrameType | None = None) -> str:
         """Return what every request and every thread is at.
@@ -339,79 +255,7 @@ class Watch:
         Args:
             interrupted: what the main thread was at, if this is called in the midst of it.
         """
-        channels = () if self._front is None else tuple(self._front.channels)
-        errands = [
-            request.errand for channel in channels for request in channel.requests if request.began
-        ]
-        return dump(errands, interrupted)
-
-
-def open_tracing(settings: Tracing) -> Any:
-    """Return what traces requests (``tracing.Tracing``), None if nothing is to be traced.
-
-    Raises:
-        StartError: what makes traces is not installed.
-    """
-    if not settings.endpoint:
-        return None
-    try:
-        # An extra of the package: most do without it.
-        from txregistry.tracing import make_tracing  # noqa: PLC0415
-    except ImportError as error:
-        raise StartError(
-            f"tracing.endpoint is set and OpenTelemetry is not installed ({error.name} is missing);"
-            " pip install 'txregistry[otel]', or remove the section"
-        ) from error
-    headers = {name: ", ".join(values) for name, values in settings.headers.items()}
-    return make_tracing(
-        settings.endpoint,
-        headers,
-        ratio=settings.ratio,
-        service=settings.service,
-        trust=settings.trust,
-    )
-
-
-def front_samples(front: RegistrySite) -> Iterator[Sample]:
-    """Say how busy the registry's own ports are."""
-    yield Sample("registry_http_connections", (), len(front.channels))
-    yield Sample("registry_http_body_memory_bytes", ("queue",), front.queues.used)
-    yield Sample("registry_http_body_memory_bytes", ("whole",), front.wholes.used)
-    for endpoint, count in front.flights.items():
-        yield Sample("registry_http_in_flight_requests", (handler_of(endpoint),), count)
-
-
-def storage_name(watched: Watched) -> str:
-    """Return how health pages call the storage. Source: registry:3."""
-    return "storagedriver_" + watched.status().name
-
-
-def make_checks(health: Health, watched: Watched, reactor: Any) -> Iterator[Check]:
-    """Make the checks that are configured."""
-
-    def check(name: str, kind: str, probe: Probe, timing: Timing, timeout: float = 0.0) -> Check:
-        return Check(
-            name,
-            kind,
-            probe,
-            reactor,
-            interval=timing.interval,
-            threshold=timing.threshold,
-            timeout=timeout or PROBE_TIMEOUT,
-        )
-
-    if health.storage_driver.enabled:
-        probe = probe_storage(watched.driver)
-        yield check(storage_name(watched), "storage", probe, health.storage_driver)
-    for file in health.file:
-        yield check(file.file, "file", probe_file(file.file), file)
-    for page in health.http:
-        probe = probe_http(reactor, page.uri, page.headers, page.status_code)
-        yield check(shown(page.uri), "http", probe, page, page.timeout)
-    for port in health.tcp:
-        address = parse_tcp(port.addr)
-        probe = probe_tcp(reactor, address.host, address.port)
-        yield check(port.addr, "tcp", probe, port, port.timeout)
+        return dump(() if self._front is None else self._front.errands(), interrupted)
 
 
 def _plain(status: DriverStatus) -> dict[str, Any]:
