@@ -163,6 +163,21 @@ class LifeTests:
         assert stopped.called
         assert events == ["driver stopped"]
 
+    def test_only_what_was_served_is_told_its_time_at_the_end(self, make, logged):
+        """A start that failed has no requests in progress; its sentence is what is to be read."""
+        refused, driver = make()
+        refused.startService()
+        driver.greeting.errback(StartError("the driver refuses; mend it"))
+        refused.stopService()
+        assert [sentence for sentence in logged if "stopping" in sentence] == []
+        serving, driver = make()
+        serving.startService()
+        driver.greeting.callback({})
+        serving.stopService()
+        assert [sentence for sentence in logged if "stopping" in sentence] == [
+            "stopping: requests in progress have 8 s"
+        ]
+
     def test_refused_hello_is_told(self, make, events):
         service, opened = make()
         service.startService()

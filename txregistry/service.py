@@ -263,10 +263,11 @@ class RegistryService(Service):
         """Accept nothing more, give requests in flight their time, end the driver."""
         Service.stopService(self)
         self._systemd.stopping()
-        _log.info(
-            "stopping: requests in progress have {timeout:g} s",
-            timeout=self._configuration.http.drain_timeout,
-        )
+        if self._status:  # else nobody was served
+            _log.info(
+                "stopping: requests in progress have {timeout:g} s",
+                timeout=self._configuration.http.drain_timeout,
+            )
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
