@@ -257,6 +257,13 @@ class HangTests:
         assert first.signals == [signal.SIGQUIT, signal.SIGKILL]
         assert second.signals == []
 
+    def test_who_is_starting_is_not_asked_what_it_is_at(self, world):
+        """It would end by a signal that it does not heed yet."""
+        first, second = world.processes
+        first.says("ready")
+        world.fleet.signal(signal.SIGQUIT)
+        assert (first.signals, second.signals) == ([signal.SIGQUIT], [])
+
 
 class EndTests:
     def test_all_are_asked_and_waited_for(self, world):

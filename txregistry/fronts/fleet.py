@@ -296,9 +296,10 @@ class Fleet:
         }
 
     def signal(self, number: int) -> None:
-        """Send all a signal."""
+        """Send a signal to all that serve; who is starting does not heed it yet, and would end."""
         for post in self.posts:
-            post.signal(number)
+            if post.is_ready:
+                post.signal(number)
 
     async def drain(self, timeout: float) -> None:
         """End all; requests in progress have ``timeout`` seconds."""
