@@ -297,6 +297,7 @@ class EndTests:
         assert len(world.processes) == 2
 
     def test_signal_to_one_that_is_gone_is_nothing(self, world):
+        world.come_up()
         world.processes[0].is_over = True
         world.fleet.signal(signal.SIGQUIT)
         assert world.processes[1].signals == [signal.SIGQUIT]
