@@ -20,7 +20,7 @@ ROOMS = {
     "storage": {"oci"},
     "ipc": {"errand", "oci", "storage"},
     "middleware": {"oci", "storage"},
-    "process": {"oci", "storage", "ipc", "middleware"},
+    "process": {"oci", "storage", "ipc", "middleware", "upkeep"},
     "registry": {"oci", "storage"},
     "redis_cache": {"oci", "outgoing"},
     "outgoing": set(),

@@ -5,7 +5,7 @@ The rooms, lowest first; each imports only what stands above it in this list
 (``tests/test_layers.py`` keeps the rule):
 
 ``oci``        names, digests, manifests, ranges, pages, error codes: values and grammar
-``errand``     on whose behalf work is done
+``errand``     on whose behalf work is done;  ``upkeep`` work that repeats
 ``storage``    what a storage driver promises, its errors, the tree's paths, the suite for every driver
 ``ipc``        that contract over AMP and descriptors: commands, lanes, the remote driver, the responder
 ``middleware`` how clients are sent elsewhere for blobs; runs in the driver's process
@@ -24,7 +24,7 @@ The rooms, lowest first; each imports only what stands above it in this list
 ``web``        HTTP: the routing table, bodies in and out, errors as answers
                (imports registry, auth, oci, errand)
 ``config``     the configuration file
-``upkeep``     work that repeats;  ``purging`` one piece of it, the purge of old uploads
+``purging``    one piece of upkeep, the purge of old uploads
 ``health``     whether this host may be sent requests (imports outgoing, upkeep, and of storage the contract)
 ``metrics``    what is counted (imports errand, and values of storage, process, events, web)
 ``tracing``    spans, an extra of the package (imports errand, storage)

@@ -145,6 +145,13 @@ async def house():
     assert house.getDelayedCalls() == []
 
 
+def taken(failures):
+    """The kinds of failures that a test expects in the log, which are not unexpected there then."""
+    kinds = [failure.type for failure in failures]
+    failures.clear()
+    return kinds
+
+
 async def refusal_of(awaitable):
     with pytest.raises(StorageError) as caught:
         await awaitable

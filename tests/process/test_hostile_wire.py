@@ -24,6 +24,7 @@ from txregistry.ipc import link as link_module
 from txregistry.ipc.responder import Responder
 from txregistry.ipc.serving import Serving
 from txregistry.process import keeper as keeper_module
+from txregistry.process import trial as trial_module
 from txregistry.process.accepting import Acceptor
 from txregistry.process.opening import OpenDriver
 from txregistry.process.spec import DriverSpec
@@ -244,6 +245,7 @@ class House:
 @pytest_twisted.async_yield_fixture
 async def house(monkeypatch):
     monkeypatch.setattr(keeper_module, "RETRY_LIMIT", 0.05)
+    monkeypatch.setattr(trial_module, "PROBE_PAUSE", 0.05)
     monkeypatch.setattr(link_module, "OVERDUE_LIMIT", 3)
     with tempfile.TemporaryDirectory(prefix="hostile-") as directory:
         house = House(directory)

@@ -7,15 +7,17 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
 
-from txregistry.process.keeper import DIAL_LIMIT, RETRY, RETRY_LIMIT, SHORT_LIFE
+from txregistry.process.dialing import DIAL_LIMIT, RETRY
+from txregistry.process.keeper import RETRY_LIMIT
 from txregistry.process.status import State
+from txregistry.process.tenure import SHORT_LIFE, Tenure
 from txregistry.storage.blocking import run_inline
 from txregistry.storage.errors import BadOptions, Unavailable, Unsupported
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.memory import MemoryStore
 
 from ..census import turns, until
-from .keeping import DEATHS, LIMITS, PATIENCE, refusal_of
+from .keeping import DEATHS, LIMITS, PATIENCE, refusal_of, taken
 
 
 class AskingTests:
@@ -208,6 +210,50 @@ class RefusalTests:
         refusal = await refusal_of(greeted)
         assert isinstance(refusal, Unsupported)
         assert "protocol 7" in refusal.message
+
+
+class FaultTests:
+    """A fault of the registry's own must not leave the driver unreachable."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_fault_before_the_connection_is_logged_and_it_is_made_later(
+        self, house, failures
+    ):
+        """Whatever it was, the next attempt is due all the same."""
+        faults = [ZeroDivisionError("a fault")]
+
+        def check():
+            if faults:
+                raise faults.pop()
+
+        house.keeper = house.new_keeper(LIMITS, check_path=check)
+        house.keeper.start()
+        await turns()
+        assert taken(failures) == [ZeroDivisionError]
+        assert house.keeper.retry_in == RETRY_LIMIT
+        house.advance(RETRY_LIMIT)
+        await house.greeted(1)
+        assert await house.up()
+
+    @pytest_twisted.ensureDeferred
+    async def test_fault_after_the_hello_leaves_no_connection_behind(
+        self, house, failures, monkeypatch
+    ):
+        """Nobody would use it, and nobody would end it."""
+
+        def fail(tenure):
+            raise ZeroDivisionError("a fault")
+
+        with monkeypatch.context() as faulty:
+            faulty.setattr(Tenure, "start", fail)
+            house.keeper.start()
+            await turns()
+        assert taken(failures) == [ZeroDivisionError]
+        assert house.ends[0].is_lost
+        house.advance(RETRY_LIMIT)
+        await house.greeted(2)
+        assert await house.up()
+        assert len(house.dials) == 2
 
 
 class StopTests:

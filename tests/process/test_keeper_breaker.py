@@ -7,15 +7,17 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from txregistry.ipc import commands
-from txregistry.process.keeper import RETRY_LIMIT, SHORT_LIFE
+from txregistry.ipc.link import Link
 from txregistry.process.status import State
+from txregistry.process.tenure import SHORT_LIFE
+from txregistry.process.trial import PROBE_PAUSE
 from txregistry.storage.blocking import run_inline
 from txregistry.storage.errors import Unavailable
 from txregistry.storage.hosted import HostedDriver
 from txregistry.storage.memory import MemoryStore
 
 from ..census import turns, until
-from .keeping import DEATHS, LIMITS, refusal_of
+from .keeping import DEATHS, LIMITS, refusal_of, taken
 
 
 class BreakerTests:
@@ -175,7 +177,7 @@ class BreakerTests:
         await house.pass_time(LIMITS.deadlines.operation + 1)
         assert (len(asked), house.keeper.state) == (1, State.BROKEN)
         assert house.keeper.retry_in > 0
-        await house.pass_time(RETRY_LIMIT + 1)
+        await house.pass_time(PROBE_PAUSE + 1)
         await until(lambda: house.keeper.state is State.READY)
         assert len(asked) == 2
 
@@ -212,6 +214,33 @@ class BreakerTests:
         await turns()
 
     @pytest_twisted.ensureDeferred
+    async def test_fault_during_the_probe_is_logged_and_it_is_repeated(
+        self, house, failures, monkeypatch
+    ):
+        """Nobody else would ever close the breaker."""
+
+        ask = Link.call
+
+        async def call(link, command, **arguments):
+            if command is commands.Stat:
+                raise ZeroDivisionError("a fault")
+            return await ask(link, command, **arguments)
+
+        house.keeper.start()
+        await house.up()
+        house.keeper.breaker.open()
+        house.lose()
+        with monkeypatch.context() as faulty:
+            faulty.setattr(Link, "call", call)
+            house.advance(SHORT_LIFE)
+            await house.greeted(2)
+            await turns()
+        assert taken(failures) == [ZeroDivisionError]
+        assert house.keeper.state is State.BROKEN
+        house.advance(PROBE_PAUSE)
+        await until(lambda: house.keeper.state is State.READY)
+
+    @pytest_twisted.ensureDeferred
     async def test_driver_that_misses_deadlines_makes_nobody_wait(self, house):
         """Once most operations go unanswered, requests are refused at once, not after a deadline."""
         held = []
@@ -235,7 +264,7 @@ class BreakerTests:
         for one in asked:
             await refusal_of(one)
         assert house.keeper.state is State.BROKEN
-        await house.pass_time(RETRY_LIMIT + 1)
+        await house.pass_time(PROBE_PAUSE + 1)
         await until(lambda: house.keeper.state is State.READY)
         assert await house.up() is link
         for one in held:

@@ -9,8 +9,9 @@ from twisted.internet import error
 from twisted.internet.defer import Deferred
 
 from txregistry.ipc import commands
-from txregistry.process.keeper import RETRY_LIMIT, SHORT_LIFE
 from txregistry.process.status import State
+from txregistry.process.tenure import SHORT_LIFE
+from txregistry.process.trial import PROBE_PAUSE
 from txregistry.storage.blocking import run_inline
 from txregistry.storage.errors import BadOptions, StorageError, Unavailable
 from txregistry.storage.hosted import HostedDriver
@@ -103,7 +104,7 @@ class ChangeTests:
         assert await house.keeper.change_over("/the/next") is before
         await until(lambda: house.keeper.state is State.READY)
         before.abort()
-        await house.pass_time(RETRY_LIMIT + 1)
+        await house.pass_time(PROBE_PAUSE + 1)
         await house.leave_unanswered(await house.up(), 12)
         assert house.keeper.state is State.BROKEN
         await house.release()
@@ -115,7 +116,7 @@ class ChangeTests:
         house.keeper.start()
         before = await house.up()
         await house.leave_unanswered(before, 11)
-        await house.pass_time(RETRY_LIMIT)
+        await house.pass_time(PROBE_PAUSE)
         await until(lambda: len(house.driver.held) == 12)
         await house.keeper.change_over("/the/next")
         await until(lambda: house.successor.held)

@@ -402,7 +402,7 @@ class AttachTests:
         process.send_signal(signal.SIGSTOP)
         await until(lambda: not opened.status().is_ready)
         asked = Deferred.fromCoroutine(opened.driver.stat("/"))
-        await until(lambda: opened.links._link is None)
+        await until(lambda: opened.links._tenure is None)
         process.send_signal(signal.SIGCONT)
         assert (await asked).is_directory
         assert process.poll() is None

@@ -3,7 +3,8 @@
 
 Room: process. Connects, says hello, watches, connects again. It does not care who runs the driver:
 ``child`` starts one and holds its listening socket, so that a connection made while the driver
-restarts simply waits in the backlog.
+restarts simply waits in the backlog. Its parts: ``dialing`` connects, ``lives`` says what counts
+against the driver, ``tenure`` is the connection in use with what watches it.
 
     CONNECTING --hello--> READY --lost--> CONNECTING
          \\--hello refused--> REFUSED (whoever asks is told why; tried again after RETRY_LIMIT)
@@ -19,45 +20,28 @@ import random
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IReactorUNIX
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from txregistry.ipc import commands
 from txregistry.ipc.link import Answer, Link, NoAnswer
-from txregistry.ipc.serving import UNREACHABLE
 from txregistry.process.breaker import Breaker
+from txregistry.process.dialing import RETRY, Absence, Dialer
+from txregistry.process.lives import Event, Lives
 from txregistry.process.pulse import Pulse
-from txregistry.process.status import State
+from txregistry.process.status import REASONS, State
 from txregistry.process.supervision import Supervision
+from txregistry.process.tenure import Tenure
+from txregistry.process.trial import Trial
 from txregistry.process.waiting import Waiting
 from txregistry.storage.errors import StorageError, Unavailable
 
-#: Seconds between two attempts while nobody listens on the socket, doubled up to the second value: a
-#: connection to a UNIX socket costs next to nothing, and whoever runs the driver has just started it.
-RETRY = 0.05
-DIAL_LIMIT = 1.0
-
-#: Seconds until a driver that refused its options, or answers too little, is asked again.
+#: Seconds until a driver that refused its options is asked again, or one to which connecting failed
+#: by a fault of ours.
 RETRY_LIMIT = 5.0
-
-#: A connection that lived shorter than so many seconds is not followed by the next one at once: a
-#: driver that greets and hangs up must not keep this process busy.
-SHORT_LIFE = 1.0
 
 #: Seconds that a client is told to wait, at least and at most.
 _LATER = (1.0, 30.0)
-
-_REASONS = {
-    State.STARTING: "the driver is starting",
-    State.READY: "",
-    State.UNRESPONSIVE: "the driver does not answer",
-    State.RESTARTING: "the driver is being started again",
-    State.BROKEN: "the driver does not come up, or answers nothing",
-    State.STOPPED: "the driver was stopped",
-}
 
 _log = Logger()
 
@@ -99,7 +83,6 @@ class LinkKeeper:
         rest_limit: float = math.inf,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._reactor = reactor
         self._clock = clock
         self._path = path
         self._check_path = check_path
@@ -108,16 +91,11 @@ class LinkKeeper:
         self._kill = kill
         self._rest_limit = rest_limit
         self.breaker = Breaker(policy, jitter)
-        self._link: Link | None = None
-        self._attempts: set[Link] = set()
-        self._pulse: Pulse | None = None
+        self._dialer = Dialer(reactor, self._new_link, policy.start_timeout)
+        self._absence = Absence()
+        self._lives = Lives()
+        self._tenure: Tenure | None = None
         self._stalled_since: float | None = None
-        self._is_counted = False
-        self._has_counted = False
-        self._is_probing = False
-        self._greeted_at = 0.0
-        self._absent_since: float | None = None
-        self._dials = 0
         self._waiting = Waiting(clock)
         self._later: IDelayedCall | None = None
         self._refusal: StorageError | None = None
@@ -132,17 +110,17 @@ class LinkKeeper:
     @property
     def last_ping(self) -> Answer:
         """The newest answer to a ping on the present connection; empty before the first."""
-        return self._pulse.pong if self._pulse is not None else {}
+        return self._tenure.pulse.pong if self._tenure is not None else {}
 
     @property
     def round_trip(self) -> float:
         """Seconds from its question to that answer; 0 before the first."""
-        return self._pulse.round_trip if self._pulse is not None else 0.0
+        return self._tenure.pulse.round_trip if self._tenure is not None else 0.0
 
     @property
     def answered(self) -> int:
         """Operations that the driver answered on the present connection."""
-        return 0 if self._link is None else self._link.answered
+        return self._tenure.link.answered if self._tenure is not None else 0
 
     @property
     def state(self) -> State:
@@ -153,8 +131,8 @@ class LinkKeeper:
             return State.REFUSED
         if self.breaker.is_open:
             return State.BROKEN
-        if self._pulse is not None:
-            return State.UNRESPONSIVE if self._pulse.is_quiet else State.READY
+        if self._tenure is not None:
+            return State.UNRESPONSIVE if self._tenure.pulse.is_quiet else State.READY
         return State.RESTARTING if self.greetings else State.STARTING
 
     @property
@@ -162,21 +140,22 @@ class LinkKeeper:
         """Why it is not ready, one sentence; empty while it is."""
         if self.state is State.REFUSED:
             return f"the driver refused: {self._refusal}"
-        return _REASONS[self.state]
+        return REASONS[self.state]
 
     @property
     def retry_in(self) -> float:
         """Seconds until the next attempt to connect, or to probe; 0 if none is waited for."""
-        if self._later is None or not self._later.active():
+        later = self._tenure.trial.pause if self._tenure is not None else self._later
+        if later is None or not later.active():
             return 0.0
-        return max(self._later.getTime() - self._clock.seconds(), 0.0)
+        return max(later.getTime() - self._clock.seconds(), 0.0)
 
     # -- asking for the link
 
     async def link(self) -> Link:
         state = self.state
-        if state is State.READY and self._link is not None:
-            return self._link
+        if state is State.READY and self._tenure is not None:
+            return self._tenure.link
         if state in (State.REFUSED, State.BROKEN, State.STOPPED):
             raise self._not_now()
         try:
@@ -194,7 +173,8 @@ class LinkKeeper:
         """
         if self._refusal is not None:
             raise self._refusal
-        return (self._link or await self._waiting.wait(None)).hello
+        link = self._tenure.link if self._tenure is not None else await self._waiting.wait(None)
+        return link.hello
 
     def _not_now(self) -> Unavailable:
         least, most = _LATER
@@ -203,8 +183,8 @@ class LinkKeeper:
     def _settle(self) -> None:
         """Tell whoever waits what became of it, if that is sure."""
         state = self.state
-        if state is State.READY and self._link is not None:
-            self._waiting.give(self._link)
+        if state is State.READY and self._tenure is not None:
+            self._waiting.give(self._tenure.link)
         elif state in (State.REFUSED, State.BROKEN, State.STOPPED):
             self._waiting.refuse(self._not_now())
 
@@ -218,9 +198,9 @@ class LinkKeeper:
         """End the connection and the attempts; whoever waits is refused."""
         self._is_stopped = True
         self._cancel_later()
-        for link in (self._link, *self._attempts):
-            if link is not None:
-                link.abort()
+        if self._tenure is not None:
+            self._tenure.link.abort()
+        self._dialer.stop()
         self._settle()
 
     def driver_died(self, *, has_greeted: bool) -> None:
@@ -230,43 +210,49 @@ class LinkKeeper:
         Args:
             has_greeted: that run of it had said hello.
         """
-        had_counted, self._has_counted = self._has_counted, False
         self._stalled_since = None
-        if self._pulse is not None:
-            self._pulse.stalled_since = None
-        if self._link is not None:
-            self._judge(self._link)
-        elif not has_greeted:
-            self._is_counted = True
-            if not had_counted:
-                self._failed()
+        if self._tenure is not None:
+            self._tenure.pulse.stalled_since = None
+            is_fruitless = self._tenure.link.is_fruitless
+            self._take_note(Event.DIED_FRUITLESS if is_fruitless else Event.DIED)
+        else:
+            self._take_note(Event.DIED if has_greeted else Event.DIED_UNGREETED)
 
     async def _connect(self) -> None:
-        self._is_counted = False
+        try:
+            await self._try_to_connect()
+        except Exception:  # the owner of the task: whatever ended this try, the next one is due
+            _log.failure("connecting to the driver failed by a fault of the registry's own")
+            if self._tenure is None:
+                self._retry(RETRY_LIMIT)
+
+    async def _try_to_connect(self) -> None:
+        self._take_note(Event.DIALED)
         try:
             self._check_path()
-            link = await self._dial(self._path)
+            link = await self._dialer.dial(self._path)
         except (ConnectError, OSError):
             self._nobody_listens()
             return
-        self._absent_since = None
+        self._absence.over()
         try:
-            await self._greet(link)
+            await self._dialer.greet(link)
+            self._ready(link)
         except Unavailable as error:
             if isinstance(error, NoAnswer):
                 self._kill()
             link.abort()
-            if not self._is_counted:
-                self._has_counted = True
-                self._failed()
+            self._take_note(Event.UNGREETED)
             self._retry(max(RETRY, self._rest()))
         except StorageError as refusal:
             link.abort()
             self._refusal = refusal
             self._retry(RETRY_LIMIT)
             self._waiting.refuse(refusal)  # the driver's own words
+        except BaseException:
+            link.abort()
+            raise
         else:
-            self._ready(link)
             _log.info(
                 "storage driver {name} {version} is ready{again}; isolation: {isolation}",
                 name=link.hello["name"],
@@ -275,46 +261,23 @@ class LinkKeeper:
                 isolation=link.hello["isolation"] or "none",
             )
 
-    async def _dial(self, path: str) -> Link:
-        """Connect.
-
-        Raises:
-            ConnectError, OSError: nobody listens.
-        """
-        endpoint = UNIXClientEndpoint(self._reactor, path)
-        factory = Factory.forProtocol(
-            lambda: Link(
-                self._clock,
-                self._lost,
-                when_settled=self._settled,
-                when_answered=self._tell_answered,
-            )
+    def _new_link(self) -> Link:
+        return Link(
+            self._clock,
+            self._lost,
+            when_settled=self._settled,
+            when_answered=self._tell_answered,
         )
-        factory.noisy = False
-        link: Link = await endpoint.connect(factory)
-        return link
 
     def _nobody_listens(self) -> None:
-        """Somebody else runs the driver, and does not at the moment."""
-        now = self._clock.seconds()
-        if self._absent_since is None:
-            self._absent_since, self._dials = now, 0
-        self._dials += 1
-        if now - self._absent_since >= self._policy.patience:
+        if self._absence.dialed(self._clock.seconds()) >= self._policy.patience:
             self.breaker.open()
-        self._retry(min(RETRY * 2.0 ** min(self._dials, 10), DIAL_LIMIT))
+        self._retry(self._absence.pause())
         self._settle()
 
-    async def _greet(self, link: Link) -> None:
-        self._attempts.add(link)
-        if self._is_stopped:
-            link.abort()
-        try:
-            await link.greet(self._policy.start_timeout)
-        finally:
-            self._attempts.discard(link)
-
-    def _failed(self) -> None:
+    def _take_note(self, event: Event) -> None:
+        if not self._lives.counts(event):
+            return
         was_open = self.breaker.is_open
         self.breaker.failed(self._clock.seconds())
         if self.breaker.is_open and not was_open:
@@ -322,12 +285,7 @@ class LinkKeeper:
         self._settle()
 
     def _ready(self, link: Link) -> None:
-        self._refusal = None
-        self._greeted_at = self._clock.seconds()
-        self.greetings += 1
-        self.last_hello = link.hello
-        self._link = link
-        self._pulse = Pulse(
+        pulse = Pulse(
             link,
             self._clock,
             self._policy,
@@ -337,48 +295,48 @@ class LinkKeeper:
             stalled_since=self._stalled_since,
             when_pinged=self.when_pinged,
         )
-        self._stalled_since = None
-        self._pulse.start()
-        if self.breaker.is_open:
-            self._probe(link)
+        operation = self._policy.deadlines.operation
+        trial = Trial(link, self._clock, self.breaker, operation, self._settle)
+        self._take_note(Event.GREETED)
+        self._refusal = self._stalled_since = None
+        self.greetings += 1
+        self.last_hello = link.hello
+        self._tenure = Tenure(link, self._clock, self.breaker, pulse, trial)
+        self._tenure.start()
         self._settle()  # last: whoever waited goes on at once, and may stop all this
 
     def _rest(self) -> float:
         return min(self.breaker.pause(), self._rest_limit)
 
     def _retry(self, delay: float) -> None:
+        self._cancel_later()
         if not self._is_stopped:
             self._later = self._clock.callLater(delay, self.start)
 
+    def _cancel_later(self) -> None:
+        if self._later is not None and self._later.active():
+            self._later.cancel()
+
     def _lost(self, link: Link) -> None:
-        if link is not self._link:
+        tenure = self._tenure
+        if tenure is None or link is not tenure.link:
             return
-        self._judge(link)
-        self._link = None
+        self._take_note(Event.LOST_FRUITLESS if link.is_fruitless else Event.LOST)
+        self._tenure = None
         if not self._is_stopped:
             _log.info("the connection to the driver has ended, and is made again")
-        self._is_probing = False
-        assert self._pulse is not None  # it comes and goes with the connection
-        self._pulse.stop()
-        self._stalled_since = self._pulse.stalled_since
-        self._pulse = None
-        self._cancel_later()
-        is_short = self._clock.seconds() - self._greeted_at < SHORT_LIFE
-        delay = max(RETRY if is_short else 0.0, self._rest())
+        tenure.stop()
+        self._stalled_since = tenure.pulse.stalled_since
+        delay = max(RETRY if tenure.is_short else 0.0, self._rest())
         if delay:
             self._retry(delay)
         elif not self._is_stopped:
             self.start()
 
-    def _judge(self, link: Link) -> None:
-        """A life is over, or its connection: it counts if it came to nothing."""
-        if not self._is_counted and link.is_fruitless:
-            self._is_counted = True
-            self._failed()
-
-    def _cancel_later(self) -> None:
-        if self._later is not None and self._later.active():
-            self._later.cancel()
+    def _settled(self, link: Link, *, is_answered: bool) -> None:
+        tenure = self._tenure
+        if tenure is not None and link is tenure.link and tenure.settled(is_answered=is_answered):
+            self._settle()
 
     def _tell_answered(self, name: str, seconds: float) -> None:
         if self.when_answered is not None:
@@ -397,71 +355,13 @@ class LinkKeeper:
         Raises:
             ConnectError, OSError, StorageError: everything is as it was.
         """
-        before = self._link
-        link = await self._dial(path)
-        try:
-            await self._greet(link)
-            await self._check_storage(link)
-            if before is None or self._link is not before or self._is_stopped:
-                raise Unavailable("the driver ended before it was replaced")
-        except BaseException:
+        before = self._tenure
+        link = await self._dialer.successor(path)
+        if before is None or self._tenure is not before or self._is_stopped:
             link.abort()
-            raise
-        assert self._pulse is not None  # that of the one before
-        self._pulse.stop()
-        self._cancel_later()  # a probe of the one before
-        self._is_counted = self._has_counted = self._is_probing = False
+            raise Unavailable("the driver ended before it was replaced")
+        before.stop()
+        self._take_note(Event.REPLACED)
         self._ready(link)
-        before.retire()
-        return before
-
-    async def _check_storage(self, link: Link) -> None:
-        """Make sure that a driver can do more than say hello.
-
-        Raises:
-            StorageError: it has not reached its storage, which the one in use has.
-        """
-        pong = await link.call(commands.Ping, timeout=self._policy.start_timeout)
-        if pong["state"] == UNREACHABLE:
-            raise Unavailable("the successor can't reach the storage")
-
-    # -- the breaker
-
-    def _settled(self, link: Link, *, is_answered: bool) -> None:
-        """An operation was answered in time, or is past its deadline."""
-        if link is not self._link or self._is_probing:
-            return
-        if is_answered:
-            self.breaker.answered()
-        else:
-            self.breaker.unanswered()
-            if self.breaker.is_open:
-                _log.error("the driver answers too little: requests that need it are refused")
-                self._probe_later(link)
-                self._settle()
-
-    def _probe_later(self, link: Link) -> None:
-        self._is_probing = True
-        self._later = self._clock.callLater(RETRY_LIMIT, self._probe, link)
-
-    def _probe(self, link: Link) -> None:
-        self._is_probing = True
-        Deferred.fromCoroutine(self._try_out(link))
-
-    async def _try_out(self, link: Link) -> None:
-        """Ask one small thing while everybody else is refused."""
-        refusal: StorageError | None = None
-        try:
-            await link.call(commands.Stat, timeout=self._policy.deadlines.operation, path="/")
-        except StorageError as error:
-            refusal = error
-        if link is not self._link:  # lost or replaced: the next one is tried out in its turn
-            return
-        if isinstance(refusal, NoAnswer):  # any other one is an answer
-            _log.warn("the driver is still of no use: {error}", error=str(refusal))
-            self._probe_later(link)
-            return
-        self._is_probing = False
-        self.breaker.close()
-        _log.info("the driver answers: requests are served again")
-        self._settle()
+        before.link.retire()
+        return before.link

@@ -24,7 +24,8 @@ from txregistry.ipc.budget import ReplayBudget
 from txregistry.ipc.link import Answer
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.process.child import ChildDriver
-from txregistry.process.keeper import DIAL_LIMIT, LinkKeeper
+from txregistry.process.dialing import DIAL_LIMIT
+from txregistry.process.keeper import LinkKeeper
 from txregistry.process.relief import Elsewhere, Relief, drained
 from txregistry.process.spec import DriverSpec, StartError
 from txregistry.process.status import DriverStatus, Pong, Windows

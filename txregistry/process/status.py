@@ -37,6 +37,17 @@ class State(enum.Enum):
     STOPPED = "stopped"
 
 
+#: Why a driver is not ready, where its state alone says so.
+REASONS = {
+    State.STARTING: "the driver is starting",
+    State.READY: "",
+    State.UNRESPONSIVE: "the driver does not answer",
+    State.RESTARTING: "the driver is being started again",
+    State.BROKEN: "the driver does not come up, or answers nothing",
+    State.STOPPED: "the driver was stopped",
+}
+
+
 @frozen
 class Pong:
     """The newest answer to a ping: what the driver's process says of itself.
