@@ -15,6 +15,8 @@ from txregistry.process.relief import DRAIN_LIMIT, Relief
 from txregistry.process.supervision import Supervision
 from txregistry.storage.errors import Unavailable
 
+from .keeping import taken
+
 LIMITS = Supervision(recycle_resident=1000, recycle_operations=0, recycle_interval=10.0)
 
 
@@ -256,6 +258,40 @@ def test_successor_whose_socket_is_gone_goes_again(house, logged):
     assert house.link.is_lost
     assert house.relief.counts == {"resident": 0, "operations": 0}
     assert any("could not be replaced" in line for line in logged)
+
+
+def test_fault_of_ours_leaves_no_process_behind(house, logged, failures):
+    """It is logged, the successor goes again, and the driver is replaced another time."""
+    house.worn()
+    house.hello.errback(ZeroDivisionError("a fault"))
+    assert house.events[-1] == "dismiss successor"
+    assert not house.link.is_lost
+    assert any("could not be replaced" in line for line in logged)
+    assert taken(failures) == [ZeroDivisionError]
+    house.hello = Deferred()
+    house.advance(LIMITS.recycle_interval)
+    house.worn()
+    assert house.events.count("launch") == 2
+
+
+def test_fault_at_the_first_question_is_logged(house, logged, failures):
+    """Nobody else would tell of it."""
+    house.link.greet = None  # which can't be called
+    house.worn()
+    assert house.events == []
+    assert any("could not be replaced" in line for line in logged)
+    assert taken(failures) == [TypeError]
+
+
+def test_other_processes_that_fail_are_not_waited_for(house, logged, failures):
+    """The old driver is ended all the same."""
+    house.relief.elsewhere = others = Others()
+    house.worn()
+    house.hello.callback(None)
+    others.gone.errback(ZeroDivisionError("a fault"))
+    assert house.events[-1] == "dismiss old"
+    assert any("other processes could not be asked" in line for line in logged)
+    assert taken(failures) == [ZeroDivisionError]
 
 
 def test_content_in_memory_is_not_thrown_away(house):

@@ -27,6 +27,7 @@ from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txregistry.ipc.commands import LOCAL_CONDITIONS, VOLATILE
 from txregistry.ipc.link import Answer, Link
@@ -43,6 +44,9 @@ DRAIN_LIMIT = 60.0
 
 #: Seconds between two looks whether something is left.
 _LOOK_INTERVAL = 0.5
+
+#: What may come between: processes that end, or can't be had. All else is a fault of ours.
+_EXPECTED = (ConnectError, OSError, StorageError)
 
 _log = Logger()
 
@@ -130,10 +134,10 @@ class Relief:
             old = await self._change_over(reason)
             if old is not None:
                 await self._drain_and_end(*old)
-        except StorageError as error:  # it is gone, or about to be
-            self._say_failed(error)
         except CancelledError:
             pass  # the registry stops, and ends all runs
+        except Exception as error:  # the owner of the task; the driver is gone, or about to be
+            _say_failed(error)
         finally:
             self._task = None
 
@@ -142,29 +146,25 @@ class Relief:
         try:
             successor = self._child.launch_successor()
         except OSError as error:
-            self._say_failed(error)
+            _say_failed(error)
             return None
+        link = None
         try:
             link = await self._links.change_over(self._child.next_path)
-        except (ConnectError, OSError, StorageError) as error:
-            self._say_failed(error)
-            await self._child.dismiss(successor)
-            return None
-        try:
             before = self._child.promote(successor)
-        except OSError as error:  # whoever connects again reaches the one before
-            self._say_failed(error)
-            link.abort()
+        except CancelledError:
+            raise
+        except Exception as error:  # whatever it was, no process is left over
+            _say_failed(error)
+            if link is not None:  # whoever connects again reaches the one before
+                link.abort()
             await self._child.dismiss(successor)
             return None
         self.counts[reason] += 1
         return link, before
 
-    def _say_failed(self, error: Exception) -> None:
-        _log.error("the driver could not be replaced, and goes on: {error}", error=str(error))
-
     async def _drain_and_end(self, link: Link, run: Run | None) -> None:
-        others = Deferred.fromCoroutine(self.elsewhere.change_over(DRAIN_LIMIT))
+        others = Deferred.fromCoroutine(self._change_others())
         is_at_work = not await drained(link, self._clock)
         await others
         if is_at_work:
@@ -175,6 +175,22 @@ class Relief:
             await self._child.dismiss(run, is_at_once=is_at_work)
         link.abort()  # not before: until it is dead it may still be writing what is done again
         _log.info("the driver was replaced; it is now process {pid}", pid=self._child.pid)
+
+    async def _change_others(self) -> None:
+        try:
+            await self.elsewhere.change_over(DRAIN_LIMIT)
+        except CancelledError:
+            raise
+        except Exception:  # what is theirs ends with the process, and is asked again
+            _log.failure("other processes could not be asked to change over")
+
+
+def _say_failed(error: Exception) -> None:
+    sentence = "the driver could not be replaced, and goes on: {error}"
+    if isinstance(error, _EXPECTED):
+        _log.error(sentence, error=str(error))
+    else:
+        _log.failure(sentence, Failure(error), error=repr(error))
 
 
 async def drained(link: Link, clock: IReactorTime, limit: float = DRAIN_LIMIT) -> bool:
