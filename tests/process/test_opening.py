@@ -17,6 +17,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from txregistry.process import opening
 from txregistry.process.opening import OpenDriver
+from txregistry.process.relief import Nobody
 from txregistry.process.spec import DriverSpec, StartError, find_driver
 from txregistry.process.supervision import Supervision
 from txregistry.storage.errors import Missing, Unavailable
@@ -345,6 +346,17 @@ class AttachTests:
         await other.driver.put("/a", b"a")
         assert other.answered == 1
         assert main.status().deaths == 0
+
+    @pytest_twisted.ensureDeferred
+    async def test_removed_socket_is_mended_while_others_need_it(self, house):
+        """The one that keeps the driver has its connection, and looks for those that have none."""
+        main = house.run(*driver(MEMORY))
+        main.share(Nobody())
+        await main.hello()
+        os.unlink(main.socket)
+        await until(lambda: os.path.exists(main.socket))
+        other = house.open(DriverSpec("tested", socket=main.socket))
+        assert (await _patiently(lambda: other.driver.stat("/"))).is_directory
 
     @pytest_twisted.ensureDeferred
     async def test_nobody_to_go_over_to_is_no_failure(self, house, tmp_path):

@@ -21,7 +21,7 @@ from txregistry.ipc import commands
 from txregistry.ipc.admission import Admission
 from txregistry.ipc.attempts import Attempts
 from txregistry.ipc.budget import ReplayBudget
-from txregistry.ipc.link import Answer
+from txregistry.ipc.link import Answer, Link
 from txregistry.ipc.remote import RemoteDriver
 from txregistry.process.child import ChildDriver
 from txregistry.process.dialing import DIAL_LIMIT
@@ -92,9 +92,10 @@ class OpenDriver:
             jitter=jitter,
         )
         self.relief: Relief | None = None
+        self._is_shared = False
         if self.child is not None:
             self.relief = Relief(self.links, self.child, reactor, policy)
-            self.links.when_pinged = self.relief.look
+            self.links.when_pinged = self._pinged
             self.child.start()
         self.links.start()
         self.attempts = Attempts(
@@ -140,6 +141,7 @@ class OpenDriver:
 
     def share(self, elsewhere: Elsewhere) -> None:
         """Other processes are given its socket."""
+        self._is_shared = True
         if self.relief is not None:
             self.relief.elsewhere = elsewhere
 
@@ -191,6 +193,14 @@ class OpenDriver:
         greeted, self._greeted = self._greeted, None
         if greeted is not None:
             greeted.cancel()
+
+    def _pinged(self, link: Link, pong: Answer) -> None:
+        if self._is_shared:
+            # Ours is connected; others find nobody if the socket was removed, until it is mended.
+            with contextlib.suppress(OSError):
+                self._check_path()
+        if self.relief is not None:
+            self.relief.look(link, pong)
 
     def _check_path(self) -> None:
         if self.child is not None:
