@@ -51,8 +51,9 @@ def ask(server, method, path, body=None, **headers):
 def house(tmp_path):
     """Debian's file, with places and a port of the test's own, and a server for each registry."""
     passwords = tmp_path / "htpasswd"
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
     passwords.write_text(f"{USER}:{hashed}\n")
+    passwords.chmod(0o600)  # nothing is warned of
     document = yaml.safe_load(STOCK.read_text())
     assert document["auth"]["htpasswd"]["path"] == "/etc/docker/registry"
     file = tmp_path / "config.yml"
