@@ -4,7 +4,7 @@
 Every row is tried over a socket on a real server. What holds for all of them need not be said in a
 row: a refusal is an error document, nothing redirects, no answer tells of our insides, the server
 answers afterwards with the processes that it had, its log has no traceback, its store is as before,
-and a group neither adds 16 MiB to its memory nor leaves a descriptor open.
+and a group neither adds 32 MiB to its memory nor leaves a descriptor open.
 
 To add rows: ``rows(id, statuses, request, ...)`` makes one for each request, ``plays(id, function,
 variant, ...)`` one for each variant of something that takes more than one request (the functions
