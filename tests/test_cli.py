@@ -66,6 +66,18 @@ class ConfigCheckTests:
             "",
         )
 
+    def test_file_is_named_as_for_other_commands_too(self, run, file):
+        named = run("config", "check", str(file))
+        assert named == run("config", "check", "--config", str(file))
+        assert run("config", "show", str(file)) == run("config", "show", "--config", str(file))
+
+    def test_no_file(self, run):
+        assert run("config", "check") == (
+            1,
+            "",
+            "txregistry: no file is named; write txregistry config check FILE\n",
+        )
+
     def test_warnings_are_told(self, run, file, monkeypatch):
         monkeypatch.setenv("REGISTRY_HTP_ADDR", "x")
         status, _, err = run("config", "check", str(file))

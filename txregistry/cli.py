@@ -87,8 +87,7 @@ def _add_serve(commands: Any) -> None:
         help="serve in the foreground",
         description="Serve in the foreground. Without a file: ./registry-data on 127.0.0.1:5000.",
     )
-    command.add_argument("file", nargs="?", metavar="FILE", help="the configuration file")
-    command.add_argument("--config", metavar="FILE", help="likewise")
+    _add_file(command)
     command.add_argument("--addr", metavar="HOST:PORT", help="listen here, in place of http.addr")
     command.set_defaults(run=_serve)
 
@@ -102,14 +101,14 @@ def _add_config(commands: Any) -> None:
         help="say whether a configuration can be used",
         description="Say whether FILE can be used.",
     )
-    command.add_argument("file", metavar="FILE", help="the configuration file")
+    _add_file(command)
     command.set_defaults(run=_check)
     command = group.add_parser(
         "show",
         help="show the configuration that holds",
         description="Show the configuration that holds, defaults and variables included and secrets masked.",
     )
-    command.add_argument("file", nargs="?", metavar="FILE", help="the configuration file")
+    _add_file(command)
     command.set_defaults(run=_show)
     command = group.add_parser(
         "schema",
@@ -216,6 +215,12 @@ def _add_uploads(commands: Any) -> None:
     command.set_defaults(run=_purge_uploads)
 
 
+def _add_file(command: argparse.ArgumentParser) -> None:
+    """Let the file be named as registry:3 does, and as all other commands do."""
+    command.add_argument("file", nargs="?", metavar="FILE", help="the configuration file")
+    command.add_argument("--config", metavar="FILE", help="likewise")
+
+
 def _add_configuration(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", metavar="FILE", help="the configuration file")
 
@@ -225,10 +230,16 @@ def _load(path: str | None, addr: str | None = None) -> Configuration:
     return configuration
 
 
-def _serve(parsed: argparse.Namespace) -> int:
+def _named(parsed: argparse.Namespace) -> str | None:
+    """The file that is named in either way."""
     if parsed.file and parsed.config:
         raise ConfigError("two configuration files are named; name one")
-    path = parsed.config or parsed.file
+    path: str | None = parsed.config or parsed.file
+    return path
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    path = _named(parsed)
 
     def read() -> Configuration:
         return _load(path, parsed.addr)
@@ -237,7 +248,10 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    configuration = _load(parsed.file)
+    path = _named(parsed)
+    if path is None:
+        raise ConfigError("no file is named; write txregistry config check FILE")
+    configuration = _load(path)
     http, warnings = configuration.http, [*configuration.warnings]
     if http.tls.is_on:
         for each in make_contexts(http.tls, http2=not http.http2.disabled).credentials:
@@ -246,14 +260,14 @@ def _check(parsed: argparse.Namespace) -> int:
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(
-        f"{parsed.file} is fine: listens on {configuration.http.address}, "
+        f"{path} is fine: listens on {configuration.http.address}, "
         f"stores in {configuration.storage.driver.describe()}"
     )
     return 0
 
 
 def _show(parsed: argparse.Namespace) -> int:
-    configuration = _load(parsed.file)
+    configuration = _load(_named(parsed))
     for warning in configuration.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"# {configuration.source}")
