@@ -6,7 +6,9 @@ from __future__ import annotations
 import gc
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
+from twisted.logger import formatEvent, globalLogPublisher
 
 # Examples go by count and not by time: the machine may be busy. Where CI is set Hypothesis takes the
 # same ones each time.
@@ -24,3 +26,16 @@ def pytest_collection_finish():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def logged():
+    """Sentences of the log."""
+    found = []
+
+    def observe(event):
+        found.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)

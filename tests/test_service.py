@@ -4,7 +4,6 @@
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import formatEvent, globalLogPublisher
 
 from txregistry.config import load_text
 from txregistry.process.spec import StartError
@@ -75,19 +74,6 @@ class Reactor(MemoryReactorClock):
     def adoptStreamPort(self, fileDescriptor, addressFamily, factory):
         self.site = factory
         return super().adoptStreamPort(fileDescriptor, addressFamily, factory)
-
-
-@pytest.fixture
-def logged():
-    """Sentences of the log."""
-    found = []
-
-    def observe(event):
-        found.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 @pytest.fixture

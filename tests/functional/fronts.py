@@ -20,6 +20,7 @@ class DebugPort:
 
     def __init__(self):
         self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
 
 
 class Several:

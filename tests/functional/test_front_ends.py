@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import http.server
 import json
 import os
 import signal
@@ -26,12 +25,13 @@ from .fronts import DebugPort, Several, SharedRegistry, several
 from .images import Layout, check_layout
 from .repository import OCTET_STREAM, Repository, digest_of, image
 from .servers import descendants, need
+from .taking import Taker
 from .test_tls import TlsRegistry
 
 MIB = 1024 * 1024
 
 
-class Receiver:
+class Receiver(Taker):
     """Takes notifications.
 
     Attributes:
@@ -40,30 +40,10 @@ class Receiver:
 
     def __init__(self):
         self.events = []
-        receiver = self
+        super().__init__(self._took)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.events += json.loads(body)["events"]
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def _took(self, headers, body):
+        self.events += json.loads(body)["events"]
 
     def pushed(self):
         return {event["target"]["digest"] for event in self.events if event["action"] == "push"}

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import gzip
-import http.server
 import signal
-import threading
 import time
 
 import pytest
@@ -14,11 +12,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 
 from .client import Client
+from .fronts import DebugPort
 from .repository import Repository
-from .servers import START_TIMEOUT, Registry, free_port
+from .servers import START_TIMEOUT, Registry
+from .taking import Taker
 
 
-class Collector:
+class Collector(Taker):
     """Takes spans as a collector of OpenTelemetry does.
 
     Attributes:
@@ -29,44 +29,16 @@ class Collector:
     def __init__(self):
         self.spans = []
         self.headers = []
-        collector = self
+        super().__init__(self._took, "/v1/traces")
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
-                request = ExportTraceServiceRequest.FromString(body)
-                collector.headers.append(self.headers)
-                for resource in request.resource_spans:
-                    for scope in resource.scope_spans:
-                        collector.spans += scope.spans
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1/traces"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class DebugPort:
-    """The debug port as a server that clients talk to."""
-
-    def __init__(self):
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+    def _took(self, headers, body):
+        if headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        request = ExportTraceServiceRequest.FromString(body)
+        self.headers.append(headers)
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                self.spans += scope.spans
 
 
 class Watched:

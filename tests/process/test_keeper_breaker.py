@@ -111,11 +111,7 @@ class BreakerTests:
     @pytest_twisted.ensureDeferred
     async def test_hello_alone_closes_no_breaker(self, house):
         """A probe is answered before requests are served again."""
-        house.is_deaf = True
-        house.keeper.start()
-        for _ in range(DEATHS):
-            house.keeper.driver_died(has_greeted=False)
-        house.is_deaf = False
+        house.break_open()
         hold = Deferred()
 
         class Slow(HostedDriver):
@@ -138,11 +134,7 @@ class BreakerTests:
     @pytest_twisted.ensureDeferred
     async def test_probe_that_is_refused_is_answered(self, house):
         """A driver whose backend is away says so itself: it is asked again."""
-        house.is_deaf = True
-        house.keeper.start()
-        for _ in range(DEATHS):
-            house.keeper.driver_died(has_greeted=False)
-        house.is_deaf = False
+        house.break_open()
 
         class Away(HostedDriver):
             async def stat(self, path):
@@ -157,11 +149,7 @@ class BreakerTests:
     @pytest_twisted.ensureDeferred
     async def test_probe_is_repeated_until_it_is_answered(self, house):
         """A driver that takes connections and hangs is not tried out on clients."""
-        house.is_deaf = True
-        house.keeper.start()
-        for _ in range(DEATHS):
-            house.keeper.driver_died(has_greeted=False)
-        house.is_deaf = False
+        house.break_open()
         asked = []
 
         class Hanging(HostedDriver):
@@ -184,11 +172,7 @@ class BreakerTests:
     @pytest_twisted.ensureDeferred
     async def test_driver_lost_during_the_probe_is_probed_again(self, house):
         """The next connection is tried out in its turn."""
-        house.is_deaf = True
-        house.keeper.start()
-        for _ in range(DEATHS):
-            house.keeper.driver_died(has_greeted=False)
-        house.is_deaf = False
+        house.break_open()
         asked = []
         hold = Deferred()
 

@@ -13,7 +13,6 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.logger import formatEvent, globalLogPublisher
 
 from txregistry.process import opening
 from txregistry.process.opening import OpenDriver
@@ -66,19 +65,6 @@ def create(options):
     return store
 main(create)
 """
-
-
-@pytest.fixture
-def logged():
-    """Sentences of the log."""
-    found = []
-
-    def observe(event):
-        found.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 class House:

@@ -8,7 +8,6 @@ import pytest_twisted
 from twisted.internet import error
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import formatEvent, globalLogPublisher
 
 from txregistry.ipc.commands import LOCAL_CONDITIONS, VOLATILE
 from txregistry.process.relief import DRAIN_LIMIT, Relief
@@ -100,19 +99,6 @@ class House(Clock):
 @pytest.fixture
 def house():
     return House()
-
-
-@pytest.fixture
-def logged():
-    """Sentences of the log."""
-    found = []
-
-    def observe(event):
-        found.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 def test_successor_comes_before_the_old_one_goes(house, logged):
